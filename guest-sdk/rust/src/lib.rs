@@ -1,1 +1,64 @@
-//! gantry-guest
+//! Write a Gantry plugin in Rust: say which topic you want, and answer for each message.
+//!
+//! ```
+//! use gantry_guest::{Context, Description, Failure, Listener, Message};
+//!
+//! struct Greetings;
+//!
+//! impl Listener for Greetings {
+//!     fn describe() -> Description {
+//!         Description::new("minimal", "greetings-group").subscribe("greetings", "*")
+//!     }
+//!     fn consume(_: &Context, message: &Message) -> Result<(), Failure> {
+//!         if message.body().is_empty() {
+//!             return Err(Failure::dead_letter("a greeting without words"));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! gantry_guest::export_listener!(Greetings);
+//! ```
+//!
+//! `Ok(())` is success: the offset may move past the message. A [`Failure`] is RocketMQ's `RECONSUME_LATER`, with a delay
+//! of your choosing, or the dead-letter topic at once. Any other error met with `?` is `RECONSUME_LATER` too, as an
+//! exception is in a Java listener; [`OrDeadLetter`] turns one that will never go away into a dead letter.
+//!
+//! Compiled for `wasm32-unknown-unknown` as a `cdylib`, [`export_listener!`] exports the WIT world
+//! `gantry:rocketmq/message-listener`; compiled for anything else it exports nothing, so a plugin's logic has
+//! ordinary unit tests, with messages from [`testing`].
+//!
+//! This crate deliberately knows nothing of how messages reach the plugin: queues, offsets, retries and rebalance are
+//! the host's.
+
+mod context;
+mod description;
+mod export;
+mod listener;
+mod message;
+mod result;
+pub mod testing;
+
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+pub mod bindings;
+
+pub use context::Context;
+pub use description::{ConsumeFromWhere, ConsumeMode, Description, MessageModel};
+pub use listener::Listener;
+pub use message::Message;
+pub use result::{ConsumeResult, Failure, OrDeadLetter, RetryDelay};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings::exports::gantry::rocketmq::listener::Guest;
+    pub use crate::bindings::gantry::rocketmq::types::{
+        ConsumeContext, ConsumeResult, ListenerDescription, Message,
+    };
+    pub use crate::export::{consume, describe};
+}

@@ -1,2 +1,48 @@
-//! xtask
-fn main() {}
+//! xtask: everything about building and trying Gantry that needs more than one cargo command.
+//!
+//! It knows how to get compilers and servers and how to turn crates into components. It knows nothing of what the
+//! host does with them: no product crate is among its dependencies.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, reason = "a command line tool: progress goes to the terminal")]
+
+mod bindings;
+mod guests;
+mod project;
+mod toolchain;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use project::Project;
+
+/// Builds of guests and their toolchains, Apache RocketMQ for tests.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the guest SDK's bindings from wit/.
+    Bindings {
+        /// Change nothing; fail when a file differs from what wit/ asks for.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the plugins and the tests' guests into target/guests/components, and a compiler for them first if need be.
+    #[command(alias = "plugins")]
+    Guests {
+        /// Only these, by the name of their directory.
+        names: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let project = Project::locate()?;
+    match Arguments::parse().task {
+        Task::Bindings { check } => bindings::bindings(&project, check),
+        Task::Guests { names } => guests::guests(&project, &names),
+    }
+}

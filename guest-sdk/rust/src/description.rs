@@ -1,0 +1,137 @@
+//! What a listener says of itself.
+
+pub use crate::bindings::gantry::rocketmq::types::{ConsumeFromWhere, ConsumeMode, MessageModel};
+use crate::bindings::gantry::rocketmq::types::{FilterExpression, ListenerDescription, Subscription};
+use std::time::Duration;
+
+/// What a listener says of itself, so that a dropped file needs no configuration.
+///
+/// Everything left unsaid is RocketMQ's default: clustering, concurrently, from the last offset, one message a call,
+/// 16 retries. The operator's `gantry.toml` overrides each of these. The host checks the description when the file is
+/// dropped; an unsound one rejects the file and names the rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description(ListenerDescription);
+
+impl Description {
+    /// A listener called `name` (1 to 64 of `A-Z a-z 0-9 _ -`) in `consumer_group` (1 to 120 of `A-Z a-z 0-9 _ - % |`),
+    /// yet without a subscription.
+    pub fn new(name: impl Into<String>, consumer_group: impl Into<String>) -> Self {
+        Self(ListenerDescription {
+            name: name.into(),
+            version: String::new(),
+            consumer_group: consumer_group.into(),
+            subscriptions: Vec::new(),
+            message_model: MessageModel::Clustering,
+            consume_mode: ConsumeMode::Concurrently,
+            consume_from_where: ConsumeFromWhere::LastOffset,
+            consume_message_batch_max_size: None,
+            max_reconsume_times: None,
+            consume_timeout: None,
+        })
+    }
+
+    /// Also the messages of `topic` with one of these tags, joined by `||` as in `created || paid`; `*` is every
+    /// message. At least one subscription is needed, each topic once.
+    #[must_use]
+    pub fn subscribe(self, topic: impl Into<String>, tags: impl Into<String>) -> Self {
+        self.subscription(topic, FilterExpression::Tag(tags.into()))
+    }
+
+    /// Also the messages of `topic` for which this SQL92 condition over message properties holds, such as
+    /// `amount > 100 AND region = 'eu'`. The broker evaluates it, where its `enablePropertyFilter` is on.
+    #[must_use]
+    pub fn subscribe_sql92(self, topic: impl Into<String>, condition: impl Into<String>) -> Self {
+        self.subscription(topic, FilterExpression::Sql92(condition.into()))
+    }
+
+    fn subscription(mut self, topic: impl Into<String>, expression: FilterExpression) -> Self {
+        self.0.subscriptions.push(Subscription { topic: topic.into(), expression });
+        self
+    }
+
+    /// The plugin's own version, for people: up to 64 characters. Left out: the version in its `Cargo.toml`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.0.version = version.into();
+        self
+    }
+
+    /// Whether members share the messages or each gets all of them. Default: [`MessageModel::Clustering`].
+    #[must_use]
+    pub fn message_model(mut self, model: MessageModel) -> Self {
+        self.0.message_model = model;
+        self
+    }
+
+    /// Whether the order of a queue is kept. Default: [`ConsumeMode::Concurrently`].
+    #[must_use]
+    pub fn consume_mode(mut self, mode: ConsumeMode) -> Self {
+        self.0.consume_mode = mode;
+        self
+    }
+
+    /// Where a group begins that has no stored offset. Default: [`ConsumeFromWhere::LastOffset`].
+    #[must_use]
+    pub fn consume_from_where(mut self, from: ConsumeFromWhere) -> Self {
+        self.0.consume_from_where = from;
+        self
+    }
+
+    /// Most messages in one call, 1 to 1024 (RocketMQ: `consumeMessageBatchMaxSize`). Default: 1.
+    #[must_use]
+    pub fn batch_max_size(mut self, messages: u32) -> Self {
+        self.0.consume_message_batch_max_size = Some(messages);
+        self
+    }
+
+    /// Retries before a message goes to the dead-letter topic (RocketMQ: `maxReconsumeTimes`). Default: 16.
+    #[must_use]
+    pub fn max_reconsume_times(mut self, times: u32) -> Self {
+        self.0.max_reconsume_times = Some(times);
+        self
+    }
+
+    /// How long one call may take before the host stops the instance (RocketMQ: `consumeTimeout`, there in minutes).
+    /// Default: the host's. Whole milliseconds; anything past `u64::MAX` of them is that.
+    #[must_use]
+    pub fn consume_timeout(mut self, timeout: Duration) -> Self {
+        self.0.consume_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// The record the host reads; `package_version` stands in where no version was given.
+    pub(crate) fn into_wit(mut self, package_version: &str) -> ListenerDescription {
+        if self.0.version.is_empty() {
+            self.0.version = package_version.to_owned();
+        }
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_it_was_told_and_leaves_the_rest_to_rocketmq() {
+        let wit = Description::new("orders", "orders-group")
+            .subscribe("orders", "created || paid")
+            .subscribe_sql92("refunds", "amount > 100")
+            .batch_max_size(32)
+            .consume_timeout(Duration::from_secs(3))
+            .into_wit("1.2.3");
+        assert_eq!((wit.name.as_str(), wit.consumer_group.as_str()), ("orders", "orders-group"));
+        assert_eq!(wit.subscriptions.len(), 2);
+        assert_eq!(wit.subscriptions[0].expression, FilterExpression::Tag("created || paid".into()));
+        assert_eq!(wit.subscriptions[1].expression, FilterExpression::Sql92("amount > 100".into()));
+        assert_eq!(wit.consume_message_batch_max_size, Some(32));
+        assert_eq!(wit.consume_timeout, Some(3000));
+        assert_eq!(wit.max_reconsume_times, None);
+        assert_eq!(wit.version, "1.2.3");
+    }
+
+    #[test]
+    fn keeps_a_version_of_its_own() {
+        assert_eq!(Description::new("a", "b").version("blue").into_wit("1.2.3").version, "blue");
+    }
+}

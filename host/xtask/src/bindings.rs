@@ -1,0 +1,80 @@
+//! Rust bindings of the WIT, written beforehand and checked in: a guest then builds in a second, without a macro
+//! that would parse the WIT in each of them.
+
+use crate::project::Project;
+use anyhow::{Context as _, Result, bail};
+use std::path::Path;
+use wit_bindgen_core::{Files, WorldGenerator as _, wit_parser::Resolve};
+
+/// One generated file.
+struct Target {
+    wit: &'static str,
+    world: &'static str,
+    file: &'static str,
+    runtime: &'static str,
+    /// The macro that exports an implementation of the world, and the module it finds the types in.
+    export: Option<(&'static str, &'static str)>,
+}
+
+const TARGETS: &[Target] = &[Target {
+    wit: "wit",
+    world: "message-listener",
+    file: "guest-sdk/rust/src/bindings.rs",
+    runtime: "::wit_bindgen::rt",
+    export: Some(("export_message_listener", "gantry_guest::bindings")),
+}];
+
+/// Writes every bindings file, or with `check` only says which ones differ from what the WIT asks for.
+pub(crate) fn bindings(project: &Project, check: bool) -> Result<()> {
+    let mut stale = Vec::new();
+    for target in TARGETS {
+        let fresh = generate(project, target)?;
+        let file = project.path(target.file);
+        if std::fs::read_to_string(&file).ok().as_deref() == Some(fresh.as_str()) {
+            continue;
+        }
+        stale.push(target.file);
+        if !check {
+            std::fs::write(&file, fresh).with_context(|| format!("cannot write {}", file.display()))?;
+            eprintln!("bindings: wrote {}", target.file);
+        }
+    }
+    if check && !stale.is_empty() {
+        bail!(
+            "these bindings differ from the WIT they come from: {}\nrun `cargo xtask bindings`",
+            stale.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn generate(project: &Project, target: &Target) -> Result<String> {
+    let mut resolve = Resolve::default();
+    let wit = project.path(target.wit);
+    let (package, _) =
+        resolve.push_path(&wit).with_context(|| format!("cannot read the WIT at {}", wit.display()))?;
+    let world = resolve.select_world(&[package], Some(target.world))?;
+    let mut files = Files::default();
+    options(target).build().generate(&mut resolve, world, &mut files)?;
+    let (name, code) = files.iter().next().context("no bindings came out")?;
+    let code = std::str::from_utf8(code).with_context(|| format!("{name} is not text"))?;
+    Ok(format!("{}\n{code}", header(target)))
+}
+
+fn options(target: &Target) -> wit_bindgen_rust::Opts {
+    wit_bindgen_rust::Opts {
+        format: true,
+        generate_all: true,
+        runtime_path: Some(target.runtime.into()),
+        additional_derive_attributes: vec!["PartialEq".into()],
+        pub_export_macro: target.export.is_some(),
+        export_macro_name: target.export.map(|(name, _)| name.into()),
+        default_bindings_module: target.export.map(|(_, module)| module.into()),
+        ..Default::default()
+    }
+}
+
+fn header(target: &Target) -> String {
+    let wit = Path::new(target.wit).display();
+    format!("// Written by `cargo xtask bindings` from {wit}, world {}. Do not edit.", target.world)
+}
