@@ -16,18 +16,27 @@ struct Target {
     export: Option<(&'static str, &'static str)>,
 }
 
-const TARGETS: &[Target] = &[Target {
-    wit: "wit",
-    world: "message-listener",
-    file: "guest-sdk/rust/src/bindings.rs",
-    runtime: "::wit_bindgen::rt",
-    export: Some(("export_message_listener", "gantry_guest::bindings")),
-}];
+const TARGETS: [Target; 2] = [
+    Target {
+        wit: "wit",
+        world: "message-listener",
+        file: "guest-sdk/rust/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_message_listener", "gantry_guest::bindings")),
+    },
+    Target {
+        wit: "tests/guests/imports-clock/wit",
+        world: "imports-clock",
+        file: "tests/guests/imports-clock/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+];
 
 /// Writes every bindings file, or with `check` only says which ones differ from what the WIT asks for.
 pub(crate) fn bindings(project: &Project, check: bool) -> Result<()> {
     let mut stale = Vec::new();
-    for target in TARGETS {
+    for target in &TARGETS {
         let fresh = generate(project, target)?;
         let file = project.path(target.file);
         if std::fs::read_to_string(&file).ok().as_deref() == Some(fresh.as_str()) {

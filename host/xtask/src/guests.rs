@@ -15,10 +15,11 @@ use wit_component::ComponentEncoder;
 const HOMES: [&str; 2] = ["plugins", "tests/guests"];
 
 /// Builds all guests, or those named, into `target/guests/components/<directory name>.wasm`.
-pub(crate) fn guests(project: &Project, names: &[String]) -> Result<()> {
+pub(crate) fn guests(project: &Project, names: &[String], debian_toolchain: bool) -> Result<()> {
     let started = Instant::now();
     let wanted = chosen(discover(project)?, names)?;
-    let toolchain = toolchain::ensure(project)?;
+    let toolchain =
+        if debian_toolchain { toolchain::of_debian(project)? } else { toolchain::ensure(project)? };
     let modules = build(project, &toolchain, &wanted)?;
     let directory = project.components();
     fs::create_dir_all(&directory)?;

@@ -14,6 +14,7 @@ mod toolchain;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use project::Project;
+use std::process::ExitCode;
 
 /// Builds of guests and their toolchains, Apache RocketMQ for tests.
 #[derive(Debug, Parser)]
@@ -36,13 +37,26 @@ enum Task {
     Guests {
         /// Only these, by the name of their directory.
         names: Vec<String>,
+        /// Compile with a toolchain made from Debian's packages, even where the one at hand would do.
+        #[arg(long)]
+        debian_toolchain: bool,
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let project = Project::locate()?;
-    match Arguments::parse().task {
+    match task {
         Task::Bindings { check } => bindings::bindings(&project, check),
-        Task::Guests { names } => guests::guests(&project, &names),
+        Task::Guests { names, debian_toolchain } => guests::guests(&project, &names, debian_toolchain),
     }
 }

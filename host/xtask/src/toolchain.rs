@@ -62,8 +62,7 @@ pub(crate) fn ensure(project: &Project) -> Result<Toolchain> {
     if has_target()? {
         return Ok(Toolchain::AtHand);
     }
-    let directory = project.path("target/toolchain");
-    if let Some(own) = debian::ready(&directory)? {
+    if let Some(own) = debian::ready(&directory(project))? {
         return Ok(Toolchain::Own(own));
     }
     eprintln!("toolchain: the Rust compiler at hand cannot build for {TARGET} yet");
@@ -71,9 +70,20 @@ pub(crate) fn ensure(project: &Project) -> Result<Toolchain> {
         Ok(()) => return Ok(Toolchain::AtHand),
         Err(error) => eprintln!("toolchain: {error:#}"),
     }
-    debian::make(&directory).map(Toolchain::Own).with_context(|| {
+    debian::make(&directory(project)).map(Toolchain::Own).with_context(|| {
         format!("no compiler for {TARGET}. The usual way to one is `rustup target add {TARGET}`; once that works, run this again")
     })
+}
+
+/// The compiler made from Debian's packages, even where the one at hand would do: to try that way out.
+pub(crate) fn of_debian(project: &Project) -> Result<Toolchain> {
+    let directory = directory(project);
+    let own = debian::ready(&directory)?.map_or_else(|| debian::make(&directory), Ok)?;
+    Ok(Toolchain::Own(own))
+}
+
+fn directory(project: &Project) -> PathBuf {
+    project.path("target/toolchain")
 }
 
 /// Whether the compiler at hand has the target's core library.
