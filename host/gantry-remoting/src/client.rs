@@ -1,0 +1,201 @@
+//! The table of addresses, and calls to them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use gantry_protocol::{RemotingCommand, ResponseCode};
+use tokio::sync::broadcast;
+
+use crate::{
+    connection::{Context, Deadline},
+    counters::{Counters, Stats},
+    endpoint::{Endpoint, Linking},
+    error::{CloseReason, ConnectFailure, InvokeError},
+    processor::RequestProcessor,
+    settings::RemotingSettings,
+    tasks::Tasks,
+    transport::{Dialer, TcpDialer},
+};
+
+/// Events a slow listener may be behind; beyond it, it is told that it missed some.
+const EVENT_CAPACITY: usize = 256;
+
+/// A change of the connection to one address.
+#[derive(Clone, Debug)]
+pub struct ConnectionEvent {
+    /// Which address.
+    pub addr: Arc<str>,
+    /// What it changed to.
+    pub state: ConnectionState,
+}
+
+/// What the connection to an address changed to.
+#[derive(Clone, Debug)]
+pub enum ConnectionState {
+    /// There is a new connection. A broker knows nothing of it yet: heartbeats have to be sent again.
+    Connected {
+        /// Whether there was one before.
+        again: bool,
+    },
+    /// The connection ended. The next call makes a new one.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// An attempt to connect failed. The next call after the back-off makes another one.
+    Unreachable {
+        /// Why.
+        cause: ConnectFailure,
+    },
+}
+
+/// Pipelined connections by address (RocketMQ's `RemotingClient`). Cheap to clone; all clones are one client.
+///
+/// A connection is made by the first call that needs it, one attempt at a time; calls made meanwhile wait for that
+/// attempt, up to their own deadline. **After a failed attempt calls fail at once** with its reason until a growing,
+/// jittered pause is over (`backoff_min` to `backoff_max`); the next call then tries again. So a caller with several
+/// addresses to choose from never waits for one that is known to be down, and one with a single address decides
+/// itself how to pass the time ([`InvokeError::Connect`] says how long the pause still lasts). A connection that was
+/// lost after it had worked is made again without a pause.
+///
+/// An answer with code GO_AWAY makes the client connect anew and ask once more within the same deadline; calls
+/// already in flight on the old connection may finish.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    linking: Arc<Linking>,
+    endpoints: Mutex<HashMap<Arc<str>, Arc<Endpoint>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.linking.context.tasks.stopping().cancel();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("connected", &self.connected()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client over plain TCP. Requests of its peers go to `processor`. Needs a tokio runtime once it is called.
+    pub fn new(settings: RemotingSettings, processor: Arc<dyn RequestProcessor>) -> Self {
+        Self::with_dialer(settings, processor, Arc::new(TcpDialer))
+    }
+
+    /// A client over another transport.
+    pub fn with_dialer(
+        settings: RemotingSettings,
+        processor: Arc<dyn RequestProcessor>,
+        dialer: Arc<dyn Dialer>,
+    ) -> Self {
+        let context =
+            Arc::new(Context { settings, processor, counters: Counters::default(), tasks: Tasks::default() });
+        let (events, _) = broadcast::channel(EVENT_CAPACITY);
+        let linking = Arc::new(Linking { context, dialer, events });
+        Self(Arc::new(Inner { linking, endpoints: Mutex::default() }))
+    }
+
+    /// Sends `command` to `addr` (`host:port`) and returns the answer, whatever its code says.
+    ///
+    /// # Errors
+    /// See [`InvokeError`]; `timeout` bounds everything, connecting included.
+    pub async fn invoke(
+        &self,
+        addr: &str,
+        mut command: RemotingCommand,
+        timeout: Duration,
+    ) -> Result<RemotingCommand, InvokeError> {
+        let deadline = Deadline::after(timeout);
+        let endpoint = self.endpoint(addr)?;
+        for _ in 0..2 {
+            let connection = endpoint.connection(command.request_code(), &deadline).await?;
+            let answer = connection.invoke(&mut command, &deadline).await?;
+            if answer.response_code() != ResponseCode::GO_AWAY {
+                return Ok(answer);
+            }
+            endpoint.retire(connection);
+        }
+        Err(InvokeError::Closed { addr: addr.into(), reason: CloseReason::GoAway })
+    }
+
+    /// Queues `command` for `addr` as one that nobody answers. It has left the client, or will, unless the
+    /// connection ends first; more is not known.
+    ///
+    /// # Errors
+    /// See [`InvokeError`]; `oneway_timeout` bounds connecting and the wait for room in the output queue.
+    pub async fn oneway(&self, addr: &str, command: RemotingCommand) -> Result<(), InvokeError> {
+        let mut command = command.into_oneway();
+        let deadline = Deadline::after(self.0.linking.context.settings.oneway_timeout);
+        let endpoint = self.endpoint(addr)?;
+        let connection = endpoint.connection(command.request_code(), &deadline).await?;
+        connection.oneway(&mut command, &deadline).await
+    }
+
+    /// Connections made, lost and failed from now on. A listener that lags by more than 256 events is told so by
+    /// the channel and should look at [`Self::connected`].
+    pub fn events(&self) -> broadcast::Receiver<ConnectionEvent> {
+        self.0.linking.events.subscribe()
+    }
+
+    /// Addresses with an open connection.
+    pub fn connected(&self) -> Vec<Arc<str>> {
+        let endpoints = self.endpoints();
+        endpoints
+            .iter()
+            .filter(|(_, endpoint)| endpoint.is_connected())
+            .map(|(addr, _)| Arc::clone(addr))
+            .collect()
+    }
+
+    /// Closes the connection to `addr` and drops the address from the table. A later call makes a new one.
+    pub fn forget(&self, addr: &str) {
+        let endpoint = self.endpoints().remove(addr);
+        if let Some(endpoint) = endpoint {
+            endpoint.close();
+        }
+    }
+
+    /// What happened so far, in numbers.
+    pub fn stats(&self) -> Stats {
+        self.0.linking.context.counters.snapshot()
+    }
+
+    /// Tasks of this client that are running: none before the first call and after [`Self::close`].
+    pub fn running_tasks(&self) -> usize {
+        self.0.linking.context.tasks.running()
+    }
+
+    /// Closes every connection and returns when no task is left. Pending calls fail at once; commands already queued
+    /// still leave, for at most `flush_limit`. Later calls fail with [`CloseReason::Requested`].
+    pub async fn close(&self) {
+        self.0.linking.context.tasks.stop().await;
+        self.endpoints().clear();
+    }
+
+    fn endpoint(&self, addr: &str) -> Result<Arc<Endpoint>, InvokeError> {
+        let mut endpoints = self.endpoints();
+        if let Some(endpoint) = endpoints.get(addr) {
+            return Ok(Arc::clone(endpoint));
+        }
+        let addr: Arc<str> = addr.into();
+        let limit = self.0.linking.context.settings.max_peers;
+        if endpoints.len() >= limit {
+            return Err(InvokeError::TooManyPeers { addr, limit });
+        }
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(&addr), Arc::clone(&self.0.linking)));
+        endpoints.insert(addr, Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Endpoint>>> {
+        self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,256 @@
+//! Calls and their answers, in both directions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, SerializeType};
+use gantry_remoting::{
+    Client, CloseReason, InvokeError, RefuseRequests, RemotingSettings, Reply, RequestProcessor,
+};
+use support::*;
+use tokio::{sync::Semaphore, time::Instant};
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_pipelined_and_answers_may_come_in_any_order() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let calls = async {
+        tokio::join!(
+            client.invoke("b:1", request("one"), PATIENCE),
+            client.invoke("b:1", request("two"), PATIENCE)
+        )
+    };
+    let peer = async {
+        let mut peer = connections.accept().await;
+        let (first, second) = (peer.next().await.unwrap(), peer.next().await.unwrap());
+        assert_ne!(first.opaque, second.opaque);
+        peer.echo(&second).await;
+        peer.echo(&first).await;
+        peer
+    };
+    let ((one, two), _peer) = tokio::join!(calls, peer);
+    assert_eq!(text(&one.unwrap()), "one");
+    assert_eq!(text(&two.unwrap()), "two");
+    assert_eq!(network.dials(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_carry_the_serialize_type_of_the_settings() {
+    let settings =
+        RemotingSettings { serialize_type: SerializeType::RocketMq, ..RemotingSettings::default() };
+    let (client, network) = client(settings);
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        let request = peer.next().await.unwrap();
+        assert_eq!(request.serialize_type, SerializeType::RocketMq);
+        assert!(!request.is_response());
+        peer.echo(&request).await;
+        peer
+    };
+    let (answer, _peer) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), peer);
+    assert_eq!(answer.unwrap().serialize_type, SerializeType::Json);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_its_deadline_and_a_late_answer_harms_nobody() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let started = Instant::now();
+    let (slow, mut peer) =
+        tokio::join!(client.invoke("b:1", request("slow"), 3 * SECOND), connections.accept());
+    assert_eq!(started.elapsed(), 3 * SECOND);
+    let Err(InvokeError::Timeout { addr, request: code, after }) = slow else { panic!("{slow:?}") };
+    assert_eq!((&*addr, code, after), ("b:1", RequestCode::GET_MAX_OFFSET, 3 * SECOND));
+
+    let late = peer.next().await.unwrap();
+    peer.echo(&late).await;
+    let exchange = async {
+        let request = peer.next().await.unwrap();
+        peer.echo(&request).await;
+    };
+    let (next, ()) = tokio::join!(client.invoke("b:1", request("next"), PATIENCE), exchange);
+    assert_eq!(text(&next.unwrap()), "next");
+    assert_eq!((client.stats().late_answers, client.stats().timeouts), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_death_of_the_peer_fails_all_pending_calls_at_once() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let started = Instant::now();
+    let calls = async {
+        tokio::join!(
+            client.invoke("b:1", request("one"), PATIENCE),
+            client.invoke("b:1", request("two"), PATIENCE)
+        )
+    };
+    let death = async {
+        let mut peer = connections.accept().await;
+        peer.next().await.unwrap();
+        peer.next().await.unwrap();
+    };
+    let ((one, two), ()) = tokio::join!(calls, death);
+    for failed in [one, two] {
+        assert!(
+            matches!(failed, Err(InvokeError::Closed { reason: CloseReason::PeerClosed, .. })),
+            "{failed:?}"
+        );
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_silent_for_long_is_given_up_though_the_connection_stands() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let (first, _peer) = tokio::join!(client.invoke("b:1", request("x"), 3 * SECOND), connections.accept());
+    assert!(matches!(first, Err(InvokeError::Timeout { .. })));
+    let held = client.invoke("b:1", request("held"), 30 * SECOND);
+    let asking = async {
+        tokio::time::sleep(4 * SECOND).await;
+        client.invoke("b:1", request("y"), 4 * SECOND).await
+    };
+    let (held, asked) = tokio::join!(held, asking);
+    assert!(matches!(asked, Err(InvokeError::Timeout { .. })), "{asked:?}");
+    assert!(matches!(held, Err(InvokeError::Closed { reason: CloseReason::Silent(_), .. })), "{held:?}");
+}
+
+/// Answers with the request's body in capitals, once a permit is there.
+struct Capitals(Semaphore);
+
+impl RequestProcessor for Capitals {
+    fn process(&self, peer: Arc<str>, request: RemotingCommand) -> Reply<'_> {
+        Box::pin(async move {
+            assert_eq!(&*peer, "b:1");
+            self.0.acquire().await.unwrap().forget();
+            let body = text(&request).to_uppercase();
+            Some(RemotingCommand::response(ResponseCode::SUCCESS).with_body(body))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_sides_ask_over_one_connection_with_opaque_numbers_of_their_own() {
+    let (client, network) = client_with(RemotingSettings::default(), Arc::new(Capitals(Semaphore::new(10))));
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        let theirs = peer.next().await.unwrap();
+        let mut ours = request("from the broker");
+        ours.opaque = theirs.opaque;
+        peer.send(&ours).await;
+        let reply = peer.next().await.unwrap();
+        assert!(reply.is_response());
+        assert_eq!((reply.opaque, text(&reply)), (ours.opaque, "FROM THE BROKER"));
+        peer.echo(&theirs).await;
+        peer
+    };
+    let (answer, _peer) = tokio::join!(client.invoke("b:1", request("from the client"), PATIENCE), peer);
+    assert_eq!(text(&answer.unwrap()), "from the client");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_oneway_push_is_processed_and_not_answered() {
+    let processor = Arc::new(Capitals(Semaphore::new(10)));
+    let (client, network) = client_with(RemotingSettings::default(), processor.clone());
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        peer.next().await.unwrap();
+        peer.send(&request("push").into_oneway()).await;
+        peer.send(&request("asked")).await;
+        assert_eq!(text(&peer.next().await.unwrap()), "ASKED");
+    };
+    let _ = tokio::join!(client.oneway("b:1", request("x")), peer);
+    assert_eq!(processor.0.available_permits(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_the_bound_are_answered_busy_and_the_reader_goes_on() {
+    let settings = RemotingSettings { max_inbound: 2, ..RemotingSettings::default() };
+    let processor = Arc::new(Capitals(Semaphore::new(0)));
+    let (client, network) = client_with(settings, processor.clone());
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        let theirs = peer.next().await.unwrap();
+        for opaque in 1..=3 {
+            let mut push = request("push");
+            push.opaque = opaque;
+            peer.send(&push).await;
+        }
+        let busy = peer.next().await.unwrap();
+        assert_eq!((busy.opaque, busy.response_code()), (3, ResponseCode::SYSTEM_BUSY));
+        peer.echo(&theirs).await;
+        processor.0.add_permits(2);
+        let (one, two) = (peer.next().await.unwrap(), peer.next().await.unwrap());
+        assert_eq!((text(&one), text(&two)), ("PUSH", "PUSH"));
+        peer
+    };
+    let (answer, _peer) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), peer);
+    assert_eq!(text(&answer.unwrap()), "x");
+    assert_eq!(client.stats().requests_refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_asks_answers_not_supported() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        peer.next().await.unwrap();
+        peer.send(&request("push")).await;
+        peer.next().await.unwrap()
+    };
+    let (sent, reply) = tokio::join!(client.oneway("b:1", request("x")), peer);
+    sent.unwrap();
+    assert_eq!(reply.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_the_pending_bound_are_refused() {
+    let (client, network) = client(RemotingSettings { max_pending: 1, ..RemotingSettings::default() });
+    let mut connections = network.listen("b:1");
+    let one = client.invoke("b:1", request("one"), SECOND);
+    let two = async {
+        let mut peer = connections.accept().await;
+        peer.next().await.unwrap();
+        (client.invoke("b:1", request("two"), SECOND).await, peer)
+    };
+    let (_, (two, _peer)) = tokio::join!(one, two);
+    assert!(matches!(two, Err(InvokeError::TooManyPending { limit: 1, .. })), "{two:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_no_frame_can_hold_fails_alone() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    spawn(async move { connections.accept().await.echo_all().await });
+    let huge = request("").with_body(vec![0; gantry_protocol::MAX_FRAME]);
+    let refused = client.invoke("b:1", huge, PATIENCE).await;
+    assert!(matches!(refused, Err(InvokeError::Encode { .. })), "{refused:?}");
+    assert_eq!(text(&client.invoke("b:1", request("small"), PATIENCE).await.unwrap()), "small");
+}
+
+#[tokio::test]
+async fn a_thousand_calls_share_one_tcp_connection() {
+    let (listener, addr) = tcp_listener().await;
+    let client = Client::new(RemotingSettings::default(), Arc::new(RefuseRequests));
+    spawn(async move { tcp_accept(&listener).await.echo_all().await });
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..1_000 {
+        let (client, addr) = (client.clone(), addr.clone());
+        let body = format!("{number} {}", "x".repeat(number * 7));
+        calls.spawn(async move { (client.invoke(&addr, request(&body), PATIENCE).await.unwrap(), body) });
+    }
+    while let Some(call) = within(calls.join_next()).await {
+        let (answer, body) = call.unwrap();
+        assert_eq!(text(&answer), body);
+    }
+    let stats = client.stats();
+    assert_eq!((stats.connects, stats.frames_out, stats.frames_in), (1, 1_000, 1_000));
+}
