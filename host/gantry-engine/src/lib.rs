@@ -1,1 +1,65 @@
-//! gantry-engine
+//! WebAssembly components as RocketMQ message listeners.
+//!
+//! The crate's one idea: a listener is untrusted code that is lent a batch for a bounded time, with bounded memory and
+//! no authority it was not granted, and whatever it does (answers, fails, traps, spins, hoards) every message of the
+//! batch leaves with exactly one outcome.
+//!
+//! It deliberately does not know RocketMQ's protocol (a batch is a [`MessageBatch`] view that the host implements),
+//! consumer groups, offsets or retries (an outcome is handed back, not acted on), the plugins directory, or any
+//! asynchronous runtime: guests run on their own threads ([`GuestThreads`]).
+//!
+//! The way of a batch: the host takes a [`Lease`] of the serving [`Generation`] from a [`Slot`], submits a
+//! [`ConsumeJob`] to the [`GuestThreads`], one of which calls [`consume_isolated`], which checks instances out of the
+//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
+)]
+
+mod cache;
+mod config;
+mod delivery;
+mod description;
+mod engine;
+mod failure;
+mod guest;
+mod hash;
+mod imports;
+mod instance;
+mod isolate;
+mod limits;
+mod load;
+mod message;
+mod module;
+mod output;
+mod slot;
+mod state;
+mod threads;
+mod ticker;
+mod wasi;
+mod wit;
+
+pub use config::{EngineConfig, Grant, Grants, UnknownGrant};
+pub use description::{UnsoundDescription, UnsupportedListener};
+pub use engine::{Engine, EngineError};
+pub use failure::{FailureKind, GuestFailure, InstantiateError};
+pub use hash::ContentHash;
+pub use imports::RefusedImport;
+pub use isolate::{BatchReport, Cause, Outcome, consume_isolated};
+pub use load::{LoadError, MAX_COMPONENT_BYTES};
+pub use message::{MessageBatch, MessageView, OwnedMessage};
+pub use module::{Instance, ListenerModule, PoolStats};
+pub use slot::{Generation, Lease, Retired, Slot};
+pub use state::PluginState;
+pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
+pub use wit::{
+    ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, FilterExpression,
+    LISTENER_INTERFACE, ListenerDescription, MessageModel, RetryDelay, Subscription,
+};

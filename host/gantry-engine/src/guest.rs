@@ -1,0 +1,90 @@
+//! What the host keeps inside each instance's store.
+
+use std::{sync::Arc, time::Instant};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::{
+    delivery::AtHand,
+    limits::MemoryLimit,
+    output::{Output, Stream},
+};
+
+/// The host's data beside one instance.
+pub(crate) struct GuestState {
+    pub(crate) memory: MemoryLimit,
+    /// The batch of the call under way; `None` between calls.
+    pub(crate) at_hand: Option<AtHand>,
+    /// When the call under way must have ended: waiting in the host (`wasi:io/poll`) keeps to it too.
+    pub(crate) deadline: Instant,
+    hash_seed: u128,
+    table: ResourceTable,
+    /// Made when the guest first asks for something of WASI: many never do.
+    wasi: Option<WasiCtx>,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl GuestState {
+    pub(crate) fn new(
+        plugin: &Arc<str>,
+        memory_max_bytes: usize,
+        hash_seed: u128,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            memory: MemoryLimit::new(memory_max_bytes),
+            at_hand: None,
+            deadline,
+            hash_seed,
+            table: ResourceTable::new(),
+            wasi: None,
+            stdout: Output::new(Arc::clone(plugin), Stream::Out),
+            stderr: Output::new(Arc::clone(plugin), Stream::Err),
+        }
+    }
+
+    /// Readies the state for a call.
+    pub(crate) fn begin_call(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.memory.begin_call();
+        if self.wasi.is_some() {
+            self.stdout.begin_call();
+            self.stderr.begin_call();
+        }
+    }
+
+    /// What the guest wrote last to standard error in this call.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.stderr.tail()
+    }
+
+    pub(crate) fn table_and_deadline(&mut self) -> (&mut ResourceTable, Instant) {
+        (&mut self.table, self.deadline)
+    }
+
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (stdout, stderr, hash_seed) = (&self.stdout, &self.stderr, self.hash_seed);
+        let ctx = self.wasi.get_or_insert_with(|| empty_wasi(stdout, stderr, hash_seed));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// No arguments, no environment, no directories, no network, a closed standard input.
+fn empty_wasi(stdout: &Output, stderr: &Output, hash_seed: u128) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        .insecure_random_seed(hash_seed)
+        .max_random_size(64 * 1024)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .build()
+}

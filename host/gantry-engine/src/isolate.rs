@@ -1,0 +1,365 @@
+//! One outcome for every message, whatever the listener does.
+//!
+//! The batch is handed over whole. If that call costs the instance (a trap, the deadline, too much memory), each message
+//! is tried alone in an instance no other call has touched, so that only those at fault are given back: a batch of one
+//! is alone already and not tried again. If the listener answers wrongly (another number of results) or with an error,
+//! nothing tells which message was at fault, and the whole batch is given back.
+//!
+//! Time is bounded: after [`MAX_DEADLINES_IN_A_ROW`] lone messages in a row ran into the deadline, or [`MAX_DEADLINES`]
+//! in all, what is left is given back without being run. A batch never takes longer than `MAX_DEADLINES + 1`
+//! deadlines, plus the time of the messages that do finish.
+
+use std::{
+    ops::Deref as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    failure::{FailureKind, GuestFailure, InstantiateError},
+    message::MessageBatch,
+    module::{Instance, ListenerModule},
+    wit::{ConsumeContext, ConsumeResult, RetryDelay},
+};
+
+/// Lone deadlines in a row after which the rest of a batch is given back.
+const MAX_DEADLINES_IN_A_ROW: u32 = 3;
+/// Lone deadlines in all after which the rest of a batch is given back.
+const MAX_DEADLINES: u32 = 8;
+
+/// What becomes of one message, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What to do with the message.
+    pub result: ConsumeResult,
+    /// Where that comes from.
+    pub cause: Cause,
+}
+
+/// Where an [`Outcome`] comes from. In all but the first two the result is `reconsume-later` by attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The listener's answer to the batch.
+    Answered,
+    /// The listener's answer to the message alone, after the batch had cost an instance.
+    AnsweredAlone,
+    /// The message was at fault: alone, too, it failed.
+    FailedAlone(Arc<GuestFailure>),
+    /// The whole batch was given back: the listener's error, or a wrong number of results.
+    BatchFailed(Arc<GuestFailure>),
+    /// Not run again, because too many of its neighbours ran into the deadline; this is the last one's failure.
+    NotRun(Arc<GuestFailure>),
+    /// There was no instance to run it.
+    NoInstance(Arc<InstantiateError>),
+    /// The host's own code panicked around the call: a defect of the host, with the panic's message.
+    HostPanic(Arc<str>),
+}
+
+impl Cause {
+    /// A short name for metrics and JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Cause::Answered => "answered",
+            Cause::AnsweredAlone => "answered-alone",
+            Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => failure.kind().name(),
+            Cause::NotRun(_) => "not-run",
+            Cause::NoInstance(_) => "no-instance",
+            Cause::HostPanic(_) => "host-panic",
+        }
+    }
+
+    /// The guest's failure behind it, if there is one.
+    #[must_use]
+    pub fn failure(&self) -> Option<&GuestFailure> {
+        match self {
+            Cause::FailedAlone(failure) | Cause::BatchFailed(failure) | Cause::NotRun(failure) => {
+                Some(failure)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub struct BatchReport {
+    /// One for each message, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// Why the call with the whole batch failed, if it did.
+    pub batch_failure: Option<Arc<GuestFailure>>,
+    /// Calls of `consume-message` made: 1, plus one for each message tried alone.
+    pub calls: u32,
+    /// Instances lost.
+    pub instances_lost: u32,
+    /// From the first call to the last answer.
+    pub took: Duration,
+}
+
+impl BatchReport {
+    /// A report that gives all `messages` back for the same cause, without a call.
+    pub(crate) fn given_back(messages: usize, cause: &Cause) -> Self {
+        let mut run = Run::default();
+        run.give_back(messages, cause);
+        run.report(None, Duration::ZERO)
+    }
+}
+
+/// Hands `batch` to the listener and sees to it that every message has an outcome. `deadline` is that of one call.
+/// Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
+#[must_use]
+pub fn consume_isolated(
+    module: &ListenerModule,
+    context: &ConsumeContext<'_>,
+    batch: &Arc<dyn MessageBatch>,
+    deadline: Duration,
+) -> BatchReport {
+    isolate(batch.deref().len(), &mut Guests { module, context, batch, deadline })
+}
+
+/// The calls the policy makes.
+trait Calls {
+    fn whole(&mut self) -> Answer;
+    fn alone(&mut self, index: usize) -> Answer;
+}
+
+enum Answer {
+    Results(Vec<ConsumeResult>),
+    Failed(GuestFailure),
+    NoInstance(InstantiateError),
+}
+
+struct Guests<'a> {
+    module: &'a ListenerModule,
+    context: &'a ConsumeContext<'a>,
+    batch: &'a Arc<dyn MessageBatch>,
+    deadline: Duration,
+}
+
+impl Guests<'_> {
+    fn call(&self, instance: Result<Instance, InstantiateError>, range: std::ops::Range<usize>) -> Answer {
+        match instance {
+            Err(error) => Answer::NoInstance(error),
+            Ok(mut instance) => {
+                match instance.consume_range(self.context, self.batch, range, self.deadline) {
+                    Ok(results) => Answer::Results(results),
+                    Err(failure) => Answer::Failed(failure),
+                }
+            }
+        }
+    }
+}
+
+impl Calls for Guests<'_> {
+    fn whole(&mut self) -> Answer {
+        self.call(self.module.checkout(), 0..self.batch.deref().len())
+    }
+
+    fn alone(&mut self, index: usize) -> Answer {
+        self.call(self.module.fresh(), index..index + 1)
+    }
+}
+
+/// What has been decided so far.
+#[derive(Default)]
+struct Run {
+    outcomes: Vec<Outcome>,
+    calls: u32,
+    instances_lost: u32,
+    deadlines_in_a_row: u32,
+    deadlines: u32,
+}
+
+fn isolate(messages: usize, guests: &mut dyn Calls) -> BatchReport {
+    let mut run = Run::default();
+    if messages == 0 {
+        return run.report(None, Duration::ZERO);
+    }
+    let began = Instant::now();
+    run.calls = 1;
+    let failure = match guests.whole() {
+        Answer::Results(results) => {
+            run.take(results, &Cause::Answered);
+            None
+        }
+        Answer::NoInstance(error) => {
+            run.give_back(messages, &Cause::NoInstance(Arc::new(error)));
+            run.calls = 0;
+            None
+        }
+        Answer::Failed(failure) => Some(run.batch_failed(failure, messages, guests)),
+    };
+    run.report(failure, began.elapsed())
+}
+
+impl Run {
+    fn batch_failed(
+        &mut self,
+        failure: GuestFailure,
+        messages: usize,
+        guests: &mut dyn Calls,
+    ) -> Arc<GuestFailure> {
+        let fatal = failure.is_fatal();
+        let failure = Arc::new(failure);
+        self.instances_lost += u32::from(fatal);
+        match (fatal, messages) {
+            (false, _) => self.give_back(messages, &Cause::BatchFailed(Arc::clone(&failure))),
+            (true, 1) => self.give_back(1, &Cause::FailedAlone(Arc::clone(&failure))),
+            (true, _) => self.one_by_one(messages, guests),
+        }
+        failure
+    }
+
+    fn one_by_one(&mut self, messages: usize, guests: &mut dyn Calls) {
+        for index in 0..messages {
+            self.calls = self.calls.saturating_add(1);
+            match guests.alone(index) {
+                Answer::Results(results) => {
+                    self.deadlines_in_a_row = 0;
+                    self.take(results, &Cause::AnsweredAlone);
+                }
+                Answer::Failed(failure) => {
+                    let failure = Arc::new(failure);
+                    self.count(&failure);
+                    self.give_back(1, &Cause::FailedAlone(Arc::clone(&failure)));
+                    if self.is_out_of_time() {
+                        return self.give_back(messages - index - 1, &Cause::NotRun(failure));
+                    }
+                }
+                Answer::NoInstance(error) => {
+                    self.calls -= 1;
+                    return self.give_back(messages - index, &Cause::NoInstance(Arc::new(error)));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, failure: &GuestFailure) {
+        self.instances_lost += u32::from(failure.is_fatal());
+        if failure.kind() == FailureKind::Deadline {
+            self.deadlines += 1;
+            self.deadlines_in_a_row += 1;
+        } else {
+            self.deadlines_in_a_row = 0;
+        }
+    }
+
+    const fn is_out_of_time(&self) -> bool {
+        self.deadlines_in_a_row >= MAX_DEADLINES_IN_A_ROW || self.deadlines >= MAX_DEADLINES
+    }
+
+    fn take(&mut self, results: Vec<ConsumeResult>, cause: &Cause) {
+        self.outcomes.extend(results.into_iter().map(|result| Outcome { result, cause: cause.clone() }));
+    }
+
+    fn give_back(&mut self, messages: usize, cause: &Cause) {
+        let result = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
+        self.outcomes.extend(std::iter::repeat_n(Outcome { result, cause: cause.clone() }, messages));
+    }
+
+    fn report(self, batch_failure: Option<Arc<GuestFailure>>, took: Duration) -> BatchReport {
+        let Run { outcomes, calls, instances_lost, .. } = self;
+        BatchReport { outcomes, batch_failure, calls, instances_lost, took }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guests that answer by script: `t` traps, `d` runs into the deadline, `e` answers err, `w` gives a wrong count,
+    /// `n` has no instance, anything else succeeds. A whole batch does what its first bad message does.
+    struct Script(Vec<char>);
+
+    impl Script {
+        fn answer(step: char, messages: usize) -> Answer {
+            match step {
+                't' => Answer::Failed(GuestFailure::Trap { reason: "unreachable".into(), last_words: None }),
+                'd' => Answer::Failed(GuestFailure::Deadline { deadline: Duration::from_millis(10) }),
+                'e' => Answer::Failed(GuestFailure::ListenerError("no database".into())),
+                'w' => Answer::Failed(GuestFailure::WrongCount { expected: messages, got: 0 }),
+                'n' => Answer::NoInstance(InstantiateError::PoolExhausted { max: 1 }),
+                _ => Answer::Results(vec![ConsumeResult::Success; messages]),
+            }
+        }
+    }
+
+    impl Calls for Script {
+        fn whole(&mut self) -> Answer {
+            let step = self.0.iter().copied().find(|step| *step != '.').unwrap_or('.');
+            Self::answer(step, self.0.len())
+        }
+
+        fn alone(&mut self, index: usize) -> Answer {
+            Self::answer(self.0[index], 1)
+        }
+    }
+
+    /// The causes, message by message, and the number of calls.
+    fn run(script: &str) -> (String, u32, u32) {
+        let report = isolate(script.len(), &mut Script(script.chars().collect()));
+        assert_eq!(report.outcomes.len(), script.len(), "one outcome for each message");
+        for outcome in &report.outcomes {
+            let answered = matches!(outcome.cause, Cause::Answered | Cause::AnsweredAlone);
+            let later = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
+            assert_eq!(outcome.result, if answered { ConsumeResult::Success } else { later });
+        }
+        let letters = report.outcomes.iter().map(|outcome| match outcome.cause {
+            Cause::Answered => 'A',
+            Cause::AnsweredAlone => 'a',
+            Cause::FailedAlone(_) => 'F',
+            Cause::BatchFailed(_) => 'B',
+            Cause::NotRun(_) => '-',
+            Cause::NoInstance(_) => 'N',
+            Cause::HostPanic(_) => 'P',
+        });
+        (letters.collect(), report.calls, report.instances_lost)
+    }
+
+    #[test]
+    fn a_good_batch_takes_one_call() {
+        assert_eq!(run("...."), ("AAAA".into(), 1, 0));
+        assert_eq!(run(""), (String::new(), 0, 0));
+    }
+
+    #[test]
+    fn a_trap_gives_back_only_the_poison_message() {
+        assert_eq!(run("..t."), ("aaFa".into(), 5, 2));
+        assert_eq!(run("t..t"), ("FaaF".into(), 5, 3));
+    }
+
+    #[test]
+    fn a_batch_of_one_is_not_tried_again() {
+        assert_eq!(run("t"), ("F".into(), 1, 1));
+        assert_eq!(run("d"), ("F".into(), 1, 1));
+    }
+
+    #[test]
+    fn an_error_or_a_wrong_count_gives_the_whole_batch_back_after_one_call() {
+        assert_eq!(run("..e."), ("BBBB".into(), 1, 0));
+        assert_eq!(run(".w"), ("BB".into(), 1, 0));
+    }
+
+    #[test]
+    fn alone_too_an_error_or_a_wrong_count_is_the_messages_own() {
+        assert_eq!(run("tew."), ("FFFa".into(), 5, 2));
+    }
+
+    #[test]
+    fn three_deadlines_in_a_row_give_the_rest_back_unrun() {
+        assert_eq!(run(".ddd..").0, "aFFF--");
+        assert_eq!(run("ddtddd.").0, "FFFFFF-");
+        assert_eq!(run("dd.dd.").0, "FFaFFa");
+    }
+
+    #[test]
+    fn scattered_deadlines_are_bounded_too() {
+        assert_eq!(run("d.d.d.d.d.d.d.d.d.").0, "FaFaFaFaFaFaFaF---");
+    }
+
+    #[test]
+    fn without_an_instance_everything_left_is_given_back() {
+        assert_eq!(run("n.."), ("NNN".into(), 0, 0));
+        assert_eq!(run("t.n."), ("FaNN".into(), 3, 2));
+    }
+}

@@ -1,0 +1,397 @@
+//! The threads guests run on: their own, so that a guest that spins delays nothing of the host.
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use async_channel::{Receiver, Sender, TrySendError};
+use thiserror::Error;
+
+use crate::{
+    isolate::{BatchReport, Cause, consume_isolated},
+    message::MessageBatch,
+    slot::Lease,
+    wit::ConsumeContext,
+};
+
+/// Room for the guest's stack (512 KiB) and the host's calls around it.
+const STACK_BYTES: usize = 4 << 20;
+
+/// One batch on its way to a listener.
+pub struct ConsumeJob {
+    /// The generation it was dispatched to.
+    pub lease: Lease,
+    /// On whose behalf it was pulled.
+    pub consumer_group: Arc<str>,
+    /// The topic the listener subscribed to.
+    pub topic: Arc<str>,
+    /// The broker that holds the queue.
+    pub broker_name: Arc<str>,
+    /// The queue's number at that broker.
+    pub queue_id: u32,
+    /// The messages.
+    pub batch: Arc<dyn MessageBatch>,
+    /// What one call may take.
+    pub deadline: Duration,
+    /// Called on the guest thread with what became of the batch, exactly once if the job runs. Hand the report on and
+    /// return: it holds up the thread.
+    pub done: Box<dyn FnOnce(BatchReport) + Send>,
+}
+
+impl ConsumeJob {
+    fn run(self, panics: &AtomicU64) {
+        let Self { lease, consumer_group, topic, broker_name, queue_id, batch, deadline, done } = self;
+        let context = ConsumeContext {
+            consumer_group: &consumer_group,
+            topic: &topic,
+            broker_name: &broker_name,
+            queue_id,
+        };
+        let ran =
+            catch_unwind(AssertUnwindSafe(|| consume_isolated(lease.module(), &context, &batch, deadline)));
+        let report = ran.unwrap_or_else(|panic| {
+            let message = report_panic(panics, &*panic);
+            let messages = catch_unwind(AssertUnwindSafe(|| (*batch).len())).unwrap_or(0);
+            BatchReport::given_back(messages, &Cause::HostPanic(message.into()))
+        });
+        // The generation may go as soon as its work is done, whatever the callback does.
+        drop(lease);
+        done(report);
+    }
+}
+
+impl fmt::Debug for ConsumeJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumeJob")
+            .field("generation", &self.lease.generation().number())
+            .field("topic", &self.topic)
+            .field("queue_id", &self.queue_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a guest thread can be given.
+pub enum Job {
+    /// A batch for a listener.
+    Consume(ConsumeJob),
+    /// Any other work that may block, such as loading a component.
+    Work(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    /// Other work.
+    pub fn work(work: impl FnOnce() + Send + 'static) -> Self {
+        Job::Work(Box::new(work))
+    }
+}
+
+impl From<ConsumeJob> for Job {
+    fn from(job: ConsumeJob) -> Self {
+        Job::Consume(job)
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Job::Consume(job) => job.fmt(f),
+            Job::Work(_) => f.write_str("Work"),
+        }
+    }
+}
+
+/// A job that was not taken, given back as it came.
+#[derive(Debug, Error)]
+pub enum Rejected {
+    /// The queue is full: guests are busy.
+    #[error("all guest threads are busy and their queue is full")]
+    Full(Job),
+    /// The threads are shutting down.
+    #[error("the guest threads are shutting down")]
+    ShuttingDown(Job),
+}
+
+impl Rejected {
+    /// The job.
+    #[must_use]
+    pub fn into_job(self) -> Job {
+        match self {
+            Rejected::Full(job) | Rejected::ShuttingDown(job) => job,
+        }
+    }
+}
+
+/// What the threads have done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ThreadsStats {
+    /// How many threads there are.
+    pub threads: usize,
+    /// How many of them run a job now.
+    pub busy: usize,
+    /// Jobs waiting.
+    pub queued: usize,
+    /// Jobs finished.
+    pub finished: u64,
+    /// Panics of host code that were contained: each one a defect of the host.
+    pub panics: u64,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Threads still in a guest when the bound passed. They end with their call.
+    pub threads_left: usize,
+    /// Jobs dropped without being run; their callbacks were not called.
+    pub jobs_dropped: usize,
+}
+
+impl ShutdownReport {
+    /// Whether everything finished.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.threads_left == 0 && self.jobs_dropped == 0
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    live: Mutex<usize>,
+    ended: Condvar,
+    busy: AtomicUsize,
+    finished: AtomicU64,
+    panics: AtomicU64,
+}
+
+/// A job and the span it was submitted in.
+type Queued = (tracing::Span, Job);
+
+/// A fixed number of threads fed by one bounded queue.
+pub struct GuestThreads {
+    jobs: Sender<Queued>,
+    queue: Receiver<Queued>,
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    count: usize,
+}
+
+impl GuestThreads {
+    /// Starts `threads` threads (at least one) with room for `queue` waiting jobs (at least one).
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
+        let count = threads.max(1);
+        let (jobs, queue) = async_channel::bounded(queue.max(1));
+        let shared = Arc::new(Shared::default());
+        let pool = Self { jobs, queue, shared, threads: Mutex::new(Vec::with_capacity(count)), count };
+        for number in 0..count {
+            // Dropping the pool on failure ends the threads already started.
+            let thread = pool.spawn(number)?;
+            pool.handles(|handles| handles.push(thread));
+        }
+        Ok(pool)
+    }
+
+    fn spawn(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
+        let (queue, shared) = (self.queue.clone(), Arc::clone(&self.shared));
+        shared.live(|live| *live += 1);
+        let started = thread::Builder::new()
+            .name(format!("gantry-guest-{number}"))
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                while let Ok((span, job)) = queue.recv_blocking() {
+                    span.in_scope(|| shared.run(job));
+                }
+                shared.live(|live| *live -= 1);
+                shared.ended.notify_all();
+            });
+        if started.is_err() {
+            self.shared.live(|live| *live -= 1);
+        }
+        started
+    }
+
+    fn handles<T>(&self, act: impl FnOnce(&mut Vec<JoinHandle<()>>) -> T) -> T {
+        act(&mut self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Queues a job if there is room. Never blocks. The job runs in the span that is current now.
+    ///
+    /// # Errors
+    /// The job itself, when the queue is full or closed.
+    pub fn try_submit(&self, job: impl Into<Job>) -> Result<(), Rejected> {
+        self.jobs.try_send((tracing::Span::current(), job.into())).map_err(|error| match error {
+            TrySendError::Full((_, job)) => Rejected::Full(job),
+            TrySendError::Closed((_, job)) => Rejected::ShuttingDown(job),
+        })
+    }
+
+    /// Queues a job, waiting for room without blocking a thread.
+    ///
+    /// # Errors
+    /// The job itself, when the threads are shutting down.
+    pub async fn submit(&self, job: impl Into<Job>) -> Result<(), Rejected> {
+        let item = (tracing::Span::current(), job.into());
+        self.jobs.send(item).await.map_err(|error| Rejected::ShuttingDown(error.into_inner().1))
+    }
+
+    /// What the threads have done so far.
+    #[must_use]
+    pub fn stats(&self) -> ThreadsStats {
+        ThreadsStats {
+            threads: self.count,
+            busy: self.shared.busy.load(Ordering::Relaxed),
+            queued: self.queue.len(),
+            finished: self.shared.finished.load(Ordering::Relaxed),
+            panics: self.shared.panics.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no more jobs, finishes those it has, and waits for all that up to `bound`; what is still queued then is
+    /// dropped. Blocks the calling thread. A second call waits again.
+    pub fn shutdown(&self, bound: Duration) -> ShutdownReport {
+        self.jobs.close();
+        let threads_left = self.shared.wait_for_threads(bound);
+        let jobs_dropped = std::iter::from_fn(|| self.queue.try_recv().ok()).count();
+        if threads_left == 0 {
+            for thread in self.handles(std::mem::take) {
+                // A job's panic is contained in the thread: there is nothing to learn from joining but its end.
+                let _ = thread.join();
+            }
+        }
+        ShutdownReport { threads_left, jobs_dropped }
+    }
+}
+
+impl Drop for GuestThreads {
+    fn drop(&mut self) {
+        self.jobs.close();
+    }
+}
+
+impl fmt::Debug for GuestThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestThreads").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn live<T>(&self, act: impl FnOnce(&mut usize) -> T) -> T {
+        act(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wait_for_threads(&self, bound: Duration) -> usize {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ended.wait_timeout_while(live, bound, |live| *live > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Runs a job; a panic in it ends neither the thread nor the jobs behind it.
+    fn run(&self, job: Job) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let ran = catch_unwind(AssertUnwindSafe(|| match job {
+            Job::Consume(job) => job.run(&self.panics),
+            Job::Work(work) => work(),
+        }));
+        if let Err(panic) = ran {
+            report_panic(&self.panics, &*panic);
+        }
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn report_panic(panics: &AtomicU64, panic: &(dyn Any + Send)) -> String {
+    panics.fetch_add(1, Ordering::Relaxed);
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    tracing::error!("host code panicked on a guest thread: {message}");
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_full_queue_gives_the_job_back_without_blocking() {
+        let threads = GuestThreads::start(1, 1).unwrap();
+        let (go, gate) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        let (ran, results) = mpsc::channel();
+        threads
+            .try_submit(Job::work(move || {
+                started.send(()).unwrap();
+                gate.recv().unwrap();
+            }))
+            .unwrap();
+        has_started.recv_timeout(BOUND).unwrap();
+        threads.try_submit(Job::work(|| ())).unwrap();
+        let rejected = threads.try_submit(Job::work(move || ran.send(7).unwrap())).unwrap_err();
+        assert!(matches!(rejected, Rejected::Full(_)));
+        go.send(()).unwrap();
+        let Job::Work(work) = rejected.into_job() else { panic!("it was work") };
+        work();
+        assert_eq!(results.recv_timeout(BOUND).unwrap(), 7);
+        assert!(threads.shutdown(BOUND).is_clean());
+    }
+
+    #[test]
+    fn a_panic_of_the_host_is_contained_and_counted() {
+        let threads = GuestThreads::start(1, 4).unwrap();
+        let (ran, results) = mpsc::channel();
+        threads.try_submit(Job::work(|| panic!("a defect"))).unwrap();
+        threads.try_submit(Job::work(move || ran.send(()).unwrap())).unwrap();
+        results.recv_timeout(BOUND).unwrap();
+        assert!(threads.shutdown(BOUND).is_clean());
+        let stats = threads.stats();
+        assert_eq!((stats.panics, stats.finished, stats.busy), (1, 2, 0));
+    }
+
+    #[test]
+    fn shutdown_finishes_what_is_queued_and_takes_no_more() {
+        let threads = GuestThreads::start(2, 8).unwrap();
+        let (ran, results) = mpsc::channel();
+        for number in 0..8 {
+            let ran = ran.clone();
+            threads.try_submit(Job::work(move || ran.send(number).unwrap())).unwrap();
+        }
+        assert!(threads.shutdown(BOUND).is_clean());
+        assert_eq!(results.try_iter().count(), 8);
+        assert!(matches!(threads.try_submit(Job::work(|| ())), Err(Rejected::ShuttingDown(_))));
+    }
+
+    #[test]
+    fn shutdown_waits_no_longer_than_its_bound() {
+        let threads = GuestThreads::start(1, 4).unwrap();
+        let (go, gate) = mpsc::channel::<()>();
+        let (started, has_started) = mpsc::channel();
+        threads
+            .try_submit(Job::work(move || {
+                started.send(()).unwrap();
+                let _ = gate.recv();
+            }))
+            .unwrap();
+        has_started.recv_timeout(BOUND).unwrap();
+        threads.try_submit(Job::work(|| ())).unwrap();
+        let report = threads.shutdown(Duration::from_millis(10));
+        assert_eq!(report, ShutdownReport { threads_left: 1, jobs_dropped: 1 });
+        drop(go);
+        assert!(threads.shutdown(BOUND).is_clean());
+    }
+}
