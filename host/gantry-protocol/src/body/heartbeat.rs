@@ -1,0 +1,190 @@
+use serde::{Deserialize, Serialize};
+
+use crate::tag::{self, TagExpression, TagExpressionError};
+
+/// Expression type of tag subscriptions.
+pub const EXPRESSION_TAG: &str = "TAG";
+/// Expression type of SQL92 subscriptions.
+pub const EXPRESSION_SQL92: &str = "SQL92";
+
+/// How a group reads (RocketMQ: ConsumeType).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConsumeType {
+    /// The caller pulls.
+    #[serde(rename = "CONSUME_ACTIVELY")]
+    Actively,
+    /// Messages are pushed to a listener.
+    #[default]
+    #[serde(rename = "CONSUME_PASSIVELY")]
+    Passively,
+    /// The broker assigns messages one by one.
+    #[serde(rename = "CONSUME_POP")]
+    Pop,
+}
+
+/// How a group shares a topic (RocketMQ: MessageModel).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MessageModel {
+    /// Every member gets every message.
+    #[serde(rename = "BROADCASTING")]
+    Broadcasting,
+    /// Each message goes to one member.
+    #[default]
+    #[serde(rename = "CLUSTERING")]
+    Clustering,
+}
+
+/// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConsumeFromWhere {
+    /// At the end of the queue. The deprecated variants of RocketMQ read as this, as its clients treat them.
+    #[default]
+    #[serde(
+        rename = "CONSUME_FROM_LAST_OFFSET",
+        alias = "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+        alias = "CONSUME_FROM_MIN_OFFSET",
+        alias = "CONSUME_FROM_MAX_OFFSET"
+    )]
+    LastOffset,
+    /// At the oldest message.
+    #[serde(rename = "CONSUME_FROM_FIRST_OFFSET")]
+    FirstOffset,
+    /// At a point in time.
+    #[serde(rename = "CONSUME_FROM_TIMESTAMP")]
+    Timestamp,
+}
+
+/// The body of HEART_BEAT 34 (RocketMQ: HeartbeatData).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeartbeatData {
+    /// The client id, unique per process (spelt `clientID` on the wire).
+    #[serde(rename = "clientID")]
+    pub client_id: String,
+    /// The consumer groups the client is a member of.
+    pub consumer_data_set: Vec<ConsumerData>,
+    /// Hash of what the heartbeat says, for heartbeats of the second form; 0 otherwise.
+    pub heartbeat_fingerprint: i32,
+    /// The producer groups the client is a member of.
+    pub producer_data_set: Vec<ProducerData>,
+    /// Whether subscriptions are left out because the fingerprint has not changed.
+    pub without_sub: bool,
+}
+
+/// One producer group of a client (RocketMQ: ProducerData).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerData {
+    /// The group.
+    pub group_name: String,
+}
+
+/// One consumer group of a client (RocketMQ: ConsumerData).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerData {
+    /// Where the group begins.
+    pub consume_from_where: ConsumeFromWhere,
+    /// How the group reads.
+    pub consume_type: ConsumeType,
+    /// The group.
+    pub group_name: String,
+    /// How the group shares its topics.
+    pub message_model: MessageModel,
+    /// What the client subscribes, its retry topic included.
+    pub subscription_data_set: Vec<SubscriptionData>,
+    /// Unit mode.
+    pub unit_mode: bool,
+}
+
+/// One subscription (RocketMQ: SubscriptionData).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionData {
+    /// Whether a class on a filter server filters; not since RocketMQ 4.
+    pub class_filter_mode: bool,
+    /// Hashes of the tags.
+    pub code_set: Vec<i32>,
+    /// `TAG` or `SQL92`.
+    pub expression_type: String,
+    /// The expression.
+    pub sub_string: String,
+    /// Version, in milliseconds since the epoch: brokers keep the newest.
+    pub sub_version: i64,
+    /// The tags; empty means all.
+    pub tags_set: Vec<String>,
+    /// The topic.
+    pub topic: String,
+}
+
+impl Default for SubscriptionData {
+    fn default() -> Self {
+        Self {
+            class_filter_mode: false,
+            code_set: Vec::new(),
+            expression_type: EXPRESSION_TAG.to_owned(),
+            sub_string: String::new(),
+            sub_version: 0,
+            tags_set: Vec::new(),
+            topic: String::new(),
+        }
+    }
+}
+
+impl SubscriptionData {
+    /// A tag subscription (RocketMQ: FilterAPI.buildSubscriptionData). `sub_version` is the time, in milliseconds.
+    ///
+    /// # Errors
+    /// The expression names no tag.
+    pub fn by_tags(topic: &str, expression: &str, sub_version: i64) -> Result<Self, TagExpressionError> {
+        let parsed = TagExpression::parse(expression)?;
+        let sub_string = if parsed == TagExpression::All { "*" } else { expression };
+        Ok(Self {
+            code_set: parsed.tags().map(tag::hash_code).collect(),
+            sub_string: sub_string.to_owned(),
+            sub_version,
+            tags_set: parsed.tags().map(str::to_owned).collect(),
+            topic: topic.to_owned(),
+            ..Self::default()
+        })
+    }
+
+    /// A SQL92 subscription; the broker checks the expression.
+    pub fn by_sql92(topic: &str, expression: &str, sub_version: i64) -> Self {
+        Self {
+            expression_type: EXPRESSION_SQL92.to_owned(),
+            sub_string: expression.to_owned(),
+            sub_version,
+            topic: topic.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the broker filters by tags; an absent expression type counts as that.
+    pub fn is_tag_type(&self) -> bool {
+        self.expression_type.is_empty() || self.expression_type == EXPRESSION_TAG
+    }
+}
+
+/// The answer to GET_CONSUMER_LIST_BY_GROUP 38 (RocketMQ: GetConsumerListByGroupResponseBody).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerListBody {
+    /// The members' client ids, in no order.
+    pub consumer_id_list: Vec<String>,
+}
+
+/// The body of CHECK_CLIENT_CONFIG 46 (RocketMQ: CheckClientRequestBody).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CheckClientRequestBody {
+    /// The client id.
+    pub client_id: String,
+    /// The consumer group.
+    pub group: String,
+    /// The namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The subscription to check.
+    pub subscription_data: SubscriptionData,
+}

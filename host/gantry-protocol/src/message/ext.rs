@@ -1,0 +1,319 @@
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+
+use super::layout::{self, Fields, MessageError, Span};
+use super::record::MessageRecord;
+use crate::batch::{self, BatchError};
+use crate::compression::{self, CompressionError, CompressionType, MAX_DECOMPRESSED};
+use crate::properties::keys;
+use crate::{message_id, names, sys_flag};
+
+const PROPERTY_SEPARATOR: u8 = 2;
+const NAME_VALUE_SEPARATOR: u8 = 1;
+
+/// One message as a broker stores it (RocketMQ: MessageExt).
+///
+/// It is a view: body, topic and properties stay in the bytes they arrived in, which every message of one pull
+/// shares. Cloning costs a reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageExt {
+    record: Bytes,
+    fields: Fields,
+}
+
+/// Splits the body of a pull into its messages.
+///
+/// A record that cannot be read is an error of its own and the walk goes on behind it; only a wrong size ends it.
+pub fn decode_all(records: Bytes) -> MessageIter {
+    MessageIter { rest: records, at: 0 }
+}
+
+/// The messages of one pull body; see [`decode_all`].
+#[derive(Clone, Debug)]
+pub struct MessageIter {
+    rest: Bytes,
+    at: usize,
+}
+
+impl Iterator for MessageIter {
+    type Item = Result<MessageExt, MessageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let at = self.at;
+        let size = match layout::record_size(&self.rest, at) {
+            Ok(size) => size,
+            Err(error) => {
+                self.rest.clear();
+                return Some(Err(error));
+            }
+        };
+        let record = self.rest.split_to(size);
+        self.at += size;
+        Some(layout::parse(&record, at).map(|fields| MessageExt { record, fields }))
+    }
+}
+
+impl MessageExt {
+    /// Reads a body that holds exactly one record.
+    ///
+    /// # Errors
+    /// The bytes are not one record.
+    pub fn decode(record: Bytes) -> Result<Self, MessageError> {
+        let size = layout::record_size(&record, 0)?;
+        if size != record.len() {
+            return Err(MessageError::BadLength { at: 0, part: "whole" });
+        }
+        let fields = layout::parse(&record, 0)?;
+        Ok(Self { record, fields })
+    }
+
+    /// The record's bytes, as they came.
+    pub fn record(&self) -> &Bytes {
+        &self.record
+    }
+
+    /// Size of the record in bytes.
+    pub fn stored_size(&self) -> usize {
+        self.record.len()
+    }
+
+    /// Whether the record is of version 2, made for topics of more than 127 bytes.
+    pub fn is_version_2(&self) -> bool {
+        self.fields.version_2
+    }
+
+    /// Checksum of the stored body: CRC-32, the top bit cleared.
+    pub fn body_crc(&self) -> i32 {
+        self.fields.body_crc
+    }
+
+    /// The queue the message is in.
+    pub fn queue_id(&self) -> i32 {
+        self.fields.queue_id
+    }
+
+    /// The sender's own flag; RocketMQ does not read it.
+    pub fn flag(&self) -> i32 {
+        self.fields.flag
+    }
+
+    /// Position in the queue.
+    pub fn queue_offset(&self) -> i64 {
+        self.fields.queue_offset
+    }
+
+    /// Position in the broker's commit log, which CONSUMER_SEND_MSG_BACK names messages by.
+    pub fn physical_offset(&self) -> i64 {
+        self.fields.physical_offset
+    }
+
+    /// Bits of [`crate::sys_flag`].
+    pub fn sys_flag(&self) -> i32 {
+        self.fields.sys_flag
+    }
+
+    /// When the producer made the message, in milliseconds since the epoch by its clock.
+    pub fn born_timestamp(&self) -> i64 {
+        self.fields.born_timestamp
+    }
+
+    /// Where the producer was.
+    pub fn born_host(&self) -> SocketAddr {
+        self.fields.born_host
+    }
+
+    /// When the broker stored the message, in milliseconds since the epoch by its clock.
+    pub fn store_timestamp(&self) -> i64 {
+        self.fields.store_timestamp
+    }
+
+    /// The broker's address, as part of the offset message id.
+    pub fn store_host(&self) -> SocketAddr {
+        self.fields.store_host
+    }
+
+    /// How often the message came back from a listener already.
+    pub fn reconsume_times(&self) -> i32 {
+        self.fields.reconsume_times
+    }
+
+    /// Commit-log offset of the prepared message a transaction began with; 0 elsewhere.
+    pub fn prepared_transaction_offset(&self) -> i64 {
+        self.fields.prepared_transaction_offset
+    }
+
+    /// The body as stored: compressed where [`Self::is_compressed`] says so.
+    pub fn stored_body(&self) -> &[u8] {
+        self.fields.body.of(&self.record)
+    }
+
+    /// Whether the stored body is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.fields.sys_flag & sys_flag::COMPRESSED != 0
+    }
+
+    /// The body, decompressed to at most [`MAX_DECOMPRESSED`] bytes; without a copy where it is not compressed.
+    ///
+    /// # Errors
+    /// The body is corrupt, or too large when decompressed.
+    pub fn body(&self) -> Result<Bytes, CompressionError> {
+        self.body_within(MAX_DECOMPRESSED)
+    }
+
+    /// [`Self::body`] with a bound of the caller's, in bytes. The bound does not touch uncompressed bodies.
+    ///
+    /// # Errors
+    /// The body is corrupt, or too large when decompressed.
+    pub fn body_within(&self, limit: usize) -> Result<Bytes, CompressionError> {
+        if !self.is_compressed() {
+            return Ok(self.record.slice_ref(self.stored_body()));
+        }
+        let kind = CompressionType::of_sys_flag(self.fields.sys_flag)?;
+        compression::decompress(kind, self.stored_body(), limit)
+    }
+
+    /// Whether the stored body has the checksum the record names. Java's consumers do not look.
+    pub fn body_crc_matches(&self) -> bool {
+        super::record::body_crc(self.stored_body()) == self.fields.body_crc
+    }
+
+    /// The topic the record is stored under: for a retry, the group's retry topic.
+    pub fn topic(&self) -> &str {
+        std::str::from_utf8(self.fields.topic.of(&self.record)).unwrap_or_default()
+    }
+
+    /// The topic the message was first sent to: for a retry, what its RETRY_TOPIC property names.
+    pub fn origin_topic(&self) -> &str {
+        let topic = self.topic();
+        if names::is_retry(topic) { self.property(keys::RETRY_TOPIC).unwrap_or(topic) } else { topic }
+    }
+
+    /// The properties' text; bytes that are not UTF-8 are replaced.
+    pub fn properties_str(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.properties_bytes())
+    }
+
+    /// The properties' bytes, as stored.
+    pub fn properties_bytes(&self) -> &[u8] {
+        self.fields.properties.of(&self.record)
+    }
+
+    /// The properties in order, by the rules of [`crate::properties::parse`].
+    /// One whose name or value is not UTF-8 (Java brokers store none) is skipped.
+    pub fn properties(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+        self.entries().filter_map(|(name, value)| {
+            Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+        })
+    }
+
+    /// The value of a property; the last one where the name comes twice.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let found = self.entries().rev().find(|(key, _)| *key == name.as_bytes());
+        found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+
+    fn entries(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.properties_bytes().split(|&byte| byte == PROPERTY_SEPARATOR).filter_map(|entry| {
+            let middle = entry.iter().position(|&byte| byte == NAME_VALUE_SEPARATOR)?;
+            let (name, value) = (entry.get(..middle)?, entry.get(middle + 1..)?);
+            (!name.is_empty() && !value.is_empty()).then_some((name, value))
+        })
+    }
+
+    /// The message's tag.
+    pub fn tags(&self) -> Option<&str> {
+        self.property(keys::TAGS)
+    }
+
+    /// The message's keys, joined by spaces.
+    pub fn keys(&self) -> Option<&str> {
+        self.property(keys::KEYS)
+    }
+
+    /// The id the producer gave the message.
+    pub fn unique_key(&self) -> Option<&str> {
+        self.property(keys::UNIQUE_KEY)
+    }
+
+    /// The id clients show: the unique key where there is one, else the offset message id.
+    pub fn message_id(&self) -> String {
+        self.unique_key().map_or_else(|| self.offset_msg_id(), str::to_owned)
+    }
+
+    /// The id that names broker and commit-log offset.
+    pub fn offset_msg_id(&self) -> String {
+        message_id::offset_msg_id(self.fields.store_host, self.fields.physical_offset)
+    }
+
+    /// The same message at a queue offset moved by `delta` (RocketMQ: offsetDelta of a pull response).
+    #[must_use]
+    pub fn with_offset_delta(mut self, delta: i64) -> Self {
+        self.fields.queue_offset = self.fields.queue_offset.wrapping_add(delta);
+        self
+    }
+
+    /// Whether the record holds several messages; see [`Self::unwrap_inner_batch`].
+    pub fn is_inner_batch(&self) -> bool {
+        const BOTH: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+        self.fields.sys_flag & BOTH == BOTH
+    }
+
+    /// The messages of an inner batch: item `i` has queue offset base + `i` and its own flag, body and properties.
+    /// [`Self::record`] of such a message is that of the whole batch.
+    ///
+    /// # Errors
+    /// The body cannot be decompressed, or is not a sequence of batch items.
+    pub fn unwrap_inner_batch(&self) -> Result<Vec<Self>, InnerBatchError> {
+        let shared = self.uncompressed()?;
+        let body = shared.fields.body;
+        let items = body.of(&shared.record);
+        let mut messages = Vec::new();
+        let mut at = 0;
+        while at < items.len() {
+            let item = batch::layout(items, at)?;
+            let within = |(start, end): (usize, usize)| Span::new(body.start as usize + start, end - start);
+            let malformed = || BatchError::Malformed { at, available: items.len() - at };
+            let mut fields = shared.fields.clone();
+            fields.flag = item.flag;
+            fields.body = within(item.body).ok_or_else(malformed)?;
+            fields.properties = within(item.properties).ok_or_else(malformed)?;
+            fields.queue_offset = self.fields.queue_offset.wrapping_add(messages.len() as i64);
+            fields.sys_flag &= !(sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP);
+            messages.push(Self { record: shared.record.clone(), fields });
+            at = item.end;
+        }
+        Ok(messages)
+    }
+
+    /// This message with a plain body; it then lies in bytes of its own.
+    fn uncompressed(&self) -> Result<Self, CompressionError> {
+        if !self.is_compressed() {
+            return Ok(self.clone());
+        }
+        let mut plain = MessageRecord::from(self);
+        plain.body = self.body()?;
+        plain.sys_flag &= !(sys_flag::COMPRESSED | sys_flag::COMPRESSION_TYPE_MASK);
+        let mut record = BytesMut::new();
+        let too_large = |_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED };
+        plain.encode(&mut record).map_err(too_large)?;
+        let fields = layout::parse(&record, 0);
+        let fields = fields.map_err(|_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED })?;
+        Ok(Self { record: record.freeze(), fields })
+    }
+}
+
+/// An inner batch that cannot be taken apart.
+#[derive(Debug, thiserror::Error)]
+pub enum InnerBatchError {
+    /// The batch cannot be decompressed.
+    #[error("inner batch: {0}")]
+    Compression(#[from] CompressionError),
+    /// The body is not a sequence of batch items.
+    #[error("inner batch: {0}")]
+    Item(#[from] BatchError),
+}
