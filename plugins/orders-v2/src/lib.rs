@@ -2,7 +2,7 @@
 //!
 //! - An order that cannot be read, or has no positive amount: dead letter, with the reason (as before).
 //! - `"status": "payment-pending"`: the bank is asked again after a second, twice; then the order is let through, to be
-//!   dunned for (version 1 waited for the bank as long as RocketMQ's schedule lasts).
+//!   dunned for (version 1 asks at growing delays and then gives the order up).
 //! - Any amount above 10,000.00: dead letter, for a person to look at (new).
 //! - Any other: success.
 
@@ -23,6 +23,7 @@ impl Listener for Orders {
         Description::new("orders", "orders-group")
             .subscribe("orders", "created || paid || payment-pending")
             .batch_max_size(32)
+            .max_reconsume_times(3)
     }
 
     fn consume(_: &Context, message: &Message) -> Result<(), Failure> {
