@@ -1,1 +1,67 @@
-//! gantry-core
+//! The RocketMQ consumer as a pure machine.
+//!
+//! The crate's one idea: everything a consumer group decides (what to pull and when, who gets which message, what an
+//! answer settles, which offset is safe to store, which queues to take and how to let them go) is a function of what it
+//! was told and of the time it is told. [`ConsumerGroup`] takes inputs by `handle_*`, gives out [`Action`]s, and says
+//! when it wants to be looked at again. Random choices come from a seed.
+//!
+//! It deliberately does not know sockets, threads, tasks, clocks, name servers' addresses, or what a listener is: calling
+//! one is an action like any other, so it never sees WebAssembly. It does not decode frames either; messages reach it
+//! decoded, and it does not look at their bodies.
+//!
+//! What it keeps, come what may: an offset is never stored past a message that is not settled, unless the broker itself
+//! moved it; a message is settled once by one ownership of its queue; every table, wait and cache has a bound.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::disallowed_methods,
+        reason = "tests, which need some instant to start from"
+    )
+)]
+
+mod action;
+mod allocate;
+mod backoff;
+mod config;
+mod event;
+mod flow_control;
+mod group;
+mod id;
+mod input;
+mod lanes;
+mod offset;
+mod process_queue;
+mod pull;
+mod queue;
+mod rebalance;
+mod retry;
+mod route;
+mod start_offset;
+mod status;
+mod subscription;
+mod timer;
+
+pub use action::{Action, Batch, Heartbeat, PersistMode, PullRequest, SendBackRequest};
+pub use allocate::{AllocateError, AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+pub use config::{
+    ConfigError, ConsumeFromWhere, ConsumeMode, DEFAULT_CONSUMER_GROUP, DEFAULT_MAX_RECONSUME_TIMES,
+    GroupConfig, MessageModel,
+};
+pub use event::{Event, Severity};
+pub use flow_control::{CACHE_FLOW_CONTROL_DELAY, Gate, Limits, WindowLoad};
+pub use group::ConsumerGroup;
+pub use id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
+pub use input::{
+    HeartbeatOutcome, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route, Settlement,
+};
+pub use route::subscribe_queues;
+pub use status::{GroupStats, QueuePhase, QueueStatus, TerminationReport};
+pub use subscription::{
+    FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError, TopicSubscription,
+};

@@ -1,0 +1,164 @@
+//! What the core asks of its driver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_protocol::{MessageExt, MessageQueue};
+
+use crate::event::Event;
+use crate::id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
+use crate::status::TerminationReport;
+use crate::subscription::TopicSubscription;
+
+/// Something to do for the group. The driver takes actions until there is none, starts each in the order given, does
+/// not wait for one before it starts the next (but see [`Action::Unregister`]), and reports each answer by the
+/// `handle_*` method named with the action.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Ask a name server for the topic's route (GET_ROUTEINFO_BY_TOPIC) and report it by
+    /// [`handle_route`](crate::ConsumerGroup::handle_route). The core asks on its own clock: at the start, every
+    /// `poll_name_server_interval`, and soon again while a topic is missing.
+    RefreshRoute {
+        /// The topic, which may be the group's retry topic.
+        topic: Arc<str>,
+    },
+    /// Send HEART_BEAT to every broker (each address of each broker) the group's routes name, and report it by
+    /// [`handle_heartbeat`](crate::ConsumerGroup::handle_heartbeat).
+    Heartbeat(Heartbeat),
+    /// Ask one broker of the topic for the group's members (GET_CONSUMER_LIST_BY_GROUP) and report them by
+    /// [`handle_members`](crate::ConsumerGroup::handle_members).
+    QueryMembers {
+        /// The topic whose brokers to ask.
+        topic: Arc<str>,
+    },
+    /// Ask for the group's stored offset (QUERY_CONSUMER_OFFSET, without `setZeroIfNotFound`) and report it by
+    /// [`handle_offset`](crate::ConsumerGroup::handle_offset).
+    QueryOffset {
+        /// To be handed back with the answer.
+        id: OffsetQueryId,
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// Ask for the queue's end (GET_MAX_OFFSET); reported like [`Action::QueryOffset`].
+    QueryMaxOffset {
+        /// To be handed back with the answer.
+        id: OffsetQueryId,
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// Ask for the first offset stored at or after a time (SEARCH_OFFSET_BY_TIMESTAMP, boundary LOWER); reported like
+    /// [`Action::QueryOffset`].
+    SearchOffset {
+        /// To be handed back with the answer.
+        id: OffsetQueryId,
+        /// The queue.
+        mq: MessageQueue,
+        /// Milliseconds since the Unix epoch.
+        timestamp: u64,
+    },
+    /// Pull (PULL_MESSAGE) and report it by [`handle_pulled`](crate::ConsumerGroup::handle_pulled).
+    Pull(PullRequest),
+    /// Hand a batch to its listener and report the results by
+    /// [`handle_consumed`](crate::ConsumerGroup::handle_consumed), or give the batch back untouched by
+    /// [`handle_returned`](crate::ConsumerGroup::handle_returned).
+    Consume(Batch),
+    /// Give a message back to its broker (CONSUMER_SEND_MSG_BACK, 5 s) and report it by
+    /// [`handle_sent_back`](crate::ConsumerGroup::handle_sent_back).
+    SendBack(SendBackRequest),
+    /// Store an offset at the queue's broker (UPDATE_CONSUMER_OFFSET) and report it by
+    /// [`handle_persisted`](crate::ConsumerGroup::handle_persisted).
+    PersistOffset {
+        /// To be handed back with the answer.
+        id: PersistId,
+        /// The queue.
+        mq: MessageQueue,
+        /// The offset of the first message not known to be settled.
+        offset: i64,
+        /// Whether the answer is waited for.
+        mode: PersistMode,
+    },
+    /// Something an operator may want to know.
+    Event(Event),
+    /// Leave the group at every broker (UNREGISTER_CLIENT). It is tried once; start nothing that follows until it is
+    /// done or has failed. Every offset has been answered for before this comes.
+    Unregister,
+    /// The group is done: this is the last action, and later inputs have no effect.
+    Terminated(TerminationReport),
+}
+
+/// What a heartbeat tells the brokers of this group (RocketMQ: ConsumerData).
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// The union of what the group's listeners want, with the retry topic. Brokers drop a topic that is not in it.
+    pub subscriptions: Arc<[Arc<TopicSubscription>]>,
+}
+
+/// One PULL_MESSAGE (RocketMQ: PullMessageRequestHeader).
+#[derive(Debug, Clone)]
+pub struct PullRequest {
+    /// To be handed back with the answer.
+    pub id: PullId,
+    /// The queue.
+    pub mq: MessageQueue,
+    /// Where to read (queueOffset).
+    pub offset: i64,
+    /// Most messages to answer with (maxMsgNums).
+    pub max_msg_nums: u32,
+    /// Most bytes to answer with (maxMsgBytes).
+    pub max_msg_bytes: u32,
+    /// The offset to store on the way (sysFlag 0x1). To be left out when the broker asked is not the master (id 0).
+    pub commit_offset: Option<i64>,
+    /// How long the broker may hold the pull when there is nothing new (sysFlag 0x2, suspendTimeoutMillis).
+    pub suspend_timeout: Duration,
+    /// How long to wait for the answer; longer than `suspend_timeout`.
+    pub timeout: Duration,
+    /// The subscription this pull is made under: its version, and its expression where it is to be sent along.
+    pub subscription: Arc<TopicSubscription>,
+    /// Send the expression along (sysFlag 0x4): `post_subscription_when_pull`.
+    pub post_subscription: bool,
+    /// Which broker of that name to ask, as the last answer suggested (suggestWhichBrokerId): 0 is the master. When the
+    /// route no longer names it, ask the master.
+    pub broker_id: u64,
+}
+
+/// Messages of one queue for one listener, in the order of their offsets.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// To be handed back with the results.
+    pub id: BatchId,
+    /// Who is to have it.
+    pub listener: ListenerId,
+    /// The topic the listener subscribed to; for a message that comes back through the retry topic, the one it was
+    /// first sent to. The same for every message of the batch.
+    pub topic: Arc<str>,
+    /// The queue the messages were pulled from, which may be one of the retry topic.
+    pub mq: MessageQueue,
+    /// At least one, at most the listener's `batch_max_size`.
+    pub messages: Vec<MessageExt>,
+}
+
+/// One CONSUMER_SEND_MSG_BACK (RocketMQ: ConsumerSendMsgBackRequestHeader).
+#[derive(Debug, Clone)]
+pub struct SendBackRequest {
+    /// To be handed back with the answer.
+    pub id: SendBackId,
+    /// The queue the message was pulled from: its broker is to be asked.
+    pub mq: MessageQueue,
+    /// The message: its physical offset is what the broker finds it by, its unique key is `originMsgId`.
+    pub message: MessageExt,
+    /// The topic it was first sent to. Brokers need it for the dead-letter topic.
+    pub origin_topic: Arc<str>,
+    /// −1: to the dead-letter topic; 0: by attempts; 1 to 18: that level.
+    pub delay_level: i32,
+    /// How often it may come back before the broker files it in the dead-letter topic.
+    pub max_reconsume_times: i32,
+}
+
+/// How an offset goes to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersistMode {
+    /// Nothing waits for it; report only what is known to have failed.
+    Oneway,
+    /// The core waits for the answer before it lets the queue go.
+    Sync,
+}

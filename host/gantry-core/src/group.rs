@@ -1,0 +1,219 @@
+//! One consumer group's whole machine (RocketMQ: DefaultMQPushConsumerImpl, without threads, sockets or clock).
+
+mod connecting;
+mod consuming;
+mod leaving;
+mod observing;
+mod pulling;
+mod rebalancing;
+mod sending_back;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use gantry_protocol::MessageQueue;
+
+use crate::action::Action;
+use crate::allocate::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+use crate::config::{ConfigError, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig};
+use crate::event::Event;
+use crate::id::{BatchId, ListenerId, QueueKey};
+use crate::queue::Queue;
+use crate::rebalance::Rounds;
+use crate::retry::SendBacks;
+use crate::route::RouteTable;
+use crate::status::{GroupStats, TerminationReport};
+use crate::subscription::{ListenerDefaults, ListenerSpec, SubscriptionError, SubscriptionTable};
+use crate::timer::{Timer, Timers};
+
+use connecting::Heartbeats;
+use consuming::RunningBatch;
+
+/// One consumer group as a pure machine: inputs come by `handle_*`, what it wants done goes out by
+/// [`poll_action`](Self::poll_action), and time is an argument.
+///
+/// The driver's loop: after any input, and when [`poll_timeout`](Self::poll_timeout) is reached, take actions until
+/// there is none. `now` must never go backwards.
+pub struct ConsumerGroup {
+    config: GroupConfig,
+    client_id: String,
+    strategy: Box<dyn AllocateMessageQueueStrategy>,
+    random: fastrand::Rng,
+    subscriptions: SubscriptionTable,
+    routes: RouteTable,
+    heartbeats: Heartbeats,
+    rounds: Rounds,
+    queues: BTreeMap<QueueKey, Queue>,
+    owned: BTreeMap<MessageQueue, QueueKey>,
+    /// Queues with something to consume, in turn.
+    line: VecDeque<QueueKey>,
+    /// Batches at listeners, also of queues that have been let go: they still take a place.
+    batches: HashMap<BatchId, RunningBatch>,
+    send_backs: SendBacks,
+    timers: Timers,
+    out: VecDeque<Action>,
+    serial: u64,
+    stats: GroupStats,
+    life: Life,
+}
+
+#[derive(Debug)]
+enum Life {
+    Running,
+    ShuttingDown { deadline: Instant, report: TerminationReport },
+    Terminated,
+}
+
+impl ConsumerGroup {
+    /// A group without listeners: it does nothing until it has some.
+    ///
+    /// `client_id` must be unique among the group's members; `seed` makes its random choices repeatable.
+    ///
+    /// # Errors
+    /// The first setting that breaks its rule.
+    pub fn new(config: GroupConfig, client_id: impl Into<String>, seed: u64) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            client_id: client_id.into(),
+            strategy: Box::new(AllocateMessageQueueAveragely),
+            random: fastrand::Rng::with_seed(seed),
+            subscriptions: SubscriptionTable::new(&config.consumer_group),
+            routes: RouteTable::default(),
+            heartbeats: Heartbeats::default(),
+            rounds: Rounds::default(),
+            queues: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            line: VecDeque::new(),
+            batches: HashMap::new(),
+            send_backs: SendBacks::new(config.max_send_backs_in_flight as usize),
+            timers: Timers::default(),
+            out: VecDeque::new(),
+            serial: 0,
+            stats: GroupStats::default(),
+            life: Life::Running,
+            config,
+        })
+    }
+
+    /// Allocates by another strategy than [`AllocateMessageQueueAveragely`]. Every member of the group must use the same.
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: Box<dyn AllocateMessageQueueStrategy>) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Takes a new set of listeners in place of the present one, at the start or live. `now_ms` is the wall clock, in
+    /// milliseconds since the Unix epoch; it becomes the version of subscriptions that change.
+    ///
+    /// Batches in flight stay with whom they were given to. What waits in the windows is routed anew; what no listener
+    /// wants any more is settled and counted. Queues of topics that are dropped are drained and let go. With no
+    /// listeners at all the group lets go of everything, its retry topic included.
+    ///
+    /// # Errors
+    /// The listeners cannot be served; then nothing changes.
+    pub fn set_listeners(
+        &mut self,
+        now: Instant,
+        now_ms: u64,
+        listeners: &[ListenerSpec],
+    ) -> Result<(), SubscriptionError> {
+        let defaults = ListenerDefaults {
+            batch_max_size: self.config.consume_message_batch_max_size,
+            max_reconsume_times: self.config.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
+        };
+        let change = self.subscriptions.replace(now_ms, defaults, listeners)?;
+        if !matches!(self.life, Life::Running) {
+            return Ok(());
+        }
+        for topic in &change.removed {
+            self.drop_topic(now, topic);
+        }
+        for topic in &change.added {
+            self.routes.add(now, topic.clone());
+        }
+        self.route_waiting_anew(now);
+        if !change.is_empty() {
+            self.announce(now);
+            self.event(Event::Resubscribed {
+                added: change.added,
+                removed: change.removed,
+                changed: change.changed,
+            });
+        }
+        self.timers.arm_no_later(Timer::Persist, now + self.config.persist_consumer_offset_interval);
+        self.timers.arm_no_later(Timer::Rebalance, now + self.config.rebalance_interval);
+        self.ask_routes(now);
+        Ok(())
+    }
+
+    /// Holds a listener's messages in the windows, until it is resumed. Nothing is lost: the windows fill up to the
+    /// thresholds of flow control, and pulling stops.
+    pub fn pause_listener(&mut self, id: ListenerId) {
+        if let Some(listener) = self.subscriptions.listener_mut(id) {
+            listener.paused = true;
+        }
+    }
+
+    /// Lets a paused listener have its messages.
+    pub fn resume_listener(&mut self, id: ListenerId) {
+        if let Some(listener) = self.subscriptions.listener_mut(id) {
+            listener.paused = false;
+        }
+        let keys: Vec<QueueKey> = self.queues.keys().copied().collect();
+        for key in keys {
+            self.join_line(key);
+        }
+    }
+
+    /// The next thing to do; none when there is nothing before [`poll_timeout`](Self::poll_timeout) or the next input.
+    pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
+        while self.out.is_empty() {
+            if let Some(timer) = self.timers.pop_due(now) {
+                self.fire(now, timer);
+            } else if let Some(request) = self.send_backs.start() {
+                return Some(Action::SendBack(request));
+            } else {
+                return self.next_batch(now).map(Action::Consume);
+            }
+        }
+        self.out.pop_front()
+    }
+
+    /// When to poll again without any input; none when only an input can bring something.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn fire(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Routes => self.ask_routes(now),
+            Timer::Heartbeat => self.request_heartbeat(),
+            Timer::Rebalance => self.rebalance(now),
+            Timer::Persist => self.persist_dirty(now),
+            Timer::SendBacks => self.wake_send_backs(now),
+            Timer::Queue(key) => self.wake_queue(now, key),
+        }
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Action::Event(event));
+    }
+
+    fn owned_of(&self, topic: &str) -> Vec<(MessageQueue, QueueKey)> {
+        self.owned.iter().filter(|(mq, _)| *mq.topic == *topic).map(|(mq, key)| (mq.clone(), *key)).collect()
+    }
+
+    fn drop_topic(&mut self, now: Instant, topic: &Arc<str>) {
+        self.routes.remove(topic);
+        self.rounds.remove(topic);
+        for (_, key) in self.owned_of(topic) {
+            self.revoke(now, key, now + self.config.drain_timeout);
+        }
+    }
+}

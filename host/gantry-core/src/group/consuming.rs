@@ -1,0 +1,189 @@
+//! Batches: to the listeners and back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ConsumerGroup;
+use super::pulling::route_message;
+use crate::action::Batch;
+use crate::event::Event;
+use crate::id::{BatchId, ListenerId, QueueKey};
+use crate::input::{RetryDelay, Settlement};
+use crate::process_queue::Seq;
+use crate::retry::{SendBack, delay_level};
+
+/// A batch at its listener.
+#[derive(Debug)]
+pub(super) struct RunningBatch {
+    listener: ListenerId,
+    topic: Arc<str>,
+    max_reconsume_times: i32,
+    seqs: Vec<Seq>,
+    pub(super) since: Instant,
+}
+
+impl ConsumerGroup {
+    /// Lines a queue up to be consumed, if it has something to consume.
+    pub(super) fn join_line(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let most = |listener| largest_batch(&self.subscriptions, listener);
+        if !queue.in_line && queue.is_consuming() && queue.lanes.has_work(most) {
+            queue.in_line = true;
+            self.line.push_back(key);
+        }
+    }
+
+    /// The next batch, queues taking turns, if there is room for one more at the listeners.
+    pub(super) fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        while self.batches.len() < self.config.consume_thread_max as usize {
+            let key = self.line.pop_front()?;
+            if let Some(queue) = self.queues.get_mut(&key) {
+                queue.in_line = false;
+            }
+            if let Some(batch) = self.take_batch(now, key) {
+                self.join_line(key);
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    fn take_batch(&mut self, now: Instant, key: QueueKey) -> Option<Batch> {
+        let serial = self.next_serial();
+        let queue = self.queues.get_mut(&key).filter(|queue| queue.is_consuming())?;
+        let taken = queue.lanes.take(|listener| largest_batch(&self.subscriptions, listener))?;
+        let listener = self.subscriptions.listener(taken.listener)?;
+        let messages: Vec<_> = taken.seqs.iter().filter_map(|&seq| queue.window.take(seq).cloned()).collect();
+        let id = BatchId { queue: key, serial };
+        queue.running += 1;
+        queue.in_flight += taken.seqs.len();
+        self.stats.delivered += messages.len() as u64;
+        let running = RunningBatch {
+            listener: listener.id,
+            topic: taken.topic.clone(),
+            max_reconsume_times: listener.max_reconsume_times,
+            seqs: taken.seqs,
+            since: now,
+        };
+        self.batches.insert(id, running);
+        Some(Batch { id, listener: listener.id, topic: taken.topic, mq: queue.mq.clone(), messages })
+    }
+
+    /// A listener's results, one for each message of the batch in their order. Any other number is a contract error: the
+    /// whole batch is reconsumed later.
+    pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {
+        let Some(batch) = self.end_batch(now, id) else { return };
+        let expected = batch.seqs.len();
+        if settlements.len() == expected {
+            for (&seq, settlement) in batch.seqs.iter().zip(settlements) {
+                self.settle(id.queue, &batch, seq, settlement);
+            }
+        } else {
+            let (listener, got) = (batch.listener, settlements.len());
+            self.event(Event::ResultCountWrong { listener, expected, got });
+            for &seq in &batch.seqs {
+                self.settle(id.queue, &batch, seq, Settlement::ReconsumeLater(RetryDelay::ByAttempts));
+            }
+        }
+        self.after_settling(now, id.queue);
+    }
+
+    /// A batch that no listener has seen, to be given out again: its listener went away before the call.
+    pub fn handle_returned(&mut self, now: Instant, id: BatchId) {
+        let Some(batch) = self.end_batch(now, id) else { return };
+        let Some(queue) = self.queues.get_mut(&id.queue) else { return };
+        self.stats.delivered -= batch.seqs.len() as u64;
+        let consuming = queue.is_consuming();
+        for &seq in &batch.seqs {
+            queue.window.put_back(seq);
+        }
+        if consuming {
+            self.route_queue_anew(id.queue);
+        }
+        self.after_settling(now, id.queue);
+    }
+
+    /// Takes a batch off the list; none when its queue has been let go meanwhile, so that it no longer counts.
+    fn end_batch(&mut self, now: Instant, id: BatchId) -> Option<RunningBatch> {
+        let batch = self.batches.remove(&id)?;
+        let Some(queue) = self.queues.get_mut(&id.queue).filter(|queue| queue.settles()) else {
+            self.stats.late_results += batch.seqs.len() as u64;
+            return None;
+        };
+        queue.running -= 1;
+        queue.in_flight -= batch.seqs.len();
+        queue.last_consume = Some(now);
+        Some(batch)
+    }
+
+    fn settle(&mut self, key: QueueKey, batch: &RunningBatch, seq: Seq, settlement: Settlement) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let Some(delay_level) = delay_level(&settlement) else {
+            queue.window.settle(seq);
+            self.stats.succeeded += 1;
+            return;
+        };
+        let Some(message) = queue.window.get(seq).cloned() else { return };
+        queue.sending += 1;
+        self.send_backs.push(SendBack {
+            queue: key,
+            seq,
+            mq: queue.mq.clone(),
+            message,
+            origin_topic: batch.topic.clone(),
+            delay_level,
+            max_reconsume_times: batch.max_reconsume_times,
+            reason: match settlement {
+                Settlement::DeadLetter(reason) => Some(reason),
+                _ => None,
+            },
+            failures: 0,
+        });
+    }
+
+    /// What settled messages make possible: a larger offset, another pull, the end of a drain.
+    pub(super) fn after_settling(&mut self, now: Instant, key: QueueKey) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.advance_offset();
+        }
+        self.reopen_gate(now, key);
+        self.store_if_drained(now, key);
+    }
+
+    /// Routes what waits in every window by the present listeners.
+    pub(super) fn route_waiting_anew(&mut self, now: Instant) {
+        let keys: Vec<QueueKey> = self.queues.keys().copied().collect();
+        for key in keys {
+            self.route_queue_anew(key);
+            self.after_settling(now, key);
+        }
+    }
+
+    fn route_queue_anew(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get_mut(&key).filter(|queue| queue.is_consuming()) else { return };
+        queue.lanes.clear();
+        let mut unwanted = Vec::new();
+        for (seq, message) in queue.window.pending() {
+            match route_message(&self.subscriptions, &queue.mq, queue.retry_topic, message) {
+                Some((listener, topic)) => queue.lanes.push(listener, topic, seq),
+                None => unwanted.push(seq),
+            }
+        }
+        for &seq in &unwanted {
+            queue.window.settle(seq);
+        }
+        if !unwanted.is_empty() {
+            self.stats.unwanted += unwanted.len() as u64;
+            let (mq, count) = (queue.mq.clone(), unwanted.len());
+            self.event(Event::Unwanted { mq, count });
+        }
+        self.join_line(key);
+    }
+}
+
+fn largest_batch(subscriptions: &crate::subscription::SubscriptionTable, listener: usize) -> Option<usize> {
+    subscriptions
+        .listener(listener)
+        .filter(|listener| !listener.paused)
+        .map(|listener| listener.batch_max_size)
+}

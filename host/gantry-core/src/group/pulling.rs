@@ -1,0 +1,156 @@
+//! Pulls: when one goes out, and what its answer does to the window.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gantry_protocol::properties::keys;
+use gantry_protocol::{MessageExt, MessageQueue};
+
+use super::ConsumerGroup;
+use crate::action::{Action, PullRequest};
+use crate::event::Event;
+use crate::flow_control::CACHE_FLOW_CONTROL_DELAY;
+use crate::id::{PullId, QueueKey};
+use crate::input::PullOutcome;
+use crate::pull::Verdict;
+use crate::queue::{Correction, Phase};
+use crate::subscription::SubscriptionTable;
+use crate::timer::Timer;
+
+/// Who gets a message, and the topic it was first sent to.
+///
+/// A message somebody sent to the retry topic itself names no other; as in RocketMQ it is delivered, to the first
+/// listener.
+pub(super) fn route_message<'t>(
+    subscriptions: &'t SubscriptionTable,
+    mq: &MessageQueue,
+    retry_topic: bool,
+    message: &MessageExt,
+) -> Option<(usize, &'t Arc<str>)> {
+    let tags = || message.tags();
+    if !retry_topic {
+        return subscriptions.route(&mq.topic, tags);
+    }
+    match message.property(keys::RETRY_TOPIC) {
+        Some(origin) => subscriptions.route(origin, tags),
+        None => subscriptions.listener(0).map(|_| (0, subscriptions.retry_topic())),
+    }
+}
+
+impl ConsumerGroup {
+    /// How a pull ended.
+    pub fn handle_pulled(&mut self, now: Instant, id: PullId, outcome: PullOutcome) {
+        let key = id.queue;
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        if !queue.pull.ended(id.serial) || !queue.is_consuming() {
+            return;
+        }
+        let offset = queue.window.end();
+        match queue.pull.judge(now, &queue.mq, offset, outcome, &self.config, &mut self.random) {
+            Verdict::Proceed { messages, next, pause } => {
+                self.put_messages(now, key, messages, next);
+                self.pause_pulls(now, key, pause);
+            }
+            Verdict::Correct { to } => self.correct_offset(now, key, to),
+            Verdict::Again { pause, heartbeat, event } => {
+                self.stats.pull_failures += 1;
+                self.pause_pulls(now, key, pause);
+                if heartbeat {
+                    self.request_heartbeat();
+                }
+                if let Some(event) = event {
+                    self.event(event);
+                }
+            }
+        }
+    }
+
+    fn pause_pulls(&mut self, now: Instant, key: QueueKey, pause: Duration) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.pull.not_before = (pause > Duration::ZERO).then_some(now + pause);
+        }
+        self.pull_if_open(now, key);
+    }
+
+    /// Puts what listeners want into the window. The broker filters by hash alone; what only collides is settled here.
+    fn put_messages(&mut self, now: Instant, key: QueueKey, messages: Vec<MessageExt>, next: i64) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        for message in messages {
+            self.stats.pulled += 1;
+            let Some((listener, topic)) =
+                route_message(&self.subscriptions, &queue.mq, queue.retry_topic, &message)
+            else {
+                queue.window.advance_to(message.queue_offset().saturating_add(1));
+                self.stats.filtered += 1;
+                continue;
+            };
+            let (offset, size) = (message.queue_offset(), message.stored_size());
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            if let Some(seq) = queue.window.put(now, offset, size, message) {
+                queue.lanes.push(listener, topic, seq);
+            }
+        }
+        queue.window.advance_to(next);
+        queue.advance_offset();
+        self.join_line(key);
+    }
+
+    /// Pulls, unless something stands against it; then it is known when to look again.
+    pub(super) fn pull_if_open(&mut self, now: Instant, key: QueueKey) {
+        let serial = self.next_serial();
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        if !queue.is_consuming() || queue.pull.is_outstanding() {
+            return;
+        }
+        if let Some(until) = queue.pull.not_before.filter(|&until| until > now) {
+            return self.timers.arm(Timer::Queue(key), until);
+        }
+        if let Some(gate) = queue.limits.gate(queue.window.load()) {
+            queue.pull.gate = Some(gate);
+            self.stats.flow_controlled += 1;
+            return self.timers.arm(Timer::Queue(key), now + CACHE_FLOW_CONTROL_DELAY);
+        }
+        let Some(subscription) = self.subscriptions.subscription(&queue.mq.topic) else { return };
+        queue.pull.started(now, serial);
+        self.timers.disarm(Timer::Queue(key));
+        let commit = queue.offset.value();
+        self.out.push_back(Action::Pull(PullRequest {
+            id: PullId { queue: key, serial },
+            mq: queue.mq.clone(),
+            offset: queue.window.end(),
+            max_msg_nums: self.config.pull_batch_size,
+            max_msg_bytes: self.config.pull_batch_size_in_bytes,
+            commit_offset: (commit > 0).then_some(commit),
+            suspend_timeout: self.config.broker_suspend_max_time,
+            timeout: self.config.consumer_timeout_when_suspend,
+            subscription: subscription.clone(),
+            post_subscription: self.config.post_subscription_when_pull,
+            broker_id: queue.pull.broker_id,
+        }));
+    }
+
+    /// Looks again at a queue that flow control holds, now that its window has shrunk; so a fast listener does not wait
+    /// out the 50 ms.
+    pub(super) fn reopen_gate(&mut self, now: Instant, key: QueueKey) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        if queue.pull.gate.is_some() && queue.limits.gate(queue.window.load()).is_none() {
+            queue.pull.gate = None;
+            self.pull_if_open(now, key);
+        }
+    }
+
+    /// The broker has no such offset: the cache is dropped, batches in flight are waited for, the right offset is stored,
+    /// and the queue goes on from there.
+    fn correct_offset(&mut self, now: Instant, key: QueueKey, to: i64) {
+        let deadline = now + self.config.drain_timeout;
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let (mq, from) = (queue.mq.clone(), queue.window.end());
+        let dropped = queue.window.pending().count();
+        queue.corrected = Some(Correction { to });
+        queue.phase = Phase::Draining { deadline };
+        queue.lanes.clear();
+        self.stats.offsets_corrected += 1;
+        self.event(Event::OffsetCorrected { mq, from, to, dropped });
+        self.drain(now, key, deadline);
+    }
+}

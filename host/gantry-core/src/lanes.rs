@@ -1,0 +1,107 @@
+//! What waits in one queue's window, by who is to have it: a batch never has two listeners, nor two topics.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::process_queue::Seq;
+
+#[derive(Debug)]
+struct Lane {
+    listener: usize,
+    topic: Arc<str>,
+    waiting: VecDeque<Seq>,
+}
+
+/// The waiting messages of one batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) listener: usize,
+    pub(crate) topic: Arc<str>,
+    pub(crate) seqs: Vec<Seq>,
+}
+
+/// One lane for each listener and topic met; few, and most often one.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    lanes: Vec<Lane>,
+    /// The lane whose turn it is.
+    turn: usize,
+}
+
+impl Lanes {
+    pub(crate) fn push(&mut self, listener: usize, topic: &Arc<str>, seq: Seq) {
+        let known = self.lanes.iter_mut().find(|lane| lane.listener == listener && lane.topic == *topic);
+        match known {
+            Some(lane) => lane.waiting.push_back(seq),
+            None => self.lanes.push(Lane { listener, topic: topic.clone(), waiting: VecDeque::from([seq]) }),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.lanes.clear();
+        self.turn = 0;
+    }
+
+    /// The next batch, lanes taking turns. `most` tells a listener's largest batch, or none while it is paused.
+    pub(crate) fn take(&mut self, most: impl Fn(usize) -> Option<usize>) -> Option<Taken> {
+        let count = self.lanes.len();
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            let Some(lane) = self.lanes.get_mut(place).filter(|lane| !lane.waiting.is_empty()) else {
+                continue;
+            };
+            let Some(most) = most(lane.listener) else { continue };
+            let size = lane.waiting.len().min(most.max(1));
+            let seqs = lane.waiting.drain(..size).collect();
+            self.turn = place + 1;
+            return Some(Taken { listener: lane.listener, topic: lane.topic.clone(), seqs });
+        }
+        None
+    }
+
+    /// Whether a listener that is not paused has something waiting.
+    pub(crate) fn has_work(&self, most: impl Fn(usize) -> Option<usize>) -> bool {
+        self.lanes.iter().any(|lane| !lane.waiting.is_empty() && most(lane.listener).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::process_queue::ProcessQueue;
+
+    #[test]
+    fn batches_have_one_listener_and_one_topic_and_lanes_take_turns() {
+        let mut window = ProcessQueue::new(0);
+        let mut put = |offset| window.put(Instant::now(), offset, 1, ()).unwrap();
+        let seqs: Vec<Seq> = (0..6).map(&mut put).collect();
+        let (t, u): (Arc<str>, Arc<str>) = ("t".into(), "u".into());
+        let mut lanes = Lanes::default();
+        for (place, (listener, topic)) in
+            [(0, &t), (0, &t), (1, &t), (0, &u), (0, &t), (1, &t)].into_iter().enumerate()
+        {
+            lanes.push(listener, topic, seqs[place]);
+        }
+        let two = |_| Some(2);
+        let taken = |listener, topic: &Arc<str>, places: &[usize]| {
+            Some(Taken {
+                listener,
+                topic: topic.clone(),
+                seqs: places.iter().map(|&place| seqs[place]).collect(),
+            })
+        };
+        assert_eq!(lanes.take(two), taken(0, &t, &[0, 1]));
+        assert_eq!(
+            lanes.take(|listener| (listener == 0).then_some(2)),
+            taken(0, &u, &[3]),
+            "listener 1 is paused"
+        );
+        assert!(!lanes.has_work(|_| None));
+        assert_eq!(lanes.take(two), taken(0, &t, &[4]));
+        assert_eq!(lanes.take(two), taken(1, &t, &[2, 5]));
+        assert_eq!(lanes.take(two), None);
+        assert!(!lanes.has_work(two));
+    }
+}

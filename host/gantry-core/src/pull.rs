@@ -1,0 +1,282 @@
+//! One queue's pulls: at most one on the way, and what each answer means (RocketMQ: PullMessageService, PullCallback).
+
+use std::time::{Duration, Instant};
+
+use gantry_protocol::{MessageExt, MessageQueue, ResponseCode};
+
+use crate::backoff::Backoff;
+use crate::config::GroupConfig;
+use crate::event::Event;
+use crate::flow_control::Gate;
+use crate::input::{PullAnswer, PullOutcome, PullStatus};
+
+/// A broker that does not know the subscription yet is told it again and has this long to learn it.
+const SUBSCRIPTION_DELAY: Duration = Duration::from_secs(3);
+/// RocketMQ: PULL_TIME_DELAY_MILLS_WHEN_BROKER_FLOW_CONTROL.
+const BROKER_FLOW_CONTROL_DELAY: Duration = Duration::from_millis(20);
+/// The longest wait after failed pulls.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// An answer without news that comes sooner than this was not held by the broker.
+const NOT_HELD: Duration = Duration::from_millis(50);
+/// A broker that holds no pulls is asked less and less often, up to its own short-polling time.
+const UNHELD: Backoff = Backoff { first: BROKER_FLOW_CONTROL_DELAY, most: Duration::from_secs(1) };
+
+/// What follows from a pull's end.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Take these messages, go on at `next`, after `pause`.
+    Proceed { messages: Vec<MessageExt>, next: i64, pause: Duration },
+    /// The offset was wrong; this is the right one.
+    Correct { to: i64 },
+    /// Nothing was learnt; pull again later.
+    Again { pause: Duration, heartbeat: bool, event: Option<Event> },
+}
+
+#[derive(Debug)]
+pub(crate) struct PullState {
+    /// The pull on the way.
+    outstanding: Option<u64>,
+    /// No pull before this time.
+    pub(crate) not_before: Option<Instant>,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) broker_id: u64,
+    pub(crate) max_offset: i64,
+    pub(crate) last: Option<Instant>,
+    failures: u32,
+    unheld: u32,
+}
+
+impl PullState {
+    pub(crate) fn new() -> Self {
+        Self {
+            outstanding: None,
+            not_before: None,
+            gate: None,
+            broker_id: 0,
+            max_offset: -1,
+            last: None,
+            failures: 0,
+            unheld: 0,
+        }
+    }
+
+    pub(crate) fn is_outstanding(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    pub(crate) fn started(&mut self, now: Instant, serial: u64) {
+        self.outstanding = Some(serial);
+        self.not_before = None;
+        self.gate = None;
+        self.last = Some(now);
+    }
+
+    /// Whether this is the pull on the way, which it then no longer is.
+    pub(crate) fn ended(&mut self, serial: u64) -> bool {
+        let expected = self.outstanding == Some(serial);
+        if expected {
+            self.outstanding = None;
+        }
+        expected
+    }
+
+    /// Judges an outcome of a pull that began at `offset`.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        mq: &MessageQueue,
+        offset: i64,
+        outcome: PullOutcome,
+        config: &GroupConfig,
+        random: &mut fastrand::Rng,
+    ) -> Verdict {
+        let (code, reason) = match outcome {
+            PullOutcome::Answered(answer) => return self.judge_answer(now, offset, answer, config, random),
+            PullOutcome::Refused { code, remark } => (Some(code), remark),
+            PullOutcome::Failed(reason) => (None, reason),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.unheld = 0;
+        // The replica that was suggested may be what failed; the master is always right to ask.
+        self.broker_id = 0;
+        let growing = Backoff { first: config.pull_time_delay_when_exception, most: LONGEST_DELAY };
+        let (pause, heartbeat) = match code {
+            Some(
+                ResponseCode::SUBSCRIPTION_NOT_EXIST
+                | ResponseCode::SUBSCRIPTION_NOT_LATEST
+                | ResponseCode::FILTER_DATA_NOT_EXIST
+                | ResponseCode::FILTER_DATA_NOT_LATEST,
+            ) => (SUBSCRIPTION_DELAY, true),
+            Some(ResponseCode::FLOW_CONTROL) => (BROKER_FLOW_CONTROL_DELAY, false),
+            _ => (growing.after(self.failures, random), false),
+        };
+        let mq = mq.clone();
+        let event = self.failures.is_power_of_two().then(|| match code {
+            Some(code) => Event::PullRefused { mq, code, remark: reason, retry_in: pause },
+            None => Event::PullFailed { mq, reason, retry_in: pause },
+        });
+        Verdict::Again { pause, heartbeat, event }
+    }
+
+    fn judge_answer(
+        &mut self,
+        now: Instant,
+        offset: i64,
+        answer: PullAnswer,
+        config: &GroupConfig,
+        random: &mut fastrand::Rng,
+    ) -> Verdict {
+        self.failures = 0;
+        self.broker_id = answer.suggest_which_broker_id;
+        self.max_offset = self.max_offset.max(answer.max_offset);
+        let next = answer.next_begin_offset;
+        let news = next > offset || !answer.messages.is_empty();
+        let held = self.last.is_none_or(|asked| now.saturating_duration_since(asked) >= NOT_HELD);
+        self.unheld = if news || held { 0 } else { self.unheld.saturating_add(1) };
+        match answer.status {
+            PullStatus::OffsetIllegal => Verdict::Correct { to: next.max(0) },
+            PullStatus::Found => {
+                let pause = Duration::from_millis(u64::from(config.pull_interval));
+                Verdict::Proceed { messages: answer.messages, next, pause }
+            }
+            PullStatus::NoNewMsg | PullStatus::NoMatchedMsg => {
+                let pause = match self.unheld {
+                    0 | 1 => Duration::ZERO,
+                    times => UNHELD.after(times - 1, random),
+                };
+                Verdict::Proceed { messages: Vec::new(), next, pause }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: PullStatus, next: i64) -> PullAnswer {
+        PullAnswer {
+            status,
+            next_begin_offset: next,
+            min_offset: 0,
+            max_offset: 500,
+            suggest_which_broker_id: 0,
+            messages: Vec::new(),
+        }
+    }
+
+    struct Bench {
+        state: PullState,
+        random: fastrand::Rng,
+        config: GroupConfig,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (random, config) = (fastrand::Rng::with_seed(3), GroupConfig::new("g"));
+            Self { state: PullState::new(), random, config, now: Instant::now() }
+        }
+
+        fn judge_after(&mut self, took: Duration, outcome: PullOutcome) -> Verdict {
+            self.state.started(self.now, 1);
+            self.now += took;
+            let mq = MessageQueue::new("t", "b", 0);
+            self.state.judge(self.now, &mq, 100, outcome, &self.config, &mut self.random)
+        }
+
+        fn pause_after(&mut self, outcome: PullOutcome) -> (Duration, bool) {
+            match self.judge_after(Duration::from_millis(1), outcome) {
+                Verdict::Again { pause, heartbeat, .. } => (pause, heartbeat),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn refused(&mut self, code: ResponseCode) -> (Duration, bool) {
+            self.pause_after(PullOutcome::Refused { code, remark: "no".to_owned() })
+        }
+    }
+
+    #[test]
+    fn a_broker_that_lacks_the_subscription_is_told_again_and_asked_in_three_seconds() {
+        for code in [ResponseCode::SUBSCRIPTION_NOT_EXIST, ResponseCode::SUBSCRIPTION_NOT_LATEST] {
+            assert_eq!(Bench::new().refused(code), (Duration::from_secs(3), true));
+        }
+    }
+
+    #[test]
+    fn a_broker_under_flow_control_is_asked_again_in_20_ms() {
+        let mut bench = Bench::new();
+        for _ in 0..5 {
+            assert_eq!(bench.refused(ResponseCode::FLOW_CONTROL), (Duration::from_millis(20), false));
+        }
+    }
+
+    #[test]
+    fn failures_wait_a_second_and_longer_and_an_answer_starts_over() {
+        let mut bench = Bench::new();
+        let mut seconds = |bench: &mut Bench| {
+            bench.pause_after(PullOutcome::Failed("connection reset".to_owned())).0.as_secs()
+        };
+        assert_eq!([(); 5].map(|()| seconds(&mut bench)), [1, 2, 4, 5, 5]);
+        bench.judge_after(Duration::from_secs(15), PullOutcome::Answered(answer(PullStatus::NoNewMsg, 100)));
+        assert_eq!(seconds(&mut bench), 1);
+        assert_eq!(bench.refused(ResponseCode::TOPIC_NOT_EXIST).0.as_secs(), 2);
+    }
+
+    #[test]
+    fn only_the_first_failures_of_a_row_are_told() {
+        let mut bench = Bench::new();
+        let told: Vec<bool> = (0..8)
+            .map(|_| {
+                let failed = PullOutcome::Failed("no route to host".to_owned());
+                matches!(bench.judge_after(Duration::ZERO, failed), Verdict::Again { event: Some(_), .. })
+            })
+            .collect();
+        assert_eq!(told, [true, true, false, true, false, false, false, true]);
+    }
+
+    #[test]
+    fn the_suggested_broker_is_remembered_until_a_pull_fails() {
+        let mut bench = Bench::new();
+        let from_replica = PullAnswer { suggest_which_broker_id: 1, ..answer(PullStatus::Found, 132) };
+        bench.judge_after(Duration::ZERO, PullOutcome::Answered(from_replica));
+        assert_eq!(bench.state.broker_id, 1);
+        bench.refused(ResponseCode::SYSTEM_ERROR);
+        assert_eq!(bench.state.broker_id, 0);
+    }
+
+    #[test]
+    fn a_broker_that_holds_no_pulls_is_not_asked_in_a_tight_loop() {
+        let mut bench = Bench::new();
+        let mut pause = |bench: &mut Bench, took: u64| {
+            let nothing = PullOutcome::Answered(answer(PullStatus::NoNewMsg, 100));
+            match bench.judge_after(Duration::from_millis(took), nothing) {
+                Verdict::Proceed { pause, .. } => pause.as_millis(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(pause(&mut bench, 1), 0);
+        assert!((20..=22).contains(&pause(&mut bench, 1)));
+        assert!((40..=44).contains(&pause(&mut bench, 1)));
+        assert_eq!(pause(&mut bench, 15_000), 0);
+    }
+
+    #[test]
+    fn an_illegal_offset_is_corrected_to_where_the_broker_says() {
+        let mut bench = Bench::new();
+        let verdict =
+            bench.judge_after(Duration::ZERO, PullOutcome::Answered(answer(PullStatus::OffsetIllegal, 7)));
+        assert!(matches!(verdict, Verdict::Correct { to: 7 }));
+    }
+
+    #[test]
+    fn an_answer_to_another_pull_is_not_taken() {
+        let mut state = PullState::new();
+        state.started(Instant::now(), 5);
+        assert!(!state.ended(4));
+        assert!(state.is_outstanding());
+        assert!(state.ended(5));
+        assert!(!state.ended(5));
+    }
+}

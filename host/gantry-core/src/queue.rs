@@ -1,0 +1,164 @@
+//! One queue the group owns: its window, its pulls, its offset, and where it stands.
+
+use std::time::{Duration, Instant};
+
+use gantry_protocol::{MessageExt, MessageQueue};
+
+use crate::flow_control::Limits;
+use crate::id::QueueKey;
+use crate::lanes::Lanes;
+use crate::offset::CommitOffset;
+use crate::process_queue::ProcessQueue;
+use crate::pull::PullState;
+use crate::status::{QueuePhase, QueueStatus};
+
+/// What is asked to learn where to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locating {
+    Stored,
+    Max,
+    Time(u64),
+}
+
+/// Where a queue stands, and what it waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Phase {
+    /// `asked` is the question on the way; none while waiting to ask again.
+    Locating {
+        step: Locating,
+        asked: Option<u64>,
+        failures: u32,
+    },
+    Consuming,
+    /// No new work; batches and send-backs in flight still count, until the deadline.
+    Draining {
+        deadline: Instant,
+    },
+    /// Nothing counts any more; the offset is on its way (`asked`), until the deadline.
+    Storing {
+        offset: i64,
+        asked: Option<u64>,
+        failures: u32,
+        deadline: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) key: QueueKey,
+    pub(crate) mq: MessageQueue,
+    pub(crate) retry_topic: bool,
+    pub(crate) phase: Phase,
+    /// Set while the queue drains because the broker moved its offset; it then goes on from here.
+    pub(crate) corrected: Option<Correction>,
+    /// Let go when drained and stored, rather than resumed.
+    pub(crate) revoked: bool,
+    /// Allocated to this client again while it was being let go.
+    pub(crate) wanted_again: bool,
+    pub(crate) window: ProcessQueue<MessageExt>,
+    pub(crate) lanes: Lanes,
+    pub(crate) pull: PullState,
+    pub(crate) offset: CommitOffset,
+    pub(crate) limits: Limits,
+    /// In the line of queues with something to consume.
+    pub(crate) in_line: bool,
+    /// Batches at listeners.
+    pub(crate) running: usize,
+    /// Messages in those.
+    pub(crate) in_flight: usize,
+    /// Messages on their way back or about to be.
+    pub(crate) sending: usize,
+    /// Messages whose send-back failed and waits.
+    pub(crate) held: usize,
+    pub(crate) last_consume: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Correction {
+    pub(crate) to: i64,
+}
+
+impl Queue {
+    pub(crate) fn new(key: QueueKey, mq: MessageQueue, retry_topic: bool, limits: Limits) -> Self {
+        Self {
+            key,
+            mq,
+            retry_topic,
+            phase: Phase::Locating { step: Locating::Stored, asked: None, failures: 0 },
+            corrected: None,
+            revoked: false,
+            wanted_again: false,
+            window: ProcessQueue::new(0),
+            lanes: Lanes::default(),
+            pull: PullState::new(),
+            offset: CommitOffset::stored(-1),
+            limits,
+            in_line: false,
+            running: 0,
+            in_flight: 0,
+            sending: 0,
+            held: 0,
+            last_consume: None,
+        }
+    }
+
+    /// Begins to consume at `offset.value()`.
+    pub(crate) fn begin(&mut self, offset: CommitOffset) {
+        self.window = ProcessQueue::new(offset.value());
+        self.offset = offset;
+        self.phase = Phase::Consuming;
+    }
+
+    pub(crate) fn is_consuming(&self) -> bool {
+        matches!(self.phase, Phase::Consuming)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(self.phase, Phase::Draining { .. })
+    }
+
+    /// Whether results and send-backs still count.
+    pub(crate) fn settles(&self) -> bool {
+        self.is_consuming() || self.is_draining()
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_draining() && self.running == 0 && self.sending == 0
+    }
+
+    /// Moves the offset to what is settled; not after a correction, which is what counts then.
+    pub(crate) fn advance_offset(&mut self) {
+        if self.corrected.is_none() {
+            self.offset.advance(self.window.commit_point());
+        }
+    }
+
+    pub(crate) fn status(&self, now: Instant, longest_running: Option<Duration>) -> QueueStatus {
+        let load = self.window.load();
+        let located = !matches!(self.phase, Phase::Locating { .. });
+        QueueStatus {
+            mq: self.mq.clone(),
+            phase: match self.phase {
+                Phase::Locating { .. } => QueuePhase::Locating,
+                Phase::Consuming => QueuePhase::Consuming,
+                _ if !self.revoked => QueuePhase::Correcting,
+                Phase::Draining { .. } => QueuePhase::Draining,
+                Phase::Storing { .. } => QueuePhase::Storing,
+            },
+            commit_offset: self.offset.value(),
+            next_offset: if located { self.window.end() } else { -1 },
+            max_offset: self.pull.max_offset,
+            cached_count: load.count,
+            cached_bytes: load.bytes,
+            span: load.span,
+            head_age: self.window.head_since().map(|since| now.saturating_duration_since(since)),
+            longest_running,
+            in_flight: self.in_flight,
+            sending_back: self.sending + self.held,
+            gate: self.pull.gate,
+            dropped: self.revoked,
+            last_pull: self.pull.last,
+            last_consume: self.last_consume,
+        }
+    }
+}

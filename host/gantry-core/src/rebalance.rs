@@ -1,0 +1,133 @@
+//! When queues are allocated again, and what an allocation changes (RocketMQ: RebalanceService, RebalanceImpl).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gantry_protocol::MessageQueue;
+
+use crate::allocate::AllocateError;
+
+/// How many times running the brokers must leave this client out of the members before it believes that its queues are
+/// others' now. Once or twice, and a broker may merely not have its heartbeat yet.
+const ABSENCES_BELIEVED: u32 = 3;
+
+/// One topic's round of asking for members.
+#[derive(Debug, Default)]
+struct Round {
+    asking: bool,
+    /// Ask once more when the answer is there: something changed meanwhile.
+    again: bool,
+    absences: u32,
+    /// The present trouble has been told.
+    trouble_told: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    topics: BTreeMap<Arc<str>, Round>,
+}
+
+impl Rounds {
+    /// Whether to ask for the topic's members now; if a question is on the way, it is repeated after its answer.
+    pub(crate) fn begin(&mut self, topic: &Arc<str>) -> bool {
+        let round = self.topics.entry(topic.clone()).or_default();
+        round.again = round.asking;
+        !std::mem::replace(&mut round.asking, true)
+    }
+
+    /// Takes an answer; whether to ask again at once.
+    pub(crate) fn answered(&mut self, topic: &str) -> bool {
+        let Some(round) = self.topics.get_mut(topic) else { return false };
+        round.asking = false;
+        std::mem::take(&mut round.again)
+    }
+
+    pub(crate) fn remove(&mut self, topic: &str) {
+        self.topics.remove(topic);
+    }
+
+    /// This client is in the list.
+    pub(crate) fn well(&mut self, topic: &str) {
+        if let Some(round) = self.topics.get_mut(topic) {
+            (round.absences, round.trouble_told) = (0, false);
+        }
+    }
+
+    /// There is no allocation; whether this is the first time of a row.
+    pub(crate) fn trouble(&mut self, topic: &str) -> bool {
+        self.topics.get_mut(topic).is_some_and(|round| !std::mem::replace(&mut round.trouble_told, true))
+    }
+
+    /// This client was left out of the list; whether that has happened often enough to be believed.
+    pub(crate) fn absent(&mut self, topic: &str) -> bool {
+        self.topics.get_mut(topic).is_some_and(|round| {
+            round.absences = round.absences.saturating_add(1);
+            round.absences >= ABSENCES_BELIEVED
+        })
+    }
+}
+
+/// Holds a strategy to its contract: only queues of the topic, each once.
+pub(crate) fn check_allocation(
+    strategy: &str,
+    queues: &[MessageQueue],
+    allocated: Vec<MessageQueue>,
+) -> Result<BTreeSet<MessageQueue>, AllocateError> {
+    let count = allocated.len();
+    if let Some(unknown) = allocated.iter().find(|mq| queues.binary_search(mq).is_err()) {
+        return Err(AllocateError::Unsound(format!(
+            "strategy {strategy} allocated {unknown}, which the topic has not"
+        )));
+    }
+    let distinct: BTreeSet<MessageQueue> = allocated.into_iter().collect();
+    if distinct.len() != count {
+        return Err(AllocateError::Unsound(format!("strategy {strategy} allocated a queue twice")));
+    }
+    Ok(distinct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_question_at_a_time_and_one_more_when_something_changed() {
+        let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
+        assert!(rounds.begin(&topic));
+        assert!(!rounds.begin(&topic));
+        assert!(rounds.answered("t"), "asked meanwhile");
+        assert!(rounds.begin(&topic));
+        assert!(!rounds.answered("t"));
+        assert!(!rounds.answered("unknown"));
+    }
+
+    #[test]
+    fn being_left_out_is_believed_the_third_time_running() {
+        let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
+        rounds.begin(&topic);
+        assert_eq!([(); 3].map(|()| rounds.absent("t")), [false, false, true]);
+        rounds.well("t");
+        assert!(!rounds.absent("t"));
+    }
+
+    #[test]
+    fn trouble_is_told_once_until_it_is_over() {
+        let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
+        rounds.begin(&topic);
+        assert_eq!([(); 2].map(|()| rounds.trouble("t")), [true, false]);
+        rounds.well("t");
+        assert!(rounds.trouble("t"));
+    }
+
+    #[test]
+    fn an_allocation_has_known_queues_each_once() {
+        let queues: Vec<_> = (0..3).map(|id| MessageQueue::new("t", "b", id)).collect();
+        let check = |ids: &[i32]| {
+            let allocated = ids.iter().map(|&id| MessageQueue::new("t", "b", id)).collect();
+            check_allocation("S", &queues, allocated).map(|set| set.len())
+        };
+        assert_eq!(check(&[2, 0]), Ok(2));
+        assert!(check(&[1, 1]).unwrap_err().to_string().contains("twice"));
+        assert!(check(&[3]).unwrap_err().to_string().contains("queueId=3"));
+    }
+}

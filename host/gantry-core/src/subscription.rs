@@ -1,0 +1,595 @@
+//! What a group's listeners want: one union for the brokers, and the way of each message to its listener.
+//!
+//! A group consumes each message once. Where two of its listeners want the same message, the one named first gets it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gantry_protocol::body::SubscriptionData;
+use gantry_protocol::names::{self, NameError};
+use gantry_protocol::tag::{self, TagExpression};
+use thiserror::Error;
+
+use crate::config::{ConfigError, check_batch_max_size, check_max_reconsume_times};
+use crate::id::ListenerId;
+
+/// The tag expression that wants every message (RocketMQ: SubscriptionData.SUB_ALL).
+pub const SUB_ALL: &str = "*";
+
+/// Which messages of a topic are wanted (RocketMQ: ExpressionType and subString).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterExpression {
+    /// Tags joined by `||`; `*` or nothing is every message.
+    Tag(String),
+    /// A SQL92 condition, evaluated by the broker.
+    Sql92(String),
+}
+
+impl FilterExpression {
+    /// RocketMQ's word for its kind: `TAG` or `SQL92`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            FilterExpression::Tag(_) => "TAG",
+            FilterExpression::Sql92(_) => "SQL92",
+        }
+    }
+
+    /// The expression as it goes to the broker (subString).
+    pub fn text(&self) -> &str {
+        match self {
+            FilterExpression::Tag(text) | FilterExpression::Sql92(text) => text,
+        }
+    }
+}
+
+/// One topic a listener wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topic.
+    pub topic: String,
+    /// Which of its messages.
+    pub expression: FilterExpression,
+}
+
+/// One listener of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSpec {
+    /// The host's name for it.
+    pub id: ListenerId,
+    /// What it wants: at least one topic, each once.
+    pub subscriptions: Vec<Subscription>,
+    /// Most messages in one batch, 1 to 1024. None: the group's `consume_message_batch_max_size`.
+    pub batch_max_size: Option<u32>,
+    /// Retries before the dead-letter topic. None: the group's `max_reconsume_times`.
+    pub max_reconsume_times: Option<u32>,
+    /// Start paused: its messages wait in the window until
+    /// [`resume_listener`](crate::ConsumerGroup::resume_listener).
+    pub paused: bool,
+}
+
+impl ListenerSpec {
+    /// A listener with the group's settings, not paused.
+    pub fn new(id: ListenerId, subscriptions: Vec<Subscription>) -> Self {
+        Self { id, subscriptions, batch_max_size: None, max_reconsume_times: None, paused: false }
+    }
+}
+
+/// Why a set of listeners cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SubscriptionError {
+    /// Two listeners have one id.
+    #[error("{id} is named twice; each listener of a group needs its own id")]
+    ListenerTwice {
+        /// The id.
+        id: ListenerId,
+    },
+    /// A listener wants nothing.
+    #[error("{id} subscribes to no topic; a listener needs at least one")]
+    NoTopic {
+        /// The listener.
+        id: ListenerId,
+    },
+    /// A listener names a topic more than once.
+    #[error("{id} subscribes to topic {topic} twice; join its tags with || instead")]
+    TopicTwice {
+        /// The listener.
+        id: ListenerId,
+        /// The topic.
+        topic: String,
+    },
+    /// A topic's name breaks RocketMQ's rule.
+    #[error("{id}: {error}")]
+    BadTopic {
+        /// The listener.
+        id: ListenerId,
+        /// The rule.
+        error: NameError,
+    },
+    /// The group's own retry topic is named; every group is subscribed to its own.
+    #[error(
+        "{id} subscribes to {topic}, which the group reads anyway; name the topics its messages were sent to"
+    )]
+    OwnRetryTopic {
+        /// The listener.
+        id: ListenerId,
+        /// The retry topic.
+        topic: String,
+    },
+    /// An expression names nothing.
+    #[error(
+        "{id} subscribes to topic {topic} with the {kind} expression {text:?}, which selects nothing; * selects all"
+    )]
+    EmptyExpression {
+        /// The listener.
+        id: ListenerId,
+        /// The topic.
+        topic: String,
+        /// TAG or SQL92.
+        kind: &'static str,
+        /// The expression.
+        text: String,
+    },
+    /// Two listeners of the group filter one topic in ways no single subscription can express.
+    #[error(
+        "{first} and {second} filter topic {topic} in ways one group cannot combine; a group has one subscription per \
+         topic: use tags in both, the same SQL92 condition, or two groups"
+    )]
+    Irreconcilable {
+        /// The listener named first.
+        first: ListenerId,
+        /// The other.
+        second: ListenerId,
+        /// The topic.
+        topic: String,
+    },
+    /// A setting of a listener breaks its rule.
+    #[error("{id}: {error}")]
+    Setting {
+        /// The listener.
+        id: ListenerId,
+        /// The setting and its rule.
+        error: ConfigError,
+    },
+}
+
+/// A group's subscription to one topic, the union of what its listeners want (RocketMQ: SubscriptionData).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSubscription {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The union: `*`, tags in their order joined by ` || `, or the one SQL92 condition.
+    pub expression: FilterExpression,
+    /// The tags; none for `*` and SQL92 (tagsSet).
+    pub tags: Vec<String>,
+    /// Java's hash codes of the tags, in the same order (codeSet).
+    pub codes: Vec<i32>,
+    /// Milliseconds since the Unix epoch at which it last changed, always growing (subVersion).
+    pub sub_version: u64,
+}
+
+/// What a new set of listeners changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SubscriptionChange {
+    pub(crate) added: Vec<Arc<str>>,
+    pub(crate) removed: Vec<Arc<str>>,
+    pub(crate) changed: Vec<Arc<str>>,
+}
+
+impl SubscriptionChange {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// A listener with the group's defaults filled in.
+#[derive(Debug, Clone)]
+pub(crate) struct Listener {
+    pub(crate) id: ListenerId,
+    pub(crate) batch_max_size: usize,
+    pub(crate) max_reconsume_times: i32,
+    pub(crate) paused: bool,
+}
+
+/// What a listener has to do with one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Route {
+    listener: usize,
+    filter: Filter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Filter {
+    Tags(TagExpression),
+    /// Only the broker can tell; what it hands out is wanted.
+    Sql92(String),
+}
+
+impl Filter {
+    /// The tags are looked up only where they matter: that is a walk through the message's properties.
+    fn matches<'m>(&self, tags: impl FnOnce() -> Option<&'m str>) -> bool {
+        match self {
+            Filter::Sql92(_) | Filter::Tags(TagExpression::All) => true,
+            Filter::Tags(expression) => expression.matches(tags()),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Topic {
+    subscription: Arc<TopicSubscription>,
+    routes: Vec<Route>,
+}
+
+/// The group's subscriptions and who of its listeners gets what.
+#[derive(Debug)]
+pub(crate) struct SubscriptionTable {
+    retry_topic: Arc<str>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    listeners: Vec<Listener>,
+    last_version: u64,
+}
+
+/// What a listener takes from the group where it says nothing itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenerDefaults {
+    pub(crate) batch_max_size: u32,
+    pub(crate) max_reconsume_times: u32,
+}
+
+impl SubscriptionTable {
+    pub(crate) fn new(consumer_group: &str) -> Self {
+        Self {
+            retry_topic: names::retry_topic(consumer_group).into(),
+            topics: BTreeMap::new(),
+            listeners: Vec::new(),
+            last_version: 0,
+        }
+    }
+
+    pub(crate) fn retry_topic(&self) -> &Arc<str> {
+        &self.retry_topic
+    }
+
+    pub(crate) fn is_retry(&self, topic: &str) -> bool {
+        *self.retry_topic == *topic
+    }
+
+    pub(crate) fn subscription(&self, topic: &str) -> Option<&Arc<TopicSubscription>> {
+        self.topics.get(topic).map(|topic| &topic.subscription)
+    }
+
+    pub(crate) fn subscriptions(&self) -> Arc<[Arc<TopicSubscription>]> {
+        self.topics.values().map(|topic| topic.subscription.clone()).collect()
+    }
+
+    pub(crate) fn listener(&self, index: usize) -> Option<&Listener> {
+        self.listeners.get(index)
+    }
+
+    pub(crate) fn listener_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.listeners.iter_mut().find(|listener| listener.id == id)
+    }
+
+    /// Who gets a message of `topic` (the one it was first sent to), and the table's own name of that topic.
+    pub(crate) fn route<'m>(
+        &self,
+        topic: &str,
+        tags: impl Fn() -> Option<&'m str>,
+    ) -> Option<(usize, &Arc<str>)> {
+        let (name, entry) = self.topics.get_key_value(topic)?;
+        entry.routes.iter().find(|route| route.filter.matches(&tags)).map(|route| (route.listener, name))
+    }
+
+    /// Takes a new set of listeners in place of the present one; nothing changes when it is refused.
+    pub(crate) fn replace(
+        &mut self,
+        now_ms: u64,
+        defaults: ListenerDefaults,
+        specs: &[ListenerSpec],
+    ) -> Result<SubscriptionChange, SubscriptionError> {
+        let listeners = check_listeners(defaults, specs)?;
+        let mut routes = self.collect_routes(specs)?;
+        if !specs.is_empty() {
+            routes.insert(self.retry_topic.clone(), Vec::new());
+        }
+        let mut unions = BTreeMap::new();
+        for (topic, routes) in &routes {
+            unions.insert(topic.clone(), unite(topic, routes, specs)?);
+        }
+        self.listeners = listeners;
+        Ok(self.install(now_ms, routes, unions))
+    }
+
+    fn collect_routes(
+        &self,
+        specs: &[ListenerSpec],
+    ) -> Result<BTreeMap<Arc<str>, Vec<Route>>, SubscriptionError> {
+        let mut routes: BTreeMap<Arc<str>, Vec<Route>> = BTreeMap::new();
+        for (listener, spec) in specs.iter().enumerate() {
+            let id = spec.id;
+            if spec.subscriptions.is_empty() {
+                return Err(SubscriptionError::NoTopic { id });
+            }
+            for Subscription { topic, expression } in &spec.subscriptions {
+                names::check_topic(topic).map_err(|error| SubscriptionError::BadTopic { id, error })?;
+                if self.is_retry(topic) {
+                    return Err(SubscriptionError::OwnRetryTopic { id, topic: topic.clone() });
+                }
+                let filter = parse(id, topic, expression)?;
+                let known = self.topics.get_key_value(topic.as_str()).map(|(name, _)| name.clone());
+                let of_topic = routes.entry(known.unwrap_or_else(|| topic.as_str().into())).or_default();
+                if of_topic.iter().any(|route| route.listener == listener) {
+                    return Err(SubscriptionError::TopicTwice { id, topic: topic.clone() });
+                }
+                of_topic.push(Route { listener, filter });
+            }
+        }
+        Ok(routes)
+    }
+
+    fn install(
+        &mut self,
+        now_ms: u64,
+        routes: BTreeMap<Arc<str>, Vec<Route>>,
+        mut unions: BTreeMap<Arc<str>, FilterExpression>,
+    ) -> SubscriptionChange {
+        let mut change = SubscriptionChange::default();
+        let version = now_ms.max(self.last_version.saturating_add(1));
+        let mut former = std::mem::take(&mut self.topics);
+        for (topic, routes) in routes {
+            let Some(expression) = unions.remove(&topic) else { continue };
+            let subscription = match former.remove(&topic) {
+                Some(old) if old.subscription.expression == expression => old.subscription,
+                old => {
+                    let list = if old.is_some() { &mut change.changed } else { &mut change.added };
+                    list.push(topic.clone());
+                    Arc::new(TopicSubscription::new(topic.clone(), expression, version))
+                }
+            };
+            self.topics.insert(topic, Topic { subscription, routes });
+        }
+        change.removed = former.into_keys().collect();
+        if !change.is_empty() {
+            self.last_version = version;
+        }
+        change
+    }
+}
+
+fn check_listeners(
+    defaults: ListenerDefaults,
+    specs: &[ListenerSpec],
+) -> Result<Vec<Listener>, SubscriptionError> {
+    let mut seen = BTreeSet::new();
+    let mut listeners = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let id = spec.id;
+        if !seen.insert(id) {
+            return Err(SubscriptionError::ListenerTwice { id });
+        }
+        let batch_max_size = spec.batch_max_size.unwrap_or(defaults.batch_max_size);
+        let max_reconsume_times = spec.max_reconsume_times.unwrap_or(defaults.max_reconsume_times);
+        check_batch_max_size(batch_max_size)
+            .and_then(|()| check_max_reconsume_times(max_reconsume_times))
+            .map_err(|error| SubscriptionError::Setting { id, error })?;
+        listeners.push(Listener {
+            id,
+            batch_max_size: batch_max_size as usize,
+            max_reconsume_times: i32::try_from(max_reconsume_times).unwrap_or(i32::MAX),
+            paused: spec.paused,
+        });
+    }
+    Ok(listeners)
+}
+
+fn parse(id: ListenerId, topic: &str, expression: &FilterExpression) -> Result<Filter, SubscriptionError> {
+    let empty = || SubscriptionError::EmptyExpression {
+        id,
+        topic: topic.to_owned(),
+        kind: expression.kind(),
+        text: expression.text().to_owned(),
+    };
+    match expression {
+        FilterExpression::Tag(text) => match TagExpression::parse(text).map_err(|_| empty())? {
+            TagExpression::Tags(tags) if tags.contains(SUB_ALL) => Ok(Filter::Tags(TagExpression::All)),
+            parsed => Ok(Filter::Tags(parsed)),
+        },
+        FilterExpression::Sql92(text) if text.trim().is_empty() => Err(empty()),
+        FilterExpression::Sql92(text) => Ok(Filter::Sql92(text.trim().to_owned())),
+    }
+}
+
+/// What the brokers are asked for on behalf of all. The retry topic has no routes of its own and is wanted whole.
+fn unite(
+    topic: &str,
+    routes: &[Route],
+    specs: &[ListenerSpec],
+) -> Result<FilterExpression, SubscriptionError> {
+    let Some((first, rest)) = routes.split_first() else {
+        return Ok(FilterExpression::Tag(SUB_ALL.to_owned()));
+    };
+    let mut union = first.filter.clone();
+    for route in rest {
+        union = match (union, &route.filter) {
+            (Filter::Tags(TagExpression::Tags(mut all)), Filter::Tags(TagExpression::Tags(more))) => {
+                all.extend(more.iter().cloned());
+                Filter::Tags(TagExpression::Tags(all))
+            }
+            (Filter::Tags(_), Filter::Tags(_)) => Filter::Tags(TagExpression::All),
+            (Filter::Sql92(one), Filter::Sql92(other)) if one == *other => Filter::Sql92(one),
+            _ => {
+                let id_of = |route: &Route| specs.get(route.listener).map_or(ListenerId(0), |spec| spec.id);
+                return Err(SubscriptionError::Irreconcilable {
+                    first: id_of(first),
+                    second: id_of(route),
+                    topic: topic.to_owned(),
+                });
+            }
+        };
+    }
+    Ok(match union {
+        Filter::Sql92(text) => FilterExpression::Sql92(text),
+        Filter::Tags(TagExpression::All) => FilterExpression::Tag(SUB_ALL.to_owned()),
+        Filter::Tags(TagExpression::Tags(tags)) => {
+            FilterExpression::Tag(tags.into_iter().collect::<Vec<_>>().join(" || "))
+        }
+    })
+}
+
+impl TopicSubscription {
+    /// As it goes into a heartbeat.
+    pub fn data(&self) -> SubscriptionData {
+        SubscriptionData {
+            class_filter_mode: false,
+            code_set: self.codes.clone(),
+            expression_type: self.expression.kind().to_owned(),
+            sub_string: self.expression.text().to_owned(),
+            sub_version: i64::try_from(self.sub_version).unwrap_or(i64::MAX),
+            tags_set: self.tags.clone(),
+            topic: self.topic.to_string(),
+        }
+    }
+
+    fn new(topic: Arc<str>, expression: FilterExpression, sub_version: u64) -> Self {
+        let tags: Vec<String> = match &expression {
+            FilterExpression::Sql92(_) => Vec::new(),
+            FilterExpression::Tag(text) if text == SUB_ALL => Vec::new(),
+            FilterExpression::Tag(text) => text.split(" || ").map(str::to_owned).collect(),
+        };
+        let codes = tags.iter().map(|tag| tag::hash_code(tag)).collect();
+        Self { topic, expression, tags, codes, sub_version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: ListenerDefaults = ListenerDefaults { batch_max_size: 1, max_reconsume_times: 16 };
+
+    fn tag(topic: &str, text: &str) -> Subscription {
+        Subscription { topic: topic.to_owned(), expression: FilterExpression::Tag(text.to_owned()) }
+    }
+
+    fn sql(topic: &str, text: &str) -> Subscription {
+        Subscription { topic: topic.to_owned(), expression: FilterExpression::Sql92(text.to_owned()) }
+    }
+
+    fn spec(id: u64, subscriptions: &[Subscription]) -> ListenerSpec {
+        ListenerSpec::new(ListenerId(id), subscriptions.to_vec())
+    }
+
+    fn table(specs: &[ListenerSpec]) -> SubscriptionTable {
+        let mut table = SubscriptionTable::new("g");
+        table.replace(1_000, DEFAULTS, specs).unwrap();
+        table
+    }
+
+    fn refused(specs: &[ListenerSpec]) -> SubscriptionError {
+        SubscriptionTable::new("g").replace(1_000, DEFAULTS, specs).unwrap_err()
+    }
+
+    fn union(table: &SubscriptionTable, topic: &str) -> String {
+        table.subscription(topic).unwrap().expression.text().to_owned()
+    }
+
+    fn winner(table: &SubscriptionTable, topic: &str, tags: Option<&str>) -> Option<usize> {
+        table.route(topic, || tags).map(|(listener, _)| listener)
+    }
+
+    #[test]
+    fn tags_of_several_listeners_are_united_with_javas_hash_codes() {
+        let table = table(&[spec(1, &[tag("t", "TagB || x")]), spec(2, &[tag("t", " TagA||TagB ")])]);
+        assert_eq!(union(&table, "t"), "TagA || TagB || x");
+        assert_eq!(table.subscription("t").unwrap().codes, [2_598_919, 2_598_920, 120]);
+        assert_eq!(union(&table, "%RETRY%g"), "*");
+    }
+
+    #[test]
+    fn a_star_swallows_every_tag() {
+        for other in ["*", "", "a || *"] {
+            let table = table(&[spec(1, &[tag("t", "a")]), spec(2, &[tag("t", other)])]);
+            assert_eq!(union(&table, "t"), "*");
+            assert!(table.subscription("t").unwrap().codes.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_listener_named_first_wins_a_message_both_want() {
+        let table = table(&[spec(7, &[tag("t", "a || b")]), spec(3, &[tag("t", "b || c"), tag("u", "*")])]);
+        assert_eq!(winner(&table, "t", Some("a")), Some(0));
+        assert_eq!(winner(&table, "t", Some("b")), Some(0));
+        assert_eq!(winner(&table, "t", Some("c")), Some(1));
+        assert_eq!(winner(&table, "t", Some("d")), None);
+        assert_eq!(winner(&table, "t", None), None);
+        assert_eq!(winner(&table, "u", None), Some(1));
+        assert_eq!(winner(&table, "unknown", None), None);
+    }
+
+    #[test]
+    fn only_what_changes_gets_a_new_version_and_versions_always_grow() {
+        let mut table = table(&[spec(1, &[tag("t", "a"), tag("u", "*")])]);
+        let version = |table: &SubscriptionTable, topic: &str| table.subscription(topic).unwrap().sub_version;
+        assert_eq!(version(&table, "t"), 1_000);
+        let change = table.replace(500, DEFAULTS, &[spec(1, &[tag("t", "a||b"), tag("v", "*")])]).unwrap();
+        let names = |topics: &[&str]| topics.iter().map(|&topic| topic.into()).collect::<Vec<Arc<str>>>();
+        assert_eq!((change.added, change.removed), (names(&["v"]), names(&["u"])));
+        assert_eq!(change.changed, names(&["t"]));
+        assert_eq!(
+            (version(&table, "t"), version(&table, "v"), version(&table, "%RETRY%g")),
+            (1_001, 1_001, 1_000)
+        );
+        let same = table.replace(9_000, DEFAULTS, &[spec(2, &[tag("v", ""), tag("t", "b || a")])]).unwrap();
+        assert!(same.is_empty(), "a union that reads the same is the same: {same:?}");
+        assert_eq!(version(&table, "t"), 1_001);
+    }
+
+    #[test]
+    fn without_listeners_nothing_is_subscribed_not_even_retries() {
+        let mut table = table(&[spec(1, &[tag("t", "a")])]);
+        let change = table.replace(2_000, DEFAULTS, &[]).unwrap();
+        assert_eq!(change.removed.len(), 2);
+        assert_eq!(table.subscriptions().len(), 0);
+    }
+
+    #[test]
+    fn one_sql_condition_may_be_shared_and_nothing_else_joined_with_it() {
+        let table = table(&[spec(1, &[sql("t", "a > 3")]), spec(2, &[sql("t", " a > 3 ")])]);
+        assert_eq!(table.subscription("t").unwrap().expression, FilterExpression::Sql92("a > 3".to_owned()));
+        assert_eq!(winner(&table, "t", None), Some(0));
+        for other in [sql("t", "a > 4"), tag("t", "*")] {
+            let error = refused(&[spec(1, &[sql("t", "a > 3")]), spec(2, &[other])]);
+            assert!(
+                matches!(error, SubscriptionError::Irreconcilable { first: ListenerId(1), .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn unsound_listeners_are_refused_and_change_nothing() {
+        let topic = [tag("t", "*")];
+        assert!(matches!(
+            refused(&[spec(1, &topic), spec(1, &topic)]),
+            SubscriptionError::ListenerTwice { .. }
+        ));
+        assert!(matches!(refused(&[spec(1, &[])]), SubscriptionError::NoTopic { .. }));
+        assert!(matches!(
+            refused(&[spec(1, &[tag("t", "a"), tag("t", "b")])]),
+            SubscriptionError::TopicTwice { .. }
+        ));
+        assert!(matches!(refused(&[spec(1, &[tag("a b", "*")])]), SubscriptionError::BadTopic { .. }));
+        assert!(matches!(
+            refused(&[spec(1, &[tag("%RETRY%g", "*")])]),
+            SubscriptionError::OwnRetryTopic { .. }
+        ));
+        assert!(matches!(refused(&[spec(1, &[tag("t", "||")])]), SubscriptionError::EmptyExpression { .. }));
+        assert!(matches!(refused(&[spec(1, &[sql("t", " ")])]), SubscriptionError::EmptyExpression { .. }));
+        let greedy = ListenerSpec { batch_max_size: Some(1025), ..spec(1, &topic) };
+        assert!(matches!(refused(&[greedy]), SubscriptionError::Setting { .. }));
+
+        let mut table = table(&[spec(1, &topic)]);
+        assert!(table.replace(2_000, DEFAULTS, &[spec(1, &[])]).is_err());
+        assert_eq!(winner(&table, "t", None), Some(0));
+    }
+}
