@@ -9,6 +9,7 @@
 mod bindings;
 mod guests;
 mod project;
+mod rocketmq;
 mod toolchain;
 
 use anyhow::Result;
@@ -41,6 +42,9 @@ enum Task {
         #[arg(long)]
         debian_toolchain: bool,
     },
+    /// Apache RocketMQ for tests, from its Maven artifacts.
+    #[command(subcommand)]
+    Rocketmq(rocketmq::Rocketmq),
 }
 
 fn main() -> ExitCode {
@@ -58,5 +62,6 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Bindings { check } => bindings::bindings(&project, check),
         Task::Guests { names, debian_toolchain } => guests::guests(&project, &names, debian_toolchain),
+        Task::Rocketmq(task) => rocketmq::rocketmq(&project, task),
     }
 }

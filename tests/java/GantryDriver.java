@@ -1,0 +1,403 @@
+import com.alibaba.fastjson2.JSON;
+import com.alibaba.fastjson2.JSONArray;
+import com.alibaba.fastjson2.JSONObject;
+import java.io.BufferedReader;
+import java.io.ByteArrayOutputStream;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.PullStatus;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.protocol.admin.ConsumeStats;
+import org.apache.rocketmq.remoting.protocol.admin.OffsetWrapper;
+import org.apache.rocketmq.remoting.protocol.body.Connection;
+import org.apache.rocketmq.remoting.protocol.body.ConsumerRunningInfo;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.apache.rocketmq.tools.command.CommandUtil;
+import org.apache.rocketmq.tools.command.MQAdminStartup;
+
+/**
+ * Apache RocketMQ's Java client as a child process: one JSON object per line, requests on standard input, events on
+ * standard output. The first argument is the role, {@code consumer} or {@code client}, the others are {@code name=value}.
+ * It ends when its standard input does.
+ */
+public final class GantryDriver {
+    private static final PrintStream EVENTS = System.out;
+    private static final int READ_AT_ONCE = 256;
+
+    private final Map<String, String> settings = new HashMap<>();
+
+    public static void main(String[] arguments) throws Exception {
+        System.setOut(System.err); // whatever else prints must not look like an event
+        GantryDriver driver = new GantryDriver();
+        for (int i = 1; i < arguments.length; i++) {
+            String[] pair = arguments[i].split("=", 2);
+            driver.settings.put(pair[0], pair[1]);
+        }
+        if (arguments[0].equals("consumer")) {
+            driver.consumer();
+        } else {
+            driver.client();
+        }
+        System.exit(0);
+    }
+
+    private static synchronized void emit(JSONObject event) {
+        EVENTS.println(event.toJSONString());
+        EVENTS.flush();
+    }
+
+    private static JSONObject event(String name) {
+        return JSONObject.of("event", name);
+    }
+
+    private String setting(String name, String otherwise) {
+        return settings.getOrDefault(name, otherwise);
+    }
+
+    private interface Handler {
+        /** Answers a request; null ends the program. */
+        JSONObject handle(JSONObject request) throws Exception;
+    }
+
+    private static void serve(Handler handler) throws Exception {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            JSONObject answer;
+            try {
+                answer = handler.handle(JSON.parseObject(line));
+            } catch (Exception e) {
+                answer = event("failed");
+                answer.put("reason", e.toString());
+            }
+            if (answer == null) {
+                return;
+            }
+            emit(answer);
+        }
+    }
+
+    // ---- a push consumer, member of a group ----
+
+    private void consumer() throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(settings.get("group"));
+        consumer.setNamesrvAddr(settings.get("namesrv"));
+        consumer.setClientIP(setting("clientIP", "127.0.0.1"));
+        consumer.setInstanceName(setting("instance", "java"));
+        consumer.setConsumeFromWhere(setting("from", "first").equals("last")
+            ? ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET : ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setConsumeMessageBatchMaxSize(Integer.parseInt(setting("batch", "1")));
+        consumer.setMaxReconsumeTimes(Integer.parseInt(setting("maxReconsumeTimes", "-1")));
+        consumer.setVipChannelEnabled(false);
+        consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        long pause = Long.parseLong(setting("pauseMillis", "0"));
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) ->
+            consume(messages, context, pause));
+        consumer.start();
+        JSONObject started = event("started");
+        started.put("clientId", consumer.buildMQClientId());
+        emit(started);
+        serve(request -> {
+            switch (request.getString("op")) {
+                case "queues": {
+                    JSONObject answer = event("queues");
+                    answer.put("queues", queues(consumer));
+                    return answer;
+                }
+                case "quit":
+                    consumer.shutdown();
+                    emit(event("stopped"));
+                    return null;
+                default:
+                    throw new IllegalArgumentException("no such op: " + request);
+            }
+        });
+    }
+
+    private static JSONArray queues(DefaultMQPushConsumer consumer) {
+        Set<MessageQueue> owned = new TreeSet<>(
+            consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet());
+        JSONArray queues = new JSONArray();
+        for (MessageQueue queue : owned) {
+            queues.add(queue(queue));
+        }
+        return queues;
+    }
+
+    private static JSONObject queue(MessageQueue queue) {
+        return JSONObject.of("topic", queue.getTopic(), "broker", queue.getBrokerName(), "queueId", queue.getQueueId());
+    }
+
+    /** A body that begins with "later" is given back the first time; all else succeeds. */
+    private static ConsumeConcurrentlyStatus consume(
+        List<MessageExt> messages, ConsumeConcurrentlyContext context, long pause) {
+        try {
+            Thread.sleep(pause);
+        } catch (InterruptedException e) {
+            return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+        }
+        boolean later = false;
+        for (MessageExt message : messages) {
+            JSONObject consumed = message(message);
+            consumed.put("event", "consumed");
+            emit(consumed);
+            later |= message.getReconsumeTimes() == 0
+                && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
+        }
+        return later ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+    }
+
+    private static JSONObject message(MessageExt message) {
+        JSONObject shown = new JSONObject();
+        shown.put("topic", message.getTopic());
+        shown.put("broker", message.getBrokerName());
+        shown.put("queueId", message.getQueueId());
+        shown.put("offset", message.getQueueOffset());
+        shown.put("msgId", message.getMsgId());
+        shown.put("keys", message.getKeys());
+        shown.put("tags", message.getTags());
+        shown.put("reconsumeTimes", message.getReconsumeTimes());
+        shown.put("storeTimestamp", message.getStoreTimestamp());
+        shown.put("body", new String(message.getBody(), StandardCharsets.UTF_8));
+        shown.put("properties", new JSONObject(message.getProperties()));
+        return shown;
+    }
+
+    // ---- a producer and administrator ----
+
+    private DefaultMQProducer producer;
+    private DefaultMQAdminExt admin;
+    private DefaultMQPullConsumer reader;
+
+    private void client() throws Exception {
+        producer = new DefaultMQProducer("gantry-driver-producer");
+        producer.setNamesrvAddr(settings.get("namesrv"));
+        producer.setVipChannelEnabled(false);
+        producer.setRetryTimesWhenSendFailed(5);
+        producer.start();
+        admin = new DefaultMQAdminExt(30_000);
+        admin.setNamesrvAddr(settings.get("namesrv"));
+        admin.setInstanceName("gantry-driver-admin");
+        admin.start();
+        emit(event("started"));
+        serve(this::administer);
+    }
+
+    private JSONObject administer(JSONObject request) throws Exception {
+        switch (request.getString("op")) {
+            case "send":
+                return send(request);
+            case "sendMany":
+                return sendMany(request);
+            case "createTopic":
+                return createTopic(request);
+            case "createGroup":
+                return createGroup(request);
+            case "deleteTopic":
+                admin.deleteTopicInBroker(new HashSet<>(masters()), request.getString("topic"));
+                admin.deleteTopicInNameServer(nameServers(), request.getString("topic"));
+                return event("done");
+            case "progress":
+                return progress(request);
+            case "members":
+                return members(request);
+            case "runningInfo":
+                return runningInfo(request);
+            case "resetOffset":
+                admin.resetOffsetByTimestamp(request.getString("topic"), request.getString("group"),
+                    request.getLongValue("timestamp"), true);
+                return event("done");
+            case "read":
+                return read(request);
+            case "mqadmin":
+                return mqadmin(request);
+            case "quit":
+                admin.shutdown();
+                producer.shutdown();
+                emit(event("stopped"));
+                return null;
+            default:
+                throw new IllegalArgumentException("no such op: " + request);
+        }
+    }
+
+    private Set<String> nameServers() {
+        return new HashSet<>(admin.getNameServerAddressList());
+    }
+
+    private Set<String> masters() throws Exception {
+        Set<String> masters = new HashSet<>();
+        for (String cluster : admin.examineBrokerClusterInfo().getClusterAddrTable().keySet()) {
+            masters.addAll(CommandUtil.fetchMasterAddrByClusterName(admin, cluster));
+        }
+        return masters;
+    }
+
+    private static Message outgoing(JSONObject request, String keys, String body) {
+        Message message = new Message(request.getString("topic"), request.getString("tags"), keys,
+            body.getBytes(StandardCharsets.UTF_8));
+        if (request.getIntValue("delayLevel") > 0) {
+            message.setDelayTimeLevel(request.getIntValue("delayLevel"));
+        }
+        JSONObject properties = request.getJSONObject("properties");
+        if (properties != null) {
+            properties.forEach((name, value) -> message.putUserProperty(name, value.toString()));
+        }
+        return message;
+    }
+
+    private JSONObject send(JSONObject request) throws Exception {
+        Message message = outgoing(request, request.getString("keys"), request.getString("body"));
+        Integer queueId = request.getInteger("queueId");
+        SendResult result = queueId == null ? producer.send(message)
+            : producer.send(message, (queues, m, wanted) -> queues.stream()
+                .filter(queue -> queue.getQueueId() == (Integer) wanted).findFirst().orElseThrow(), queueId);
+        JSONObject sent = event("sent");
+        sent.put("status", result.getSendStatus().name());
+        sent.put("msgId", result.getMsgId());
+        sent.put("offsetMsgId", result.getOffsetMsgId());
+        sent.put("broker", result.getMessageQueue().getBrokerName());
+        sent.put("queueId", result.getMessageQueue().getQueueId());
+        sent.put("offset", result.getQueueOffset());
+        return sent;
+    }
+
+    /** {@code count} messages with keys and bodies {@code <prefix>-0}, {@code <prefix>-1} and so on, in batches, queue after queue. */
+    private JSONObject sendMany(JSONObject request) throws Exception {
+        int count = request.getIntValue("count");
+        String prefix = request.getString("prefix");
+        for (int next = 0; next < count; ) {
+            List<Message> batch = new ArrayList<>();
+            for (; next < count && batch.size() < Math.max(1, request.getIntValue("batch")); next++) {
+                batch.add(outgoing(request, prefix + "-" + next, prefix + "-" + next));
+            }
+            if (batch.size() == 1) {
+                producer.send(batch.get(0));
+            } else {
+                producer.send(batch);
+            }
+        }
+        JSONObject done = event("done");
+        done.put("count", count);
+        return done;
+    }
+
+    private JSONObject createTopic(JSONObject request) throws Exception {
+        int queues = request.getIntValue("queues");
+        TopicConfig config = new TopicConfig(request.getString("topic"), queues, queues);
+        for (String master : masters()) {
+            admin.createAndUpdateTopicConfig(master, config);
+        }
+        return event("done");
+    }
+
+    private JSONObject createGroup(JSONObject request) throws Exception {
+        SubscriptionGroupConfig config = new SubscriptionGroupConfig();
+        config.setGroupName(request.getString("group"));
+        if (request.containsKey("retryMaxTimes")) {
+            config.setRetryMaxTimes(request.getIntValue("retryMaxTimes"));
+        }
+        for (String master : masters()) {
+            admin.createAndUpdateSubscriptionGroupConfig(master, config);
+        }
+        return event("done");
+    }
+
+    private JSONObject progress(JSONObject request) throws Exception {
+        ConsumeStats stats = admin.examineConsumeStats(request.getString("group"));
+        JSONArray queues = new JSONArray();
+        for (Map.Entry<MessageQueue, OffsetWrapper> entry : stats.getOffsetTable().entrySet()) {
+            JSONObject queue = queue(entry.getKey());
+            queue.put("brokerOffset", entry.getValue().getBrokerOffset());
+            queue.put("consumerOffset", entry.getValue().getConsumerOffset());
+            queues.add(queue);
+        }
+        JSONObject answer = event("progress");
+        answer.put("queues", queues);
+        return answer;
+    }
+
+    private JSONObject members(JSONObject request) throws Exception {
+        JSONArray members = new JSONArray();
+        for (Connection connection : admin.examineConsumerConnectionInfo(request.getString("group")).getConnectionSet()) {
+            members.add(connection.getClientId());
+        }
+        JSONObject answer = event("members");
+        answer.put("members", members);
+        return answer;
+    }
+
+    private JSONObject runningInfo(JSONObject request) throws Exception {
+        ConsumerRunningInfo info = admin.getConsumerRunningInfo(
+            request.getString("group"), request.getString("clientId"), false);
+        JSONArray queues = new JSONArray();
+        for (MessageQueue queue : info.getMqTable().keySet()) {
+            queues.add(queue(queue));
+        }
+        JSONObject answer = event("runningInfo");
+        answer.put("queues", queues);
+        answer.put("text", info.formatString());
+        return answer;
+    }
+
+    /** Every message a topic has, such as a dead-letter topic, from its first to its last. */
+    private JSONObject read(JSONObject request) throws Exception {
+        if (reader == null) {
+            reader = new DefaultMQPullConsumer("gantry-driver-reader");
+            reader.setNamesrvAddr(settings.get("namesrv"));
+            reader.setInstanceName("gantry-driver-reader");
+            reader.setVipChannelEnabled(false);
+            reader.start();
+        }
+        JSONArray messages = new JSONArray();
+        for (MessageQueue queue : reader.fetchSubscribeMessageQueues(request.getString("topic"))) {
+            long offset = reader.minOffset(queue);
+            long end = reader.maxOffset(queue);
+            while (offset < end) {
+                PullResult pulled = reader.pull(queue, "*", offset, READ_AT_ONCE);
+                if (pulled.getPullStatus() == PullStatus.FOUND) {
+                    pulled.getMsgFoundList().forEach(found -> messages.add(message(found)));
+                }
+                offset = Math.max(offset + 1, pulled.getNextBeginOffset());
+            }
+        }
+        JSONObject answer = event("read");
+        answer.put("messages", messages);
+        return answer;
+    }
+
+    private JSONObject mqadmin(JSONObject request) {
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        PrintStream before = System.out;
+        System.setOut(new PrintStream(said, true));
+        try {
+            System.setProperty("rocketmq.namesrv.addr", settings.get("namesrv"));
+            MQAdminStartup.main0(request.getJSONArray("arguments").toArray(new String[0]), null);
+        } finally {
+            System.setOut(before);
+        }
+        JSONObject answer = event("mqadmin");
+        answer.put("text", said.toString());
+        return answer;
+    }
+}

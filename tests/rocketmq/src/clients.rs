@@ -1,0 +1,399 @@
+//! RocketMQ's Java client, typed: a member of a consumer group, and a producer that is administrator too.
+
+use crate::Installation;
+use crate::driver::{Driver, DriverError};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One queue of a topic (RocketMQ: `MessageQueue`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Its topic.
+    pub topic: String,
+    /// The name of its broker.
+    pub broker: String,
+    /// Its number, from 0.
+    pub queue_id: i32,
+}
+
+/// A stored message as the Java client sees it (RocketMQ: `MessageExt`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// The topic it was found in; for a message given back, the original one.
+    pub topic: String,
+    /// The broker it came from; absent for a message in a topic that was read.
+    pub broker: Option<String>,
+    /// Its queue.
+    pub queue_id: i32,
+    /// Its offset in that queue.
+    pub offset: i64,
+    /// The producer's unique id.
+    pub msg_id: String,
+    /// Its keys, separated by spaces.
+    pub keys: Option<String>,
+    /// Its tag.
+    pub tags: Option<String>,
+    /// How often it was given back.
+    pub reconsume_times: i32,
+    /// When the broker stored it, in milliseconds since the Unix epoch.
+    pub store_timestamp: i64,
+    /// Its body, as UTF-8.
+    pub body: String,
+    /// Every property, RocketMQ's own included.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What a member of a consumer group is started with (RocketMQ: `DefaultMQPushConsumer`).
+#[derive(Debug, Clone)]
+pub struct ConsumerOptions {
+    settings: Vec<(&'static str, String)>,
+}
+
+impl ConsumerOptions {
+    /// A member of `group`, subscribed to every message of `topic` from the first offset on.
+    pub fn new(group: &str, topic: &str) -> Self {
+        Self { settings: vec![("group", group.to_owned()), ("topic", topic.to_owned())] }
+    }
+
+    /// Only messages with these tags, joined by `||`. Default: `*`.
+    #[must_use]
+    pub fn tags(self, tags: &str) -> Self {
+        self.set("tags", tags)
+    }
+
+    /// The first part of its client id, by which members are put in order. Default: `127.0.0.1`.
+    #[must_use]
+    pub fn client_ip(self, address: &str) -> Self {
+        self.set("clientIP", address)
+    }
+
+    /// The second part of its client id. Default: `java`.
+    #[must_use]
+    pub fn instance(self, name: &str) -> Self {
+        self.set("instance", name)
+    }
+
+    /// Begin at the end of a queue where the group has no offset.
+    #[must_use]
+    pub fn from_last(self) -> Self {
+        self.set("from", "last")
+    }
+
+    /// Most messages in one call of the listener. Default: 1.
+    #[must_use]
+    pub fn batch(self, messages: u32) -> Self {
+        self.set("batch", messages)
+    }
+
+    /// How long the listener takes for one call, in whole milliseconds. Default: 0.
+    #[must_use]
+    pub fn pause(self, pause: Duration) -> Self {
+        self.set("pauseMillis", pause.as_millis())
+    }
+
+    /// Retries before a message goes to the dead-letter topic. Default: RocketMQ's, 16.
+    #[must_use]
+    pub fn max_reconsume_times(self, times: i32) -> Self {
+        self.set("maxReconsumeTimes", times)
+    }
+
+    fn set(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.settings.push((name, value.to_string()));
+        self
+    }
+}
+
+/// A Java member of a consumer group. It succeeds with every message, but gives one whose body begins with `later` back
+/// the first time.
+///
+/// Dropped, it is killed, which leaves its membership to time out at the broker; [`Consumer::quit`] leaves in order.
+#[derive(Debug)]
+pub struct Consumer {
+    driver: Driver,
+    client_id: String,
+}
+
+impl Consumer {
+    /// Starts it, and returns when `DefaultMQPushConsumer.start()` has.
+    ///
+    /// # Errors
+    /// What the Java client says, or that it did not start.
+    pub fn start(
+        installation: &Installation,
+        name_server: SocketAddr,
+        options: &ConsumerOptions,
+    ) -> Result<Self, DriverError> {
+        let (driver, started) = Driver::start(installation, "consumer", name_server, &options.settings)?;
+        Ok(Self { driver, client_id: field(&started, "clientId")? })
+    }
+
+    /// Its client id, such as `127.0.0.1@java`.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The operating system's id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.driver.id()
+    }
+
+    /// The queues it owns now, its retry topic's included, in RocketMQ's order.
+    ///
+    /// # Errors
+    /// That it has ended or does not answer.
+    pub fn queues(&mut self) -> Result<Vec<Queue>, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "queues" }))?, "queues")
+    }
+
+    /// The next message it consumed, if there is one within `wait`.
+    ///
+    /// # Errors
+    /// That it has ended.
+    pub fn consumed(&mut self, wait: Duration) -> Result<Option<Stored>, DriverError> {
+        self.driver.consumed(wait)?.map(read).transpose()
+    }
+
+    /// Leaves the group in order (`shutdown()`), and returns what it consumed that was not taken yet.
+    ///
+    /// # Errors
+    /// That it has ended before or does not answer.
+    pub fn quit(self) -> Result<Vec<Stored>, DriverError> {
+        self.driver.quit()?.into_iter().map(read).collect()
+    }
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    request: Value,
+}
+
+impl Outgoing {
+    /// A message for `topic`.
+    pub fn new(topic: &str, body: &str) -> Self {
+        Self { request: json!({ "op": "send", "topic": topic, "body": body }) }
+    }
+
+    /// Its tag.
+    #[must_use]
+    pub fn tags(self, tags: &str) -> Self {
+        self.set("tags", tags)
+    }
+
+    /// Its keys, separated by spaces.
+    #[must_use]
+    pub fn keys(self, keys: &str) -> Self {
+        self.set("keys", keys)
+    }
+
+    /// Deliver it after this delay level, 1 to 18.
+    #[must_use]
+    pub fn delay_level(self, level: u8) -> Self {
+        self.set("delayLevel", level)
+    }
+
+    /// To this queue. Default: one after the other.
+    #[must_use]
+    pub fn queue_id(self, queue_id: i32) -> Self {
+        self.set("queueId", queue_id)
+    }
+
+    /// One more user property.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        if let Some(request) = self.request.as_object_mut() {
+            let properties = request.entry("properties").or_insert_with(|| json!({}));
+            if let Some(properties) = properties.as_object_mut() {
+                properties.insert(name.to_owned(), value.into());
+            }
+        }
+        self
+    }
+
+    fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Some(request) = self.request.as_object_mut() {
+            request.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+/// What became of a message that was sent (RocketMQ: `SendResult`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    /// `SEND_OK`, or what went wrong after it was stored.
+    pub status: String,
+    /// The producer's unique id.
+    pub msg_id: String,
+    /// The broker's id of the stored message.
+    pub offset_msg_id: String,
+    /// The broker that stored it.
+    pub broker: String,
+    /// Its queue.
+    pub queue_id: i32,
+    /// Its offset in that queue.
+    pub offset: i64,
+}
+
+/// How far a group has come in one queue (RocketMQ: `OffsetWrapper`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The queue.
+    #[serde(flatten)]
+    pub queue: Queue,
+    /// The offset the next message stored will have.
+    pub broker_offset: i64,
+    /// The offset the group has committed.
+    pub consumer_offset: i64,
+}
+
+/// A Java producer and administrator (RocketMQ: `DefaultMQProducer`, `DefaultMQAdminExt`) in one process.
+#[derive(Debug)]
+pub struct Client {
+    driver: Driver,
+}
+
+impl Client {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What the Java client says, or that it did not start.
+    pub fn start(installation: &Installation, name_server: SocketAddr) -> Result<Self, DriverError> {
+        Driver::start(installation, "client", name_server, &[]).map(|(driver, _)| Self { driver })
+    }
+
+    /// Sends one message and waits until the broker has stored it.
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn send(&mut self, message: &Outgoing) -> Result<Sent, DriverError> {
+        self.driver.ask(&message.request).and_then(read)
+    }
+
+    /// Sends `count` messages whose keys and bodies are `<prefix>-0`, `<prefix>-1` and so on, one after the other or in
+    /// batches of `batch`.
+    ///
+    /// # Errors
+    /// What the Java client says; what was sent before stays sent.
+    pub fn send_many(
+        &mut self,
+        topic: &str,
+        tags: &str,
+        prefix: &str,
+        count: u32,
+        batch: u32,
+    ) -> Result<(), DriverError> {
+        let request = json!({
+            "op": "sendMany", "topic": topic, "tags": tags, "prefix": prefix, "count": count, "batch": batch,
+        });
+        self.driver.ask(&request).map(drop)
+    }
+
+    /// Creates or changes a topic at every broker, with this many queues at each.
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn create_topic(&mut self, topic: &str, queues: u32) -> Result<(), DriverError> {
+        self.driver.ask(&json!({ "op": "createTopic", "topic": topic, "queues": queues })).map(drop)
+    }
+
+    /// Deletes a topic everywhere.
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn delete_topic(&mut self, topic: &str) -> Result<(), DriverError> {
+        self.driver.ask(&json!({ "op": "deleteTopic", "topic": topic })).map(drop)
+    }
+
+    /// Creates or changes a consumer group at every broker.
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn create_group(&mut self, group: &str, retry_max_times: u32) -> Result<(), DriverError> {
+        let request = json!({ "op": "createGroup", "group": group, "retryMaxTimes": retry_max_times });
+        self.driver.ask(&request).map(drop)
+    }
+
+    /// How far a group has come in each queue (mqadmin: `consumerProgress`).
+    ///
+    /// # Errors
+    /// What the Java client says, such as that the group has no offsets yet.
+    pub fn progress(&mut self, group: &str) -> Result<Vec<Progress>, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "progress", "group": group }))?, "queues")
+    }
+
+    /// The client ids of a group's members (mqadmin: `consumerConnection`).
+    ///
+    /// # Errors
+    /// What the Java client says, such as that the group is not online.
+    pub fn members(&mut self, group: &str) -> Result<Vec<String>, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "members", "group": group }))?, "members")
+    }
+
+    /// What a member says of itself, asked through its broker (mqadmin: `consumerStatus`): its queues, and all of it as
+    /// mqadmin prints it.
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn running_info(
+        &mut self,
+        group: &str,
+        client_id: &str,
+    ) -> Result<(Vec<Queue>, String), DriverError> {
+        let answer =
+            self.driver.ask(&json!({ "op": "runningInfo", "group": group, "clientId": client_id }))?;
+        Ok((field(&answer, "queues")?, field(&answer, "text")?))
+    }
+
+    /// Sets a group's offsets to the first message stored at or after a time, in milliseconds since the Unix epoch
+    /// (mqadmin: `resetOffsetByTime`).
+    ///
+    /// # Errors
+    /// What the Java client says.
+    pub fn reset_offset(&mut self, group: &str, topic: &str, timestamp: i64) -> Result<(), DriverError> {
+        let request = json!({ "op": "resetOffset", "group": group, "topic": topic, "timestamp": timestamp });
+        self.driver.ask(&request).map(drop)
+    }
+
+    /// Every message of a topic, such as `%DLQ%group`, queue by queue.
+    ///
+    /// # Errors
+    /// What the Java client says, such as that there is no such topic.
+    pub fn read(&mut self, topic: &str) -> Result<Vec<Stored>, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "read", "topic": topic }))?, "messages")
+    }
+
+    /// What an mqadmin command prints; `arguments` are as on its command line. One whose arguments mqadmin cannot parse ends
+    /// the process.
+    ///
+    /// # Errors
+    /// That the process has ended or does not answer.
+    pub fn mqadmin(&mut self, arguments: &[&str]) -> Result<String, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "mqadmin", "arguments": arguments }))?, "text")
+    }
+
+    /// Shuts the Java clients down in order.
+    ///
+    /// # Errors
+    /// That the process has ended before or does not answer.
+    pub fn quit(self) -> Result<(), DriverError> {
+        self.driver.quit().map(drop)
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, DriverError> {
+    T::deserialize(&answer).map_err(|source| DriverError::Unexpected { answer, source })
+}
+
+fn field<T: DeserializeOwned>(answer: &Value, name: &str) -> Result<T, DriverError> {
+    let value = answer.get(name).unwrap_or(&Value::Null);
+    T::deserialize(value).map_err(|source| DriverError::Unexpected { answer: answer.clone(), source })
+}

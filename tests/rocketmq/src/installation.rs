@@ -1,0 +1,205 @@
+//! RocketMQ's jars, and the Java driver compiled against them.
+
+use crate::VERSION;
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash as _, Hasher as _};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The Java program that is a RocketMQ client for tests.
+const DRIVER: &str = include_str!("../../java/GantryDriver.java");
+
+/// The parts of RocketMQ that are needed; Maven adds what these need.
+const ARTIFACTS: [&str; 4] = ["namesrv", "broker", "client", "tools"];
+
+/// Maven's goal, with its version pinned.
+const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies";
+
+/// How many clusters' logs are kept.
+const LOGS_KEPT: usize = 30;
+
+/// RocketMQ ready to run: a directory with its jars, the compiled driver, and room for logs.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    directory: PathBuf,
+}
+
+/// Why RocketMQ cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A program is not there. The tests that need RocketMQ may be skipped then, unless they are not optional.
+    #[error("`{program}` is not on the path; Apache RocketMQ needs it. {remedy}")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// How to get it.
+        remedy: &'static str,
+    },
+    /// A step failed.
+    #[error("{step} failed; its output is in {}", log.display())]
+    Failed {
+        /// What was being done.
+        step: &'static str,
+        /// Where its output went.
+        log: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Installation {
+    /// Makes RocketMQ ready in `directory` (customarily `target/rocketmq`), or finds that it is. The first time downloads
+    /// about 95 MB; afterwards it is a matter of milliseconds. Processes that do this at once wait for each other.
+    ///
+    /// # Errors
+    /// [`PrepareError::Missing`] without Java or Maven; otherwise the step that failed.
+    pub fn prepare(directory: impl Into<PathBuf>) -> Result<Self, PrepareError> {
+        let installation = Self { directory: directory.into() };
+        installation.make_directory(&installation.logs())?;
+        let lock = installation.directory.join("lock");
+        let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
+        find("java", JAVA)?;
+        installation.prepare_jars()?;
+        installation.prepare_driver()?;
+        drop(held);
+        Ok(installation)
+    }
+
+    /// Where every log is: Maven's, the compiler's, and one directory per cluster.
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    /// Keeps the logs of the latest clusters only. What cannot be removed is left: logs are no reason to fail.
+    pub(crate) fn forget_old_logs(&self) {
+        let entries = fs::read_dir(self.logs()).into_iter().flatten().flatten();
+        let clusters = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("cluster-"));
+        let age = |entry: &fs::DirEntry| entry.metadata().and_then(|about| about.modified()).ok();
+        let mut clusters: Vec<_> = clusters.map(|entry| (age(&entry), entry.path())).collect();
+        clusters.sort();
+        for (_, path) in clusters.iter().rev().skip(LOGS_KEPT) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+
+    /// The whole class path: jars and driver.
+    pub(crate) fn class_path(&self) -> String {
+        format!("{}:{}/*", self.driver().display(), self.jars().display())
+    }
+
+    fn jars(&self) -> PathBuf {
+        self.directory.join("lib")
+    }
+
+    fn driver(&self) -> PathBuf {
+        self.directory.join("driver")
+    }
+
+    fn prepare_jars(&self) -> Result<(), PrepareError> {
+        let pom = pom();
+        let stamp = self.directory.join("pom.xml");
+        if self.jars().is_dir() && says(&stamp, &pom) {
+            return Ok(());
+        }
+        find("mvn", "Debian and Ubuntu: `apt-get install maven`; elsewhere https://maven.apache.org")?;
+        let work = self.directory.join("fetch");
+        empty(&work)?;
+        let file = work.join("pom.xml");
+        fs::write(&file, &pom).map_err(at(&file))?;
+        let mut maven = Command::new("mvn");
+        maven
+            .args(["-B", "-ntp", COPY, "-DoutputDirectory=lib", "-DincludeScope=runtime"])
+            .current_dir(&work);
+        self.step("fetching the jars of RocketMQ with Maven", "maven.log", &mut maven)?;
+        replace(&work.join("lib"), &self.jars())?;
+        replace(&file, &stamp)
+    }
+
+    fn prepare_driver(&self) -> Result<(), PrepareError> {
+        let mut hasher = DefaultHasher::new();
+        (VERSION, DRIVER).hash(&mut hasher);
+        let stamp = self.driver().join("stamp");
+        let content = format!("{:016x}", hasher.finish());
+        if says(&stamp, &content) {
+            return Ok(());
+        }
+        find("javac", JAVA)?;
+        empty(&self.driver())?;
+        let source = self.driver().join("GantryDriver.java");
+        fs::write(&source, DRIVER).map_err(at(&source))?;
+        let mut javac = Command::new("javac");
+        javac
+            .args(["-nowarn", "--release", "11", "-proc:none", "-cp"])
+            .arg(format!("{}/*", self.jars().display()));
+        javac.arg("-d").arg(self.driver()).arg(&source);
+        self.step("compiling the Java driver", "javac.log", &mut javac)?;
+        fs::write(&stamp, content).map_err(at(&stamp))
+    }
+
+    fn step(&self, step: &'static str, log: &str, command: &mut Command) -> Result<(), PrepareError> {
+        let log = self.logs().join(log);
+        let file = File::create(&log).map_err(at(&log))?;
+        let again = file.try_clone().map_err(at(&log))?;
+        let status = command.stdin(Stdio::null()).stdout(file).stderr(again).status().map_err(at(&log))?;
+        if status.success() { Ok(()) } else { Err(PrepareError::Failed { step, log }) }
+    }
+
+    fn make_directory(&self, directory: &Path) -> Result<(), PrepareError> {
+        fs::create_dir_all(directory).map_err(at(directory))
+    }
+}
+
+const JAVA: &str = "Debian and Ubuntu: `apt-get install default-jdk-headless`; any JDK from 11 on will do";
+
+fn find(program: &'static str, remedy: &'static str) -> Result<(), PrepareError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if found { Ok(()) } else { Err(PrepareError::Missing { program, remedy }) }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
+    let path = path.to_path_buf();
+    move |source| PrepareError::Io { path, source }
+}
+
+fn says(file: &Path, content: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|present| present == content)
+}
+
+fn empty(directory: &Path) -> Result<(), PrepareError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(directory)(error)),
+        _ => {}
+    }
+    fs::create_dir_all(directory).map_err(at(directory))
+}
+
+fn replace(from: &Path, to: &Path) -> Result<(), PrepareError> {
+    if to.is_dir() {
+        fs::remove_dir_all(to).map_err(at(to))?;
+    }
+    fs::rename(from, to).map_err(at(to))
+}
+
+fn pom() -> String {
+    let dependency = |artifact: &&str| {
+        format!(
+            "    <dependency><groupId>org.apache.rocketmq</groupId><artifactId>rocketmq-{artifact}</artifactId>\
+             <version>{VERSION}</version></dependency>\n"
+        )
+    };
+    let dependencies: String = ARTIFACTS.iter().map(dependency).collect();
+    format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n  <modelVersion>4.0.0</modelVersion>\n  \
+         <groupId>gantry</groupId>\n  <artifactId>rocketmq</artifactId>\n  <version>1</version>\n  \
+         <dependencies>\n{dependencies}  </dependencies>\n</project>\n"
+    )
+}

@@ -1,0 +1,37 @@
+//! Apache RocketMQ itself, for tests: its name server, brokers and Java clients as child processes on loopback.
+//!
+//! [`Installation::prepare`] gets the jars through Maven, once; [`Cluster::start`] starts servers on free ports and
+//! returns when they serve; [`Client`] and [`Consumer`] drive the Java client. Whatever was started dies with the value
+//! that started it, also when the process that owns it is killed.
+//!
+//! It deliberately knows nothing of Gantry: what is compared with RocketMQ must not be asked how RocketMQ works.
+//! Everything blocks; in asynchronous tests call it from a blocking thread.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
+)]
+
+mod clients;
+mod cluster;
+mod configuration;
+mod driver;
+mod installation;
+mod ports;
+mod process;
+mod route;
+
+pub use clients::{Client, Consumer, ConsumerOptions, Outgoing, Progress, Queue, Sent, Stored};
+pub use cluster::{Broker, Cluster, Options, StartError};
+pub use driver::DriverError;
+pub use installation::{Installation, PrepareError};
+
+/// The release the tests run against.
+pub const VERSION: &str = "5.5.0";
