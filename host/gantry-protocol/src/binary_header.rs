@@ -108,7 +108,10 @@ fn decode_fields(bytes: &[u8]) -> Result<ExtFields, Error> {
         let length = reader.i16().ok_or(Error::Truncated { field: "ext key length" })?;
         let key = text(take(&mut reader, i64::from(length), "ext key")?, "ext key")?;
         let value = text(long(&mut reader, "ext value")?, "ext value")?;
-        fields.insert(key, value);
+        let start = fields.mark();
+        fields.text_mut().push_str(key);
+        fields.text_mut().push_str(value);
+        fields.close_field(start, start + key.len());
     }
     Ok(fields)
 }

@@ -8,22 +8,51 @@ use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 /// Deepest nesting the reader follows.
 const MAX_DEPTH: usize = 64;
 
-/// Reads standard JSON and fastjson's.
+/// Reads standard JSON and fastjson's. A null counts as an absent field, as it does in Java.
 ///
 /// # Errors
 /// The text is neither, or not of the shape of `T`.
 pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     match serde_json::from_slice(json) {
         Err(error) if error.is_syntax() => match standard(json) {
-            Some(standard) => serde_json::from_slice(&standard),
+            Some(standard) => read_without_nulls(&standard, serde_json::from_slice(&standard)),
             None => Err(error),
         },
+        other => read_without_nulls(json, other),
+    }
+}
+
+/// Where the shape did not fit, tries again without the nulls.
+fn read_without_nulls<T: DeserializeOwned>(
+    json: &[u8],
+    first: Result<T, serde_json::Error>,
+) -> Result<T, serde_json::Error> {
+    match first {
+        Err(error) if error.is_data() => {
+            let mut value: Value = serde_json::from_slice(json)?;
+            if drop_nulls(&mut value) { serde_json::from_value(value) } else { Err(error) }
+        }
         other => other,
+    }
+}
+
+/// Removes the fields that are null and says whether there was one.
+fn drop_nulls(value: &mut Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let count = fields.len();
+            fields.retain(|_, value| !value.is_null());
+            let below = fields.values_mut().fold(false, |any, value| drop_nulls(value) | any);
+            below || fields.len() < count
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, value| drop_nulls(value) | any),
+        _ => false,
     }
 }
 
@@ -270,7 +299,7 @@ mod tests {
 
     use super::*;
     use crate::MessageQueue;
-    use crate::body::QueueMap;
+    use crate::body::{ConsumerData, HeartbeatData, QueueMap};
 
     #[test]
     fn bare_numeric_keys_read_and_write() {
@@ -296,6 +325,15 @@ mod tests {
         let map = BTreeMap::from([("a\"\\\n\u{1}/ü".to_owned(), 1)]);
         let written = to_vec(&map).unwrap();
         assert_eq!(written, serde_json::to_vec(&map).unwrap());
+    }
+
+    #[test]
+    fn a_null_is_an_absent_field() {
+        let json = br#"{"clientID":"c","consumerDataSet":[{"groupName":null,"unitMode":null}],"producerDataSet":null}"#;
+        let heartbeat: HeartbeatData = from_slice(json).unwrap();
+        assert_eq!(heartbeat.client_id, "c");
+        assert_eq!(heartbeat.consumer_data_set, [ConsumerData::default()]);
+        assert!(from_slice::<HeartbeatData>(br#"{"clientID":5,"producerDataSet":null}"#).is_err());
     }
 
     #[test]

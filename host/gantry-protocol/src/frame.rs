@@ -96,7 +96,9 @@ impl FrameDecoder {
         let (header, body_at) = parse(source.get(4..total).unwrap_or_default())?;
         let mut frame = source.split_to(total).freeze();
         frame.advance(4 + body_at);
-        Ok(Some(RemotingCommand { body: frame, ..header }))
+        // Without a body nothing holds on to the read buffer.
+        let body = if frame.is_empty() { Bytes::new() } else { frame };
+        Ok(Some(RemotingCommand { body, ..header }))
     }
 }
 

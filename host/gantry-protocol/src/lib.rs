@@ -40,6 +40,7 @@ pub mod message_id;
 mod message_queue;
 pub mod names;
 pub mod perm;
+pub mod pop;
 pub mod properties;
 mod reader;
 pub mod sys_flag;

@@ -7,51 +7,39 @@ pub const EXPRESSION_TAG: &str = "TAG";
 /// Expression type of SQL92 subscriptions.
 pub const EXPRESSION_SQL92: &str = "SQL92";
 
-/// How a group reads (RocketMQ: ConsumeType).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ConsumeType {
-    /// The caller pulls.
-    #[serde(rename = "CONSUME_ACTIVELY")]
-    Actively,
-    /// Messages are pushed to a listener.
-    #[default]
-    #[serde(rename = "CONSUME_PASSIVELY")]
-    Passively,
-    /// The broker assigns messages one by one.
-    #[serde(rename = "CONSUME_POP")]
-    Pop,
+wire_enum! {
+    /// How a group reads (RocketMQ: ConsumeType).
+    ConsumeType, default Passively {
+        /// The caller pulls.
+        Actively = "CONSUME_ACTIVELY" | "pull",
+        /// Messages are pushed to a listener.
+        Passively = "CONSUME_PASSIVELY" | "push",
+        /// The broker hands messages out one by one.
+        Pop = "CONSUME_POP",
+    }
 }
 
-/// How a group shares a topic (RocketMQ: MessageModel).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum MessageModel {
-    /// Every member gets every message.
-    #[serde(rename = "BROADCASTING")]
-    Broadcasting,
-    /// Each message goes to one member.
-    #[default]
-    #[serde(rename = "CLUSTERING")]
-    Clustering,
+wire_enum! {
+    /// How a group shares a topic (RocketMQ: MessageModel).
+    MessageModel, default Clustering {
+        /// Every member gets every message.
+        Broadcasting = "BROADCASTING",
+        /// Each message goes to one member.
+        Clustering = "CLUSTERING",
+    }
 }
 
-/// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ConsumeFromWhere {
-    /// At the end of the queue. The deprecated variants of RocketMQ read as this, as its clients treat them.
-    #[default]
-    #[serde(
-        rename = "CONSUME_FROM_LAST_OFFSET",
-        alias = "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
-        alias = "CONSUME_FROM_MIN_OFFSET",
-        alias = "CONSUME_FROM_MAX_OFFSET"
-    )]
-    LastOffset,
-    /// At the oldest message.
-    #[serde(rename = "CONSUME_FROM_FIRST_OFFSET")]
-    FirstOffset,
-    /// At a point in time.
-    #[serde(rename = "CONSUME_FROM_TIMESTAMP")]
-    Timestamp,
+wire_enum! {
+    /// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere). Its three deprecated values read
+    /// as the default, which is how Java's consumers treat them.
+    ConsumeFromWhere, default LastOffset {
+        /// At the end of the queue.
+        LastOffset = "CONSUME_FROM_LAST_OFFSET",
+        /// At the oldest message.
+        FirstOffset = "CONSUME_FROM_FIRST_OFFSET",
+        /// At a point in time.
+        Timestamp = "CONSUME_FROM_TIMESTAMP",
+    }
 }
 
 /// The body of HEART_BEAT 34 (RocketMQ: HeartbeatData).

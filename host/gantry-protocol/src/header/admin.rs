@@ -112,3 +112,119 @@ command_header! {
         client_addr: Option<String> = "clientAddr",
     }
 }
+
+command_header! {
+    /// GET_CONSUMER_CONNECTION_LIST 203. The answer's body is a [`crate::body::ConsumerConnection`].
+    GetConsumerConnectionListRequestHeader {
+        /// The consumer group.
+        consumer_group: String = "consumerGroup",
+        /// The broker's name.
+        broker_name: Option<String> = "bname",
+    }
+
+    /// GET_TOPIC_STATS_INFO 202. The answer's body is a [`crate::body::TopicStatsTable`].
+    GetTopicStatsInfoRequestHeader {
+        /// The topic.
+        topic: String = "topic",
+        /// The broker's name.
+        broker_name: Option<String> = "bname",
+    }
+
+    /// GET_CONSUME_STATS 208. The answer's body is a [`crate::body::ConsumeStats`].
+    GetConsumeStatsRequestHeader {
+        /// The consumer group.
+        consumer_group: String = "consumerGroup",
+        /// The topic; absent is all.
+        topic: Option<String> = "topic",
+        /// The broker's name.
+        broker_name: Option<String> = "bname",
+    }
+
+    /// GET_TOPIC_CONFIG 351. The answer's body is a [`crate::body::TopicConfig`].
+    GetTopicConfigRequestHeader {
+        /// The topic.
+        topic: String = "topic",
+    }
+
+    /// DELETE_SUBSCRIPTIONGROUP 207.
+    DeleteSubscriptionGroupRequestHeader {
+        /// The consumer group.
+        group_name: String = "groupName",
+        /// Whether its offsets are removed too.
+        clean_offset: bool = "cleanOffset" or false,
+    }
+
+    /// DELETE_TOPIC_IN_BROKER 215 and DELETE_TOPIC_IN_NAMESRV 216.
+    DeleteTopicRequestHeader {
+        /// The topic.
+        topic: String = "topic",
+        /// The cluster, at a name server.
+        cluster_name: Option<String> = "clusterName",
+    }
+
+    /// PUT_KV_CONFIG 100.
+    PutKvConfigRequestHeader {
+        /// The namespace of the key.
+        namespace: String = "namespace",
+        /// The key.
+        key: String = "key",
+        /// The value.
+        value: String = "value",
+    }
+
+    /// GET_KV_CONFIG 101 and DELETE_KV_CONFIG 102.
+    KvConfigRequestHeader {
+        /// The namespace of the key.
+        namespace: String = "namespace",
+        /// The key.
+        key: String = "key",
+    }
+
+    /// The answer to GET_KV_CONFIG.
+    GetKvConfigResponseHeader {
+        /// The value.
+        value: Option<String> = "value",
+    }
+
+    /// REGISTER_BROKER 103. The body is a [`crate::body::RegisterBrokerBody`].
+    RegisterBrokerRequestHeader {
+        /// The broker's name.
+        broker_name: String = "brokerName",
+        /// The broker's address, `ip:port`.
+        broker_addr: String = "brokerAddr",
+        /// The broker's cluster.
+        cluster_name: String = "clusterName",
+        /// The address replicas connect to, `ip:port`.
+        ha_server_addr: Option<String> = "haServerAddr",
+        /// The broker's id; 0 is the master.
+        broker_id: i64 = "brokerId",
+        /// How long silence may last, in milliseconds.
+        heartbeat_timeout_millis: Option<i64> = "heartbeatTimeoutMillis",
+        /// Whether a slave may act as master.
+        enable_acting_master: Option<bool> = "enableActingMaster",
+        /// Whether the body is compressed.
+        compressed: bool = "compressed" or false,
+        /// Checksum of the body: CRC-32, the top bit cleared.
+        body_crc32: i32 = "bodyCrc32" or 0,
+    }
+
+    /// The answer to REGISTER_BROKER; a master gets neither.
+    RegisterBrokerResponseHeader {
+        /// The address replicas connect to.
+        ha_server_addr: Option<String> = "haServerAddr",
+        /// The master's address.
+        master_addr: Option<String> = "masterAddr",
+    }
+
+    /// UNREGISTER_BROKER 104.
+    UnregisterBrokerRequestHeader {
+        /// The broker's name.
+        broker_name: String = "brokerName",
+        /// The broker's address, `ip:port`.
+        broker_addr: String = "brokerAddr",
+        /// The broker's cluster.
+        cluster_name: String = "clusterName",
+        /// The broker's id.
+        broker_id: i64 = "brokerId",
+    }
+}
