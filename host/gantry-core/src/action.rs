@@ -66,7 +66,8 @@ pub enum Action {
     /// [`handle_sent_back`](crate::ConsumerGroup::handle_sent_back).
     SendBack(SendBackRequest),
     /// Store an offset at the queue's broker (UPDATE_CONSUMER_OFFSET) and report it by
-    /// [`handle_persisted`](crate::ConsumerGroup::handle_persisted).
+    /// [`handle_persisted`](crate::ConsumerGroup::handle_persisted). Brokers store what comes last, be it smaller, so the
+    /// offsets of one queue must reach the broker in the order of the actions.
     PersistOffset {
         /// To be handed back with the answer.
         id: PersistId,

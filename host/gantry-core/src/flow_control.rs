@@ -94,3 +94,33 @@ impl fmt::Display for Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gates_read_like_the_table() {
+        let table = include_str!("testdata/flow_control.txt");
+        let mut limits = Limits::new(&GroupConfig::new("g"), 1);
+        for line in table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+            if let Some(settings) = line.strip_prefix("topic thresholds:") {
+                let numbers: Vec<&str> = settings.split_whitespace().collect();
+                let [count, mib, queues] = numbers[..] else { panic!("three numbers in {line:?}") };
+                let config = GroupConfig {
+                    pull_threshold_for_topic: count.parse().ok(),
+                    pull_threshold_size_for_topic: mib.parse().ok(),
+                    ..GroupConfig::new("g")
+                };
+                limits = Limits::new(&config, queues.parse().unwrap());
+                continue;
+            }
+            let (load, expected) = line.split_once("->").unwrap();
+            let numbers: Vec<u64> = load.split_whitespace().map(|n| n.parse().unwrap()).collect();
+            let [count, mib, extra, span] = numbers[..] else { panic!("four numbers in {line:?}") };
+            let load = WindowLoad { count: count as usize, bytes: mib * MIB + extra, span };
+            let got = limits.gate(load).map_or("open".to_owned(), |gate| gate.to_string());
+            assert_eq!(got, expected.trim(), "{line}");
+        }
+    }
+}

@@ -108,7 +108,8 @@ impl ConsumerGroup {
     ///
     /// Batches in flight stay with whom they were given to. What waits in the windows is routed anew; what no listener
     /// wants any more is settled and counted. Queues of topics that are dropped are drained and let go. With no
-    /// listeners at all the group lets go of everything, its retry topic included.
+    /// listeners at all the group lets go of everything, its retry topic included. Once the group is shutting down this
+    /// has no effect.
     ///
     /// # Errors
     /// The listeners cannot be served; then nothing changes.
@@ -118,14 +119,14 @@ impl ConsumerGroup {
         now_ms: u64,
         listeners: &[ListenerSpec],
     ) -> Result<(), SubscriptionError> {
+        if !matches!(self.life, Life::Running) {
+            return Ok(());
+        }
         let defaults = ListenerDefaults {
             batch_max_size: self.config.consume_message_batch_max_size,
             max_reconsume_times: self.config.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
         };
         let change = self.subscriptions.replace(now_ms, defaults, listeners)?;
-        if !matches!(self.life, Life::Running) {
-            return Ok(());
-        }
         for topic in &change.removed {
             self.drop_topic(now, topic);
         }
@@ -202,7 +203,9 @@ impl ConsumerGroup {
     }
 
     fn event(&mut self, event: Event) {
-        self.out.push_back(Action::Event(event));
+        if !matches!(self.life, Life::Terminated) {
+            self.out.push_back(Action::Event(event));
+        }
     }
 
     fn owned_of(&self, topic: &str) -> Vec<(MessageQueue, QueueKey)> {

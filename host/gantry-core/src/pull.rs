@@ -130,21 +130,21 @@ impl PullState {
         self.broker_id = answer.suggest_which_broker_id;
         self.max_offset = self.max_offset.max(answer.max_offset);
         let next = answer.next_begin_offset;
-        let news = next > offset || !answer.messages.is_empty();
+        let news = next > offset;
         let held = self.last.is_none_or(|asked| now.saturating_duration_since(asked) >= NOT_HELD);
         self.unheld = if news || held { 0 } else { self.unheld.saturating_add(1) };
+        let unheld_pause = match self.unheld {
+            0 | 1 => Duration::ZERO,
+            times => UNHELD.after(times - 1, random),
+        };
         match answer.status {
             PullStatus::OffsetIllegal => Verdict::Correct { to: next.max(0) },
             PullStatus::Found => {
-                let pause = Duration::from_millis(u64::from(config.pull_interval));
-                Verdict::Proceed { messages: answer.messages, next, pause }
+                let interval = Duration::from_millis(u64::from(config.pull_interval));
+                Verdict::Proceed { messages: answer.messages, next, pause: interval.max(unheld_pause) }
             }
             PullStatus::NoNewMsg | PullStatus::NoMatchedMsg => {
-                let pause = match self.unheld {
-                    0 | 1 => Duration::ZERO,
-                    times => UNHELD.after(times - 1, random),
-                };
-                Verdict::Proceed { messages: Vec::new(), next, pause }
+                Verdict::Proceed { messages: Vec::new(), next, pause: unheld_pause }
             }
         }
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn failures_wait_a_second_and_longer_and_an_answer_starts_over() {
         let mut bench = Bench::new();
-        let mut seconds = |bench: &mut Bench| {
+        let seconds = |bench: &mut Bench| {
             bench.pause_after(PullOutcome::Failed("connection reset".to_owned())).0.as_secs()
         };
         assert_eq!([(); 5].map(|()| seconds(&mut bench)), [1, 2, 4, 5, 5]);
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_broker_that_holds_no_pulls_is_not_asked_in_a_tight_loop() {
         let mut bench = Bench::new();
-        let mut pause = |bench: &mut Bench, took: u64| {
+        let pause = |bench: &mut Bench, took: u64| {
             let nothing = PullOutcome::Answered(answer(PullStatus::NoNewMsg, 100));
             match bench.judge_after(Duration::from_millis(took), nothing) {
                 Verdict::Proceed { pause, .. } => pause.as_millis(),

@@ -73,8 +73,10 @@ pub(crate) struct Queue {
     pub(crate) last_consume: Option<Instant>,
 }
 
+/// Where the broker moved an offset.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Correction {
+    pub(crate) from: i64,
     pub(crate) to: i64,
 }
 

@@ -101,11 +101,11 @@ impl RouteTable {
         .collect()
     }
 
-    /// Asks for a topic at once, if it is missing; it is expected to appear.
+    /// Asks for a missing topic soon; it is expected to appear.
     pub(crate) fn hurry(&mut self, now: Instant, topic: &str) {
         if let Some(route) = self.topics.get_mut(topic).filter(|route| route.queues.is_none()) {
             route.misses = 0;
-            route.due = now;
+            route.due = route.due.min(now + MISSING.first);
         }
     }
 
@@ -196,7 +196,7 @@ mod tests {
         let wait = table.next_due().unwrap() - now;
         assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&wait), "{wait:?}");
         table.hurry(now, "t");
-        assert_eq!(table.next_due(), Some(now));
+        assert_eq!(table.next_due(), Some(now + Duration::from_millis(500)));
         table.not_found(now, &mut random, "t", true);
         assert!(table.next_due().unwrap() - now < Duration::from_secs(1), "the waits start over");
     }

@@ -229,6 +229,20 @@ pub(crate) struct SubscriptionTable {
     last_version: u64,
 }
 
+/// Who gets the messages of one topic.
+pub(crate) struct TopicRoutes<'t> {
+    name: &'t Arc<str>,
+    routes: &'t [Route],
+}
+
+impl<'t> TopicRoutes<'t> {
+    /// The listener of a message with these tags, and the topic's name.
+    pub(crate) fn route<'m>(&self, tags: impl Fn() -> Option<&'m str>) -> Option<(usize, &'t Arc<str>)> {
+        let first = self.routes.iter().find(|route| route.filter.matches(&tags))?;
+        Some((first.listener, self.name))
+    }
+}
+
 /// What a listener takes from the group where it says nothing itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenerDefaults {
@@ -270,14 +284,10 @@ impl SubscriptionTable {
         self.listeners.iter_mut().find(|listener| listener.id == id)
     }
 
-    /// Who gets a message of `topic` (the one it was first sent to), and the table's own name of that topic.
-    pub(crate) fn route<'m>(
-        &self,
-        topic: &str,
-        tags: impl Fn() -> Option<&'m str>,
-    ) -> Option<(usize, &Arc<str>)> {
-        let (name, entry) = self.topics.get_key_value(topic)?;
-        entry.routes.iter().find(|route| route.filter.matches(&tags)).map(|route| (route.listener, name))
+    /// Who gets the messages of a topic, if it is subscribed.
+    pub(crate) fn topic(&self, topic: &str) -> Option<TopicRoutes<'_>> {
+        let (name, topic) = self.topics.get_key_value(topic)?;
+        Some(TopicRoutes { name, routes: &topic.routes })
     }
 
     /// Takes a new set of listeners in place of the present one; nothing changes when it is refused.
@@ -494,7 +504,7 @@ mod tests {
     }
 
     fn winner(table: &SubscriptionTable, topic: &str, tags: Option<&str>) -> Option<usize> {
-        table.route(topic, || tags).map(|(listener, _)| listener)
+        table.topic(topic)?.route(|| tags).map(|(listener, _)| listener)
     }
 
     #[test]

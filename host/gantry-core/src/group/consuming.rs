@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ConsumerGroup;
-use super::pulling::route_message;
+use super::pulling::Router;
 use crate::action::Batch;
 use crate::event::Event;
 use crate::id::{BatchId, ListenerId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
 use crate::process_queue::Seq;
 use crate::retry::{SendBack, delay_level};
+use crate::subscription::SubscriptionTable;
 
 /// A batch at its listener.
 #[derive(Debug)]
@@ -163,8 +164,9 @@ impl ConsumerGroup {
         let Some(queue) = self.queues.get_mut(&key).filter(|queue| queue.is_consuming()) else { return };
         queue.lanes.clear();
         let mut unwanted = Vec::new();
+        let router = Router::new(&self.subscriptions, queue);
         for (seq, message) in queue.window.pending() {
-            match route_message(&self.subscriptions, &queue.mq, queue.retry_topic, message) {
+            match router.route(message) {
                 Some((listener, topic)) => queue.lanes.push(listener, topic, seq),
                 None => unwanted.push(seq),
             }
@@ -181,7 +183,8 @@ impl ConsumerGroup {
     }
 }
 
-fn largest_batch(subscriptions: &crate::subscription::SubscriptionTable, listener: usize) -> Option<usize> {
+/// A listener's largest batch; none while it is paused.
+fn largest_batch(subscriptions: &SubscriptionTable, listener: usize) -> Option<usize> {
     subscriptions
         .listener(listener)
         .filter(|listener| !listener.paused)

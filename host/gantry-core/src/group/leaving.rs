@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::id::{PersistId, QueueKey};
 use crate::offset::CommitOffset;
-use crate::queue::{Phase, Queue};
+use crate::queue::{Correction, Phase, Queue};
 use crate::status::TerminationReport;
 use crate::timer::Timer;
 
@@ -125,17 +125,22 @@ impl ConsumerGroup {
         let correction =
             self.queues.get(&key).filter(|queue| !queue.revoked).and_then(|queue| queue.corrected);
         match correction {
-            Some(correction) => self.resume(now, key, correction.to, stored),
+            Some(correction) => self.resume(now, key, correction, stored),
             None => self.release(now, key, stored),
         }
     }
 
     /// Goes on from a corrected offset, as a new ownership: what the old one left behind finds nothing.
-    fn resume(&mut self, now: Instant, key: QueueKey, to: i64, stored: bool) {
+    fn resume(&mut self, now: Instant, key: QueueKey, correction: Correction, stored: bool) {
         let Some(old) = self.forget_queue(key) else { return };
+        let Correction { from, to } = correction;
         let key = QueueKey(self.next_serial());
         let mut queue = Queue::new(key, old.mq.clone(), old.retry_topic, old.limits);
         queue.begin(if stored { CommitOffset::stored(to) } else { CommitOffset::fresh(to) });
+        if from == to {
+            // A broker that corrects an offset to itself would be asked in a tight loop.
+            queue.pull.not_before = Some(now + self.config.pull_time_delay_when_exception);
+        }
         self.owned.insert(old.mq, key);
         self.queues.insert(key, queue);
         self.pull_if_open(now, key);
@@ -192,7 +197,7 @@ impl ConsumerGroup {
 
     pub(super) fn wake_queue(&mut self, now: Instant, key: QueueKey) {
         match self.queues.get(&key).map(|queue| queue.phase) {
-            Some(Phase::Locating { .. }) => self.locate(now, key),
+            Some(Phase::Locating { .. }) => self.locate(key),
             Some(Phase::Consuming) => self.pull_if_open(now, key),
             Some(Phase::Draining { .. }) => self.store(now, key),
             Some(Phase::Storing { .. }) => self.try_store(now, key),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gantry_protocol::MessageExt;
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, MessageQueue};
 
 use super::ConsumerGroup;
 use crate::action::{Action, PullRequest};
@@ -13,27 +13,38 @@ use crate::flow_control::CACHE_FLOW_CONTROL_DELAY;
 use crate::id::{PullId, QueueKey};
 use crate::input::PullOutcome;
 use crate::pull::Verdict;
-use crate::queue::{Correction, Phase};
-use crate::subscription::SubscriptionTable;
+use crate::queue::{Correction, Phase, Queue};
+use crate::subscription::{SubscriptionTable, TopicRoutes};
 use crate::timer::Timer;
 
-/// Who gets a message, and the topic it was first sent to.
-///
-/// A message somebody sent to the retry topic itself names no other; as in RocketMQ it is delivered, to the first
-/// listener.
-pub(super) fn route_message<'t>(
+/// Who gets the messages of one queue.
+pub(super) struct Router<'t> {
     subscriptions: &'t SubscriptionTable,
-    mq: &MessageQueue,
+    /// The one topic all of the queue's messages were sent to; none for the retry topic, where each names its own.
+    topic: Option<TopicRoutes<'t>>,
     retry_topic: bool,
-    message: &MessageExt,
-) -> Option<(usize, &'t Arc<str>)> {
-    let tags = || message.tags();
-    if !retry_topic {
-        return subscriptions.route(&mq.topic, tags);
+}
+
+impl<'t> Router<'t> {
+    pub(super) fn new(subscriptions: &'t SubscriptionTable, queue: &Queue) -> Self {
+        let retry_topic = queue.retry_topic;
+        let topic = if retry_topic { None } else { subscriptions.topic(&queue.mq.topic) };
+        Self { subscriptions, topic, retry_topic }
     }
-    match message.property(keys::RETRY_TOPIC) {
-        Some(origin) => subscriptions.route(origin, tags),
-        None => subscriptions.listener(0).map(|_| (0, subscriptions.retry_topic())),
+
+    /// The listener that gets a message, and the topic it was first sent to.
+    ///
+    /// A message somebody sent to the retry topic itself names no other; as in RocketMQ it is delivered, to the first
+    /// listener.
+    pub(super) fn route(&self, message: &MessageExt) -> Option<(usize, &'t Arc<str>)> {
+        let tags = || message.tags();
+        if !self.retry_topic {
+            return self.topic.as_ref()?.route(tags);
+        }
+        match message.property(keys::RETRY_TOPIC) {
+            Some(origin) => self.subscriptions.topic(origin)?.route(tags),
+            None => self.subscriptions.listener(0).map(|_| (0, self.subscriptions.retry_topic())),
+        }
     }
 }
 
@@ -75,17 +86,16 @@ impl ConsumerGroup {
     /// Puts what listeners want into the window. The broker filters by hash alone; what only collides is settled here.
     fn put_messages(&mut self, now: Instant, key: QueueKey, messages: Vec<MessageExt>, next: i64) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
+        self.stats.pulled += messages.len() as u64;
+        let router = Router::new(&self.subscriptions, queue);
         for message in messages {
-            self.stats.pulled += 1;
-            let Some((listener, topic)) =
-                route_message(&self.subscriptions, &queue.mq, queue.retry_topic, &message)
-            else {
-                queue.window.advance_to(message.queue_offset().saturating_add(1));
+            let offset = message.queue_offset();
+            let Some((listener, topic)) = router.route(&message) else {
+                queue.window.advance_to(offset.saturating_add(1));
                 self.stats.filtered += 1;
                 continue;
             };
-            let (offset, size) = (message.queue_offset(), message.stored_size());
-            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            let size = u32::try_from(message.stored_size()).unwrap_or(u32::MAX);
             if let Some(seq) = queue.window.put(now, offset, size, message) {
                 queue.lanes.push(listener, topic, seq);
             }
@@ -146,7 +156,7 @@ impl ConsumerGroup {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let (mq, from) = (queue.mq.clone(), queue.window.end());
         let dropped = queue.window.pending().count();
-        queue.corrected = Some(Correction { to });
+        queue.corrected = Some(Correction { from, to });
         queue.phase = Phase::Draining { deadline };
         queue.lanes.clear();
         self.stats.offsets_corrected += 1;

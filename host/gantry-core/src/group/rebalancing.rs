@@ -126,7 +126,7 @@ impl ConsumerGroup {
         }
         for mq in allocated {
             if !self.owned.contains_key(&mq) {
-                self.take_queue(now, mq);
+                self.take_queue(mq);
             }
         }
         self.share_limits(topic);
@@ -135,13 +135,13 @@ impl ConsumerGroup {
         }
     }
 
-    fn take_queue(&mut self, now: Instant, mq: MessageQueue) {
+    fn take_queue(&mut self, mq: MessageQueue) {
         let key = QueueKey(self.next_serial());
         let retry_topic = self.subscriptions.is_retry(&mq.topic);
         self.owned.insert(mq.clone(), key);
         self.queues.insert(key, Queue::new(key, mq, retry_topic, Limits::new(&self.config, 1)));
         self.stats.queues_assigned += 1;
-        self.locate(now, key);
+        self.locate(key);
     }
 
     /// Thresholds of a topic are shared among the queues of it that are here.
@@ -156,7 +156,7 @@ impl ConsumerGroup {
     }
 
     /// Asks what is to be known next about a queue's start offset.
-    pub(super) fn locate(&mut self, _now: Instant, key: QueueKey) {
+    pub(super) fn locate(&mut self, key: QueueKey) {
         let serial = self.next_serial();
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Phase::Locating { step, asked, .. } = &mut queue.phase else { return };
@@ -200,7 +200,7 @@ impl ConsumerGroup {
             StartOffset::AskMax => Locating::Max,
             StartOffset::AskTime(time) => Locating::Time(time),
         };
-        self.locate(now, id.queue);
+        self.locate(id.queue);
     }
 
     fn start_offset_unknown(
