@@ -1,0 +1,111 @@
+//! What every question to a broker has in common: an address, a deadline, and an answer whose code is looked at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_protocol::{CommandHeader, RemotingCommand, RequestCode, ResponseCode, fastjson};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ClientInstance;
+use super::error::CallError;
+use super::route_table::BrokerAddress;
+
+/// A broker's answer, with what is needed to complain about it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    addr: Arc<str>,
+    request: RequestCode,
+    pub(super) command: RemotingCommand,
+}
+
+impl ClientInstance {
+    /// Asks the broker at `addr` and waits for the answer, whatever its code says.
+    pub(super) async fn ask(
+        &self,
+        addr: &Arc<str>,
+        command: RemotingCommand,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        let request = command.request_code();
+        let command = self.0.client.invoke(addr, command, timeout).await?;
+        Ok(Answer { addr: Arc::clone(addr), request, command })
+    }
+
+    /// The time for ordinary questions.
+    pub(super) fn api_timeout(&self) -> Duration {
+        self.0.config.mq_client_api_timeout
+    }
+
+    /// A broker's address: that of this id, else its master's, else any. Routes are asked for again when the broker
+    /// is not known, for it may be new.
+    pub(super) async fn broker(
+        &self,
+        topic: &str,
+        broker_name: &Arc<str>,
+        id: i64,
+    ) -> Result<BrokerAddress, CallError> {
+        if let Some(found) = self.0.routes.broker(broker_name, id) {
+            return Ok(found);
+        }
+        self.refresh_route(topic).await?;
+        self.0.routes.broker(broker_name, id).ok_or_else(|| unknown(broker_name))
+    }
+
+    /// The address of a broker's master, asking for the route again when it is not known.
+    pub(super) async fn master(&self, topic: &str, broker_name: &Arc<str>) -> Result<Arc<str>, CallError> {
+        if let Some(found) = self.0.routes.master(broker_name) {
+            return Ok(found);
+        }
+        self.refresh_route(topic).await?;
+        self.0.routes.master(broker_name).ok_or_else(|| unknown(broker_name))
+    }
+}
+
+impl Answer {
+    pub(super) fn code(&self) -> ResponseCode {
+        self.command.response_code()
+    }
+
+    /// The answer, if its code is SUCCESS.
+    pub(super) fn success(self) -> Result<Self, CallError> {
+        if self.code() == ResponseCode::SUCCESS { Ok(self) } else { Err(self.refusal()) }
+    }
+
+    /// The broker's code and words as an error.
+    pub(super) fn refusal(self) -> CallError {
+        let code = self.code();
+        let remark = self.command.remark.unwrap_or_default();
+        CallError::Refused { addr: self.addr, request: self.request, code, remark }
+    }
+
+    pub(super) fn header<H: CommandHeader>(&self) -> Result<H, CallError> {
+        self.command.header().map_err(|source| CallError::BadHeader {
+            addr: Arc::clone(&self.addr),
+            request: self.request,
+            source,
+        })
+    }
+
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, CallError> {
+        fastjson::from_slice(&self.command.body).map_err(|source| bad_body(&self.addr, self.request, source))
+    }
+}
+
+/// A request with a JSON body.
+pub(super) fn with_json(
+    addr: &Arc<str>,
+    request: RequestCode,
+    body: &impl Serialize,
+) -> Result<RemotingCommand, CallError> {
+    let body = fastjson::to_vec(body).map_err(|source| bad_body(addr, request, source))?;
+    Ok(RemotingCommand::bare_request(request).with_body(body))
+}
+
+fn bad_body(addr: &Arc<str>, request: RequestCode, source: serde_json::Error) -> CallError {
+    CallError::BadBody { addr: Arc::clone(addr), request, source: Arc::new(source) }
+}
+
+fn unknown(broker_name: &Arc<str>) -> CallError {
+    CallError::UnknownBroker { broker_name: Arc::clone(broker_name) }
+}

@@ -1,0 +1,37 @@
+//! What a client instance needs to know before it starts.
+
+use std::time::Duration;
+
+use gantry_remoting::RemotingSettings;
+
+/// Settings of one [`ClientInstance`](super::ClientInstance) (RocketMQ: `ClientConfig`), with RocketMQ's defaults.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The name servers, `host:port` separated by `;` (`namesrvAddr`). Default `127.0.0.1:9876`.
+    pub name_servers: String,
+    /// The client id. Default: `ip@gantry#<unique>`, never the same twice. Two clients with one id take the same
+    /// share of the queues, so set it only to something as unique.
+    pub client_id: Option<String>,
+    /// How old a route may get before it is asked for again (`pollNameServerInterval`). Default 30 s.
+    pub poll_name_server_interval: Duration,
+    /// How long after a heartbeat the next one is due (`heartbeatBrokerInterval`). Default 30 s; brokers forget a
+    /// client after 120 s of silence.
+    pub heartbeat_broker_interval: Duration,
+    /// How long a broker or name server may take to answer an ordinary question (`mqClientApiTimeout`). Default 3 s.
+    pub mq_client_api_timeout: Duration,
+    /// Bounds and times of the connections.
+    pub remoting: RemotingSettings,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            name_servers: "127.0.0.1:9876".to_owned(),
+            client_id: None,
+            poll_name_server_interval: Duration::from_secs(30),
+            heartbeat_broker_interval: Duration::from_secs(30),
+            mq_client_api_timeout: Duration::from_secs(3),
+            remoting: RemotingSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What consumer groups ask of brokers, pulls apart: members, offsets, sending back, locks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_protocol::body::{
+    CheckClientRequestBody, ConsumerListBody, LockBatchBody, LockBatchResponseBody, SubscriptionData,
+};
+use gantry_protocol::header::{
+    ConsumerSendMsgBackRequestHeader, GetConsumerListByGroupRequestHeader, GetMaxOffsetRequestHeader,
+    GetMaxOffsetResponseHeader, GetMinOffsetRequestHeader, GetMinOffsetResponseHeader,
+    QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader,
+    SearchOffsetResponseHeader, UpdateConsumerOffsetRequestHeader,
+};
+use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode};
+
+use super::ClientInstance;
+use super::call::{Answer, with_json};
+use super::error::CallError;
+
+/// How long reading and storing an offset, and sending a message back, may take; RocketMQ's fixed 5 s.
+const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long locking may take; RocketMQ's fixed 1 s.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl ClientInstance {
+    /// The client ids of the group's members, as one broker of the topic, picked at random, knows them
+    /// (GET_CONSUMER_LIST_BY_GROUP). In no order.
+    ///
+    /// # Errors
+    /// See [`CallError`]. A broker that knows no member answers SYSTEM_ERROR.
+    pub async fn get_consumer_list(&self, group: &str, topic: &str) -> Result<Vec<String>, CallError> {
+        let addr = self.any_broker(topic).await?;
+        let header =
+            GetConsumerListByGroupRequestHeader { consumer_group: group.to_owned(), broker_name: None };
+        let request = RemotingCommand::request(RequestCode::GET_CONSUMER_LIST_BY_GROUP, &header);
+        let answer = self.ask(&addr, request, self.api_timeout()).await?.success()?;
+        Ok(answer.body::<ConsumerListBody>()?.consumer_id_list)
+    }
+
+    /// Has a broker of the topic check a subscription expression (CHECK_CLIENT_CONFIG). Only worth asking for other
+    /// expressions than tags.
+    ///
+    /// # Errors
+    /// See [`CallError`]; SUBSCRIPTION_PARSE_FAILED with the parser's words for a bad expression.
+    pub async fn check_client_config(
+        &self,
+        group: &str,
+        subscription: SubscriptionData,
+    ) -> Result<(), CallError> {
+        let addr = self.any_broker(&subscription.topic).await?;
+        let body = CheckClientRequestBody {
+            client_id: self.client_id().to_owned(),
+            group: group.to_owned(),
+            namespace: None,
+            subscription_data: subscription,
+        };
+        let request = with_json(&addr, RequestCode::CHECK_CLIENT_CONFIG, &body)?;
+        self.ask(&addr, request, self.api_timeout()).await?.success().map(drop)
+    }
+
+    /// The group's stored offset of a queue, `None` when the broker has none (QUERY_CONSUMER_OFFSET).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn query_offset(&self, group: &str, mq: &MessageQueue) -> Result<Option<i64>, CallError> {
+        let header = QueryConsumerOffsetRequestHeader {
+            consumer_group: group.to_owned(),
+            topic: mq.topic.to_string(),
+            queue_id: mq.queue_id,
+            set_zero_if_not_found: None,
+            broker_name: Some(mq.broker_name.to_string()),
+        };
+        let request = RemotingCommand::request(RequestCode::QUERY_CONSUMER_OFFSET, &header);
+        let answer = self.ask_queue(mq, request, OFFSET_TIMEOUT).await?;
+        if answer.code() == ResponseCode::QUERY_NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(answer.success()?.header::<QueryConsumerOffsetResponseHeader>()?.offset))
+    }
+
+    /// Stores the group's offset of a queue and waits for the broker's word (UPDATE_CONSUMER_OFFSET).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn update_offset(&self, group: &str, mq: &MessageQueue, offset: i64) -> Result<(), CallError> {
+        self.ask_queue(mq, update(group, mq, offset), OFFSET_TIMEOUT).await?.success().map(drop)
+    }
+
+    /// Stores the group's offset of a queue without waiting: a failure may stay unknown.
+    ///
+    /// # Errors
+    /// See [`CallError`]: there is no connection.
+    pub async fn update_offset_oneway(
+        &self,
+        group: &str,
+        mq: &MessageQueue,
+        offset: i64,
+    ) -> Result<(), CallError> {
+        let broker = self.broker(&mq.topic, &mq.broker_name, gantry_protocol::names::MASTER_ID).await?;
+        Ok(self.0.client.oneway(&broker.addr, update(group, mq, offset)).await?)
+    }
+
+    /// The offset after the last message of a queue (GET_MAX_OFFSET).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn max_offset(&self, mq: &MessageQueue) -> Result<i64, CallError> {
+        let header = GetMaxOffsetRequestHeader {
+            topic: mq.topic.to_string(),
+            queue_id: mq.queue_id,
+            committed: Some(true),
+            broker_name: Some(mq.broker_name.to_string()),
+        };
+        let request = RemotingCommand::request(RequestCode::GET_MAX_OFFSET, &header);
+        let answer = self.ask_queue(mq, request, self.api_timeout()).await?.success()?;
+        Ok(answer.header::<GetMaxOffsetResponseHeader>()?.offset)
+    }
+
+    /// The offset of the oldest message of a queue (GET_MIN_OFFSET).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn min_offset(&self, mq: &MessageQueue) -> Result<i64, CallError> {
+        let header = GetMinOffsetRequestHeader {
+            topic: mq.topic.to_string(),
+            queue_id: mq.queue_id,
+            broker_name: Some(mq.broker_name.to_string()),
+        };
+        let request = RemotingCommand::request(RequestCode::GET_MIN_OFFSET, &header);
+        let answer = self.ask_queue(mq, request, self.api_timeout()).await?.success()?;
+        Ok(answer.header::<GetMinOffsetResponseHeader>()?.offset)
+    }
+
+    /// The first offset stored at or after `timestamp`, in milliseconds since the epoch (SEARCH_OFFSET_BY_TIMESTAMP,
+    /// boundary LOWER).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn search_offset(&self, mq: &MessageQueue, timestamp: i64) -> Result<i64, CallError> {
+        let header = SearchOffsetRequestHeader {
+            topic: mq.topic.to_string(),
+            queue_id: mq.queue_id,
+            timestamp,
+            boundary_type: None,
+            broker_name: Some(mq.broker_name.to_string()),
+        };
+        let request = RemotingCommand::request(RequestCode::SEARCH_OFFSET_BY_TIMESTAMP, &header);
+        let answer = self.ask_queue(mq, request, self.api_timeout()).await?.success()?;
+        Ok(answer.header::<SearchOffsetResponseHeader>()?.offset)
+    }
+
+    /// Hands a message back to the broker it came from, to come again or to be filed as a dead letter
+    /// (CONSUMER_SEND_MSG_BACK). `topic` is the one it was pulled from.
+    ///
+    /// # Errors
+    /// See [`CallError`]. After a time-out the broker may have filed it all the same.
+    pub async fn send_message_back(
+        &self,
+        topic: &str,
+        broker_name: &Arc<str>,
+        mut header: ConsumerSendMsgBackRequestHeader,
+    ) -> Result<(), CallError> {
+        let addr = self.master(topic, broker_name).await?;
+        header.broker_name.get_or_insert_with(|| broker_name.to_string());
+        let request = RemotingCommand::request(RequestCode::CONSUMER_SEND_MSG_BACK, &header);
+        self.ask(&addr, request, OFFSET_TIMEOUT).await?.success().map(drop)
+    }
+
+    /// Locks queues of one broker for the group, or renews their locks, and returns those this client holds now
+    /// (LOCK_BATCH_MQ). A lock lasts 60 s.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn lock_batch(
+        &self,
+        group: &str,
+        broker_name: &Arc<str>,
+        queues: Vec<MessageQueue>,
+    ) -> Result<Vec<MessageQueue>, CallError> {
+        let answer =
+            self.lock_call(RequestCode::LOCK_BATCH_MQ, group, self.client_id(), broker_name, queues).await?;
+        Ok(answer.body::<LockBatchResponseBody>()?.lock_ok_mq_set)
+    }
+
+    /// Gives queues of one broker up (UNLOCK_BATCH_MQ). `client_id` is whose locks end: this client's, or that of a
+    /// member that is gone.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn unlock_batch(
+        &self,
+        group: &str,
+        client_id: &str,
+        broker_name: &Arc<str>,
+        queues: Vec<MessageQueue>,
+    ) -> Result<(), CallError> {
+        self.lock_call(RequestCode::UNLOCK_BATCH_MQ, group, client_id, broker_name, queues).await.map(drop)
+    }
+
+    async fn lock_call(
+        &self,
+        code: RequestCode,
+        group: &str,
+        client_id: &str,
+        broker_name: &Arc<str>,
+        queues: Vec<MessageQueue>,
+    ) -> Result<Answer, CallError> {
+        let topic = queues.first().map(|queue| Arc::clone(&queue.topic)).unwrap_or_default();
+        let addr = self.master(&topic, broker_name).await?;
+        let body = LockBatchBody {
+            client_id: client_id.to_owned(),
+            consumer_group: group.to_owned(),
+            mq_set: queues,
+            only_this_broker: false,
+        };
+        self.ask(&addr, with_json(&addr, code, &body)?, LOCK_TIMEOUT).await?.success()
+    }
+
+    async fn any_broker(&self, topic: &str) -> Result<Arc<str>, CallError> {
+        let route = self.route(topic).await?;
+        let broker_name = || route.brokers.keys().next().cloned().unwrap_or_default();
+        route.random_address().cloned().ok_or_else(|| CallError::UnknownBroker { broker_name: broker_name() })
+    }
+
+    async fn ask_queue(
+        &self,
+        mq: &MessageQueue,
+        request: RemotingCommand,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        let broker = self.broker(&mq.topic, &mq.broker_name, gantry_protocol::names::MASTER_ID).await?;
+        self.ask(&broker.addr, request, timeout).await
+    }
+}
+
+fn update(group: &str, mq: &MessageQueue, commit_offset: i64) -> RemotingCommand {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: group.to_owned(),
+        topic: mq.topic.to_string(),
+        queue_id: mq.queue_id,
+        commit_offset,
+        broker_name: Some(mq.broker_name.to_string()),
+    };
+    RemotingCommand::request(RequestCode::UPDATE_CONSUMER_OFFSET, &header)
+}

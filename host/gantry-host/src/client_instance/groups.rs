@@ -1,0 +1,132 @@
+//! The groups this client is a member of, as heartbeats tell it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gantry_protocol::body::ConsumerData;
+use tokio::time::Instant;
+
+/// What a consumer group wants to be told. Calls come from network tasks and must return at once.
+pub trait GroupListener: Send + Sync + 'static {
+    /// A broker says that the group's members changed (NOTIFY_CONSUMER_IDS_CHANGED): time to rebalance.
+    fn members_changed(&self);
+}
+
+/// Registered groups by name.
+#[derive(Default)]
+pub(super) struct Groups(Mutex<BTreeMap<String, Consumer>>);
+
+pub(super) struct Consumer {
+    data: Arc<ConsumerData>,
+    listener: Arc<dyn GroupListener>,
+    /// When every broker had taken the group's heartbeat last.
+    beaten: Option<Instant>,
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.lock().keys()).finish()
+    }
+}
+
+impl Groups {
+    /// Adds a consumer group. False when this client is a member already.
+    pub(super) fn add(&self, data: ConsumerData, listener: Arc<dyn GroupListener>) -> bool {
+        let mut groups = self.lock();
+        if groups.contains_key(&data.group_name) {
+            return false;
+        }
+        let consumer = Consumer { data: Arc::new(data), listener, beaten: None };
+        groups.insert(consumer.data.group_name.clone(), consumer);
+        true
+    }
+
+    /// Replaces what heartbeats say of a group. False when there is no such group.
+    pub(super) fn update(&self, data: ConsumerData) -> bool {
+        match self.lock().get_mut(&data.group_name) {
+            Some(consumer) => {
+                consumer.data = Arc::new(data);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn remove(&self, group: &str) -> Option<Arc<ConsumerData>> {
+        self.lock().remove(group).map(|consumer| consumer.data)
+    }
+
+    pub(super) fn consumer(&self, group: &str) -> Option<Arc<ConsumerData>> {
+        self.lock().get(group).map(|consumer| Arc::clone(&consumer.data))
+    }
+
+    pub(super) fn consumers(&self) -> Vec<Arc<ConsumerData>> {
+        self.lock().values().map(|consumer| Arc::clone(&consumer.data)).collect()
+    }
+
+    pub(super) fn listener(&self, group: &str) -> Option<Arc<dyn GroupListener>> {
+        self.lock().get(group).map(|consumer| Arc::clone(&consumer.listener))
+    }
+
+    /// The topics of all consumer groups.
+    pub(super) fn topics(&self) -> BTreeSet<Arc<str>> {
+        let groups = self.lock();
+        let subscriptions = groups.values().flat_map(|consumer| &consumer.data.subscription_data_set);
+        subscriptions.map(|subscription| Arc::from(subscription.topic.as_str())).collect()
+    }
+
+    pub(super) fn beaten(&self, group: &str, now: Instant) {
+        if let Some(consumer) = self.lock().get_mut(group) {
+            consumer.beaten = Some(now);
+        }
+    }
+
+    /// Groups whose last complete heartbeat is `interval` old, or that have had none.
+    pub(super) fn due(&self, interval: Duration, now: Instant) -> Vec<String> {
+        let groups = self.lock();
+        let due = groups.iter().filter(|(_, consumer)| {
+            consumer.beaten.is_none_or(|beaten| now.saturating_duration_since(beaten) >= interval)
+        });
+        due.map(|(group, _)| group.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Consumer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Deaf;
+
+    impl GroupListener for Deaf {
+        fn members_changed(&self) {}
+    }
+
+    fn data(group: &str) -> ConsumerData {
+        ConsumerData { group_name: group.to_owned(), ..ConsumerData::default() }
+    }
+
+    #[test]
+    fn a_group_is_registered_once() {
+        let groups = Groups::default();
+        assert!(groups.add(data("g"), Arc::new(Deaf)));
+        assert!(!groups.add(data("g"), Arc::new(Deaf)));
+        assert!(groups.update(data("g")) && !groups.update(data("h")));
+        assert!(groups.remove("g").is_some() && groups.remove("g").is_none());
+    }
+
+    #[test]
+    fn a_group_is_due_until_its_heartbeat_was_taken_and_after_the_interval() {
+        let (groups, now, interval) = (Groups::default(), Instant::now(), Duration::from_secs(30));
+        groups.add(data("g"), Arc::new(Deaf));
+        assert_eq!(groups.due(interval, now), ["g"]);
+        groups.beaten("g", now);
+        assert!(groups.due(interval, now + interval / 2).is_empty());
+        assert_eq!(groups.due(interval, now + interval), ["g"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Who this client is to the brokers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process;
+
+use tokio::net::UdpSocket;
+
+/// What tells Gantry hosts from other members of a group, in every default client id.
+pub const GANTRY_INSTANCE: &str = "gantry#";
+
+/// Address, process and instance: what client ids and unique keys are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The address this host has on the way to its name servers; loopback when that cannot be learnt.
+    pub ip: IpAddr,
+    /// The process id, as much of it as a unique key holds.
+    pub pid: u16,
+    /// Tells instances of one process, and processes with a reused id, apart.
+    pub discriminator: u32,
+}
+
+impl Identity {
+    /// Finds the address by asking the system which way it would go to `peers`; nothing is sent.
+    pub(super) async fn towards(peers: &[impl AsRef<str>]) -> Self {
+        let mut ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for peer in peers {
+            if let Some(found) = local_address(peer.as_ref()).await {
+                ip = found;
+                break;
+            }
+        }
+        let [.., high, low] = process::id().to_be_bytes();
+        Self { ip, pid: u16::from_be_bytes([high, low]), discriminator: fastrand::u32(..) }
+    }
+
+    /// The default client id, `ip@gantry#<unique>` (RocketMQ: `ip@instanceName`).
+    pub(super) fn client_id(&self) -> String {
+        format!("{}@{GANTRY_INSTANCE}{}-{:08x}", self.ip, process::id(), self.discriminator)
+    }
+}
+
+async fn local_address(peer: &str) -> Option<IpAddr> {
+    let peer = tokio::net::lookup_host(peer).await.ok()?.next()?;
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).await.ok()?;
+    socket.connect(peer).await.ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn client_ids_name_the_host_and_differ() {
+        let peers = ["127.0.0.1:9876"];
+        let (one, two) = (Identity::towards(&peers).await, Identity::towards(&peers).await);
+        assert!(one.client_id().starts_with("127.0.0.1@gantry#"), "{}", one.client_id());
+        assert_ne!(one.client_id(), two.client_id());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_cannot_be_looked_up_leaves_loopback() {
+        let identity = Identity::towards(&["not an address"]).await;
+        assert_eq!(identity.ip, IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+}

@@ -1,0 +1,192 @@
+//! The client side of one cluster (RocketMQ: `MQClientInstance`).
+//!
+//! A [`ClientInstance`] is what all consumer groups and producers of a host that talk to one cluster share: one
+//! client id, one set of connections, one table of routes, one place where brokers' own requests arrive. It turns
+//! every question a group or producer has into a typed call with a typed error.
+//!
+//! It knows nothing of what a group does with the answers: when to pull, what to consume and which offset to store
+//! is decided by the machine in gantry-core. It keeps two clocks of its own, as a net under the groups': routes
+//! nobody has asked for within `poll_name_server_interval`, and heartbeats nobody has sent within
+//! `heartbeat_broker_interval`, are asked for and sent. What was done on demand counts.
+//!
+//! A group's life: [`ClientInstance::refresh_route`] of its topics, [`ClientInstance::register_group`],
+//! [`ClientInstance::heartbeat_group`] (before the first pull, which brokers refuse with SUBSCRIPTION_NOT_EXIST
+//! otherwise), the calls, and at the end [`ClientInstance::unregister_group`].
+
+mod admin;
+mod call;
+mod config;
+mod consumer_calls;
+mod error;
+mod groups;
+mod heartbeat;
+mod identity;
+mod message;
+mod name_service;
+mod producer;
+mod pull;
+mod pushes;
+mod route;
+mod route_table;
+mod upkeep;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_remoting::{Client, NameServers, Stats, parse_addresses};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use admin::TopicSettings;
+pub use config::ClientConfig;
+pub use error::{CallError, RouteError, SendError, StartError};
+pub use groups::GroupListener;
+pub use heartbeat::HeartbeatRound;
+pub use identity::{GANTRY_INSTANCE, Identity};
+pub use message::{Delay, OutgoingMessage};
+pub use producer::{Producer, ProducerConfig, SendReceipt, SendStatus};
+pub use pull::{PullAnswer, PullStatus};
+pub use route::{BrokerAddrs, TopicRoute};
+pub use route_table::RouteState;
+
+use crate::tasks::Tasks;
+use groups::Groups;
+use name_service::NameService;
+use pushes::Pushes;
+use route_table::RouteTable;
+
+/// How long the instance's tasks may take to end.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// The client side of one cluster. Cheap to clone; all clones are one instance.
+#[derive(Clone)]
+pub struct ClientInstance(Arc<Inner>);
+
+struct Inner {
+    client_id: String,
+    identity: Identity,
+    config: ClientConfig,
+    client: Client,
+    names: NameService,
+    routes: RouteTable,
+    groups: Arc<Groups>,
+    tasks: Tasks,
+}
+
+impl fmt::Debug for ClientInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        f.debug_struct("ClientInstance")
+            .field("client_id", &inner.client_id)
+            .field("groups", &inner.groups)
+            .finish()
+    }
+}
+
+impl ClientInstance {
+    /// Starts the instance: its name, its connections (none is made yet), and its upkeep. A name server that cannot
+    /// be reached is no error here; it is asked again as long as the instance lives.
+    ///
+    /// # Errors
+    /// The list of name servers or the client id is not usable.
+    pub async fn start(config: ClientConfig) -> Result<Self, StartError> {
+        let addresses = parse_addresses(&config.name_servers)?;
+        let identity = Identity::towards(&addresses).await;
+        let client_id = config.client_id.clone().unwrap_or_else(|| identity.client_id());
+        if client_id.is_empty() || client_id.contains(char::is_whitespace) {
+            return Err(StartError::ClientId(client_id));
+        }
+        let groups = Arc::new(Groups::default());
+        let client = Client::new(config.remoting.clone(), Arc::new(Pushes::new(Arc::clone(&groups))));
+        let servers = NameServers::new(client.clone(), addresses);
+        let names = NameService::new(servers, config.mq_client_api_timeout);
+        let (routes, tasks) = (RouteTable::default(), Tasks::default());
+        let inner = Inner { client_id, identity, config, client, names, routes, groups, tasks };
+        let instance = Self(Arc::new(inner));
+        instance.start_upkeep();
+        tracing::info!(
+            client_id = instance.client_id(),
+            name_servers = instance.0.config.name_servers,
+            "client started"
+        );
+        Ok(instance)
+    }
+
+    /// The client id, unique among all clients of the cluster.
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    /// Address and process of this client.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    /// Whether a name server answered the last time one was asked.
+    pub fn name_servers_reachable(&self) -> bool {
+        self.0.names.is_reachable()
+    }
+
+    /// Brokers and name servers there is a connection to.
+    pub fn connected(&self) -> Vec<Arc<str>> {
+        self.0.client.connected()
+    }
+
+    /// What the connections have done so far, in numbers.
+    pub fn remoting_stats(&self) -> Stats {
+        self.0.client.stats()
+    }
+
+    /// Asks a name server for a topic's route, takes it over and returns it. Where no name server can be asked, and
+    /// where the topic is gone, a route that was known stays in use.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub async fn refresh_route(&self, topic: &str) -> Result<Arc<TopicRoute>, RouteError> {
+        let inner = &self.0;
+        let topic: Arc<str> = topic.into();
+        match inner.names.route(&topic).await {
+            Ok(route) => {
+                let route = Arc::new(route);
+                for gone in inner.routes.found(&route, Instant::now()) {
+                    if !inner.names.addresses().contains(&gone) {
+                        inner.client.forget(&gone);
+                    }
+                }
+                Ok(route)
+            }
+            Err(error) => {
+                if matches!(error, RouteError::Missing { .. }) {
+                    inner.routes.missing(&topic, Instant::now());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The topic's route: what is known, or else what a name server says.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub async fn route(&self, topic: &str) -> Result<Arc<TopicRoute>, RouteError> {
+        match self.0.routes.route(topic, Instant::now()) {
+            Some(route) => Ok(route),
+            None => self.refresh_route(topic).await,
+        }
+    }
+
+    /// What is known of the topic's route, now and whenever it changes. While somebody watches, the topic is kept
+    /// up to date.
+    pub fn watch_route(&self, topic: &str) -> watch::Receiver<RouteState> {
+        self.0.routes.watch(topic)
+    }
+
+    /// Ends the instance's tasks and closes its connections; commands already queued still leave. Groups should be
+    /// unregistered before.
+    pub async fn close(&self) {
+        let finished = self.0.tasks.finish(CLOSE_GRACE).await;
+        self.0.client.close().await;
+        tracing::info!(client_id = self.client_id(), finished, "client closed");
+    }
+}

@@ -1,0 +1,102 @@
+//! Pulling messages, and what the broker answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gantry_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
+use gantry_protocol::{
+    MessageError, MessageExt, RemotingCommand, RequestCode, ResponseCode, decode_all, sys_flag,
+};
+
+use super::ClientInstance;
+use super::error::CallError;
+
+/// The four statuses of a pull (RocketMQ: PullStatus).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullStatus {
+    /// SUCCESS (0): there are messages.
+    Found,
+    /// PULL_NOT_FOUND (19): nothing after this offset yet.
+    NoNewMsg,
+    /// PULL_RETRY_IMMEDIATELY (20): there were messages, none of them wanted.
+    NoMatchedMsg,
+    /// PULL_OFFSET_MOVED (21): the broker has no such offset; the next begin offset is the right one.
+    OffsetIllegal,
+}
+
+/// A broker's answer to a pull (RocketMQ: PullResult), its messages not decoded yet.
+#[derive(Debug, Clone)]
+pub struct PullAnswer {
+    /// The status.
+    pub status: PullStatus,
+    /// Where the next pull reads.
+    pub next_begin_offset: i64,
+    /// The smallest offset the broker has.
+    pub min_offset: i64,
+    /// One past the largest.
+    pub max_offset: i64,
+    /// Which broker of this name to ask next: 0 is the master.
+    pub suggest_which_broker_id: i64,
+    /// What is to be added to the messages' queue offsets; 0 with stock brokers.
+    pub offset_delta: i64,
+    /// Stored messages, one after the other; empty unless the status is [`PullStatus::Found`].
+    pub body: Bytes,
+}
+
+impl PullAnswer {
+    /// The messages, each a slice of the body. Takes time in proportion to their number: meant for a place where
+    /// that does not matter.
+    ///
+    /// # Errors
+    /// A record is not what the protocol says.
+    pub fn messages(&self) -> Result<Vec<MessageExt>, MessageError> {
+        let messages = decode_all(self.body.clone());
+        messages.map(|message| message.map(|message| message.with_offset_delta(self.offset_delta))).collect()
+    }
+}
+
+impl ClientInstance {
+    /// PULL_MESSAGE from the queue's broker of this id, or from its master where there is none. The commit-offset
+    /// bit of the sysFlag is cleared where a slave is asked. `timeout` has to exceed the time the broker may hold
+    /// the request.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a code other than the four statuses is [`CallError::Refused`].
+    pub async fn pull(
+        &self,
+        broker_name: &Arc<str>,
+        broker_id: i64,
+        mut header: PullMessageRequestHeader,
+        timeout: Duration,
+    ) -> Result<PullAnswer, CallError> {
+        let broker = self.broker(&header.topic, broker_name, broker_id).await?;
+        if !broker.is_master {
+            header.sys_flag &= !sys_flag::PULL_COMMIT_OFFSET;
+        }
+        header.broker_name.get_or_insert_with(|| broker_name.to_string());
+        let request = RemotingCommand::request(RequestCode::PULL_MESSAGE, &header);
+        let answer = self.ask(&broker.addr, request, timeout).await?;
+        let Some(status) = status(answer.code()) else { return Err(answer.refusal()) };
+        let header: PullMessageResponseHeader = answer.header()?;
+        Ok(PullAnswer {
+            status,
+            next_begin_offset: header.next_begin_offset,
+            min_offset: header.min_offset,
+            max_offset: header.max_offset,
+            suggest_which_broker_id: header.suggest_which_broker_id,
+            offset_delta: header.offset_delta.unwrap_or(0),
+            body: if status == PullStatus::Found { answer.command.body } else { Bytes::new() },
+        })
+    }
+}
+
+fn status(code: ResponseCode) -> Option<PullStatus> {
+    match code {
+        ResponseCode::SUCCESS => Some(PullStatus::Found),
+        ResponseCode::PULL_NOT_FOUND => Some(PullStatus::NoNewMsg),
+        ResponseCode::PULL_RETRY_IMMEDIATELY => Some(PullStatus::NoMatchedMsg),
+        ResponseCode::PULL_OFFSET_MOVED => Some(PullStatus::OffsetIllegal),
+        _ => None,
+    }
+}
