@@ -1,0 +1,189 @@
+//! Every guest of tests/guests has a test here.
+
+use std::{collections::BTreeSet, fs};
+
+use gantry_engine::{
+    ConsumeResult, FailureKind, Grants, GuestFailure, LoadError, OwnedMessage, RetryDelay, consume_isolated,
+};
+
+use crate::common::{
+    CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
+};
+
+/// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
+const TESTS: &[(&str, fn())] = &[
+    ("describe-traps", a_trap_in_describe_rejects_the_file),
+    ("grows", a_guest_that_hoards_memory_is_stopped_at_the_cap),
+    ("imports-clock", a_clock_is_refused_until_it_is_granted),
+    ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
+    ("poison", a_panic_retries_only_the_poison_message),
+    ("scripted", every_answer_of_the_contract_comes_through),
+    ("spins", an_endless_loop_is_stopped_and_its_neighbours_answered),
+    ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
+    ("traps", a_listener_that_always_traps_gives_every_message_back),
+    ("unsound", an_unsound_description_rejects_the_file),
+];
+
+const LATER: ConsumeResult = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
+
+#[test]
+fn every_guest_has_a_test() {
+    let folders = fs::read_dir(repository().join("tests/guests")).unwrap();
+    let guests: BTreeSet<String> = folders
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().join("Cargo.toml").exists())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    let tested: BTreeSet<String> = TESTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(guests, tested);
+}
+
+#[test]
+fn a_trap_in_describe_rejects_the_file() {
+    let error = engine().load(&component("describe-traps"), &Grants::NONE).unwrap_err();
+    assert!(matches!(error, LoadError::DescribeFailed(GuestFailure::Trap { .. })), "{error}");
+    assert!(error.to_string().contains("`describe`"), "{error}");
+}
+
+#[test]
+fn an_unsound_description_rejects_the_file() {
+    let error = engine().load(&component("unsound"), &Grants::NONE).unwrap_err();
+    let LoadError::UnsoundDescription(unsound) = &error else { panic!("{error}") };
+    assert_eq!(unsound.field, "consumer-group");
+    assert!(error.to_string().contains("`not a group!`"), "{error}");
+}
+
+#[test]
+fn a_clock_is_refused_until_it_is_granted() {
+    let file = component("imports-clock");
+    let error = engine().load(&file, &Grants::NONE).unwrap_err();
+    let LoadError::UngrantedImport(refused) = &error else { panic!("{error}") };
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].import.starts_with("wasi:clocks/monotonic-clock@0.2"), "{error}");
+    assert!(error.to_string().contains("grants = [\"clocks\"]"), "{error}");
+
+    let granted = Grants { clocks: true, random: false };
+    let module = engine().load(&file, &granted).unwrap();
+    let report = consume(&module, &["a"], PATIENCE);
+    assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
+}
+
+#[test]
+fn a_panic_retries_only_the_poison_message() {
+    let module = guest("poison");
+    let report = consume(&module, &["a", "poison", "b", "c"], PATIENCE);
+    assert_eq!(causes(&report), ["answered-alone", "trap", "answered-alone", "answered-alone"]);
+    let results: Vec<_> = report.outcomes.iter().map(|outcome| outcome.result.clone()).collect();
+    assert_eq!(results, [ConsumeResult::Success, LATER, ConsumeResult::Success, ConsumeResult::Success]);
+    assert!(failed_alone(&report.outcomes[1].cause));
+    assert_eq!((report.calls, report.instances_lost), (5, 2));
+
+    let healthy = consume(&module, &["a", "b"], PATIENCE);
+    assert_eq!(causes(&healthy), ["answered", "answered"]);
+}
+
+#[test]
+fn a_listener_that_always_traps_gives_every_message_back() {
+    let report = consume(&guest("traps"), &["a", "b"], PATIENCE);
+    assert_eq!(causes(&report), ["trap", "trap"]);
+    assert_eq!(report.batch_failure.map(|failure| failure.kind()), Some(FailureKind::Trap));
+    assert_eq!((report.calls, report.instances_lost), (3, 3));
+}
+
+#[test]
+fn an_endless_loop_is_stopped_and_its_neighbours_answered() {
+    let module = guest("spins");
+    let report = consume(&module, &["a", "spin", "b"], SHORT);
+    assert_eq!(causes(&report), ["answered-alone", "deadline", "answered-alone"]);
+    assert!(report.took >= SHORT * 2, "a deadline is never cut short: {:?}", report.took);
+
+    let many = consume(&module, &["spin", "spin", "spin", "a"], SHORT);
+    assert_eq!(causes(&many), ["deadline", "deadline", "deadline", "not-run"]);
+    assert_eq!(many.outcomes[3].result, LATER);
+}
+
+#[test]
+fn a_guest_that_hoards_memory_is_stopped_at_the_cap() {
+    let module = guest("grows");
+    let report = consume(&module, &["a", "grow"], PATIENCE);
+    assert_eq!(causes(&report), ["answered-alone", "memory-exceeded"]);
+    let failure = report.outcomes[1].cause.failure().cloned();
+    let Some(GuestFailure::MemoryExceeded { asked_bytes, max_bytes }) = failure else {
+        panic!("{failure:?}")
+    };
+    assert_eq!(max_bytes, 64 << 20);
+    assert!(asked_bytes > max_bytes);
+}
+
+#[test]
+fn a_wrong_number_of_results_gives_the_whole_batch_back() {
+    let report = consume(&guest("too-few"), &["a", "b", "c"], PATIENCE);
+    assert_eq!(causes(&report), ["wrong-count"; 3]);
+    assert!(report.outcomes.iter().all(|outcome| outcome.result == LATER));
+    let failure = report.batch_failure.unwrap();
+    assert_eq!(*failure, GuestFailure::WrongCount { expected: 3, got: 2 });
+    assert_eq!((report.calls, report.instances_lost), (1, 0));
+}
+
+#[test]
+fn the_listeners_own_error_gives_the_whole_batch_back() {
+    let report = consume(&guest("listener-error"), &["a", "b"], PATIENCE);
+    assert_eq!(causes(&report), ["listener-error"; 2]);
+    let failure = report.batch_failure.unwrap();
+    assert_eq!(*failure, GuestFailure::ListenerError("no database for 2 messages".into()));
+    assert_eq!((report.calls, report.instances_lost), (1, 0));
+}
+
+#[test]
+fn every_answer_of_the_contract_comes_through() {
+    let module = guest("scripted");
+    let report =
+        consume(&module, &["ok", "later", "later:3", "later-ms:2500", "dead:rotten", "once"], PATIENCE);
+    let results: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.result).collect();
+    let expected = [
+        ConsumeResult::Success,
+        LATER,
+        ConsumeResult::ReconsumeLater(RetryDelay::Level(3)),
+        ConsumeResult::ReconsumeLater(RetryDelay::Milliseconds(2500)),
+        ConsumeResult::DeadLetter("rotten".into()),
+        LATER,
+    ];
+    assert_eq!(results, expected);
+    assert_eq!((report.calls, report.instances_lost), (1, 0));
+}
+
+#[test]
+fn a_message_seen_before_says_so() {
+    let mut message = OwnedMessage::new("id", "once");
+    message.reconsume_times = 1;
+    let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(vec![message]);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE);
+    assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
+}
+
+#[test]
+fn a_property_is_answered_while_the_batch_is_at_hand_also_when_a_message_is_tried_alone() {
+    let message = |body: &str, id: &str| {
+        let mut message = OwnedMessage::new(id, body);
+        message.system_properties = vec![("UNIQ_KEY".into(), id.into())];
+        message
+    };
+    let messages = vec![
+        message("property:UNIQ_KEY=first", "first"),
+        message("panic", "second"),
+        message("property:UNIQ_KEY=third", "third"),
+        message("property:NONE=x", "fourth"),
+    ];
+    let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(messages);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE);
+    assert_eq!(causes(&report), ["answered-alone", "trap", "answered-alone", "answered-alone"]);
+    assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
+    assert_eq!(report.outcomes[2].result, ConsumeResult::Success);
+    assert_eq!(report.outcomes[3].result, ConsumeResult::DeadLetter("NONE is None".into()));
+}
+
+#[test]
+fn an_empty_batch_calls_nothing() {
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch(&[]), PATIENCE);
+    assert_eq!((report.outcomes.len(), report.calls), (0, 0));
+}

@@ -1,0 +1,13 @@
+//! The engine against real components: the guests of tests/guests, built by `cargo xtask guests`, and small ones
+//! written here as text for what no compiler would emit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod cache;
+mod common;
+mod guests;
+mod loading;
+mod pool;
+mod serving;
+mod text;
+mod waiting;
