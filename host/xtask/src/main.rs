@@ -11,6 +11,7 @@ mod guests;
 mod project;
 mod rocketmq;
 mod toolchain;
+mod whole;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -45,6 +46,21 @@ enum Task {
     /// Apache RocketMQ for tests, from its Maven artifacts.
     #[command(subcommand)]
     Rocketmq(rocketmq::Rocketmq),
+    /// Build everything, then run `gantry demo`.
+    Demo {
+        /// Passed on, such as `--for 20s --json`; `--help` tells them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build everything, then run every test of the workspace.
+    ///
+    /// Half of the suites run against Apache RocketMQ, which needs a JDK and Maven. Without them that half is skipped, with
+    /// a note; where GANTRY_REQUIRE_ROCKETMQ is set, as in CI, it fails.
+    Test {
+        /// Passed on to `cargo test --workspace`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,5 +79,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bindings { check } => bindings::bindings(&project, check),
         Task::Guests { names, debian_toolchain } => guests::guests(&project, &names, debian_toolchain),
         Task::Rocketmq(task) => rocketmq::rocketmq(&project, task),
+        Task::Demo { arguments } => whole::demo(&project, &arguments),
+        Task::Test { arguments } => whole::test(&project, &arguments),
     }
 }

@@ -146,8 +146,10 @@ impl Cluster {
         }
     }
 
-    fn try_start(installation: &Installation, options: Options) -> Result<Self, StartError> {
-        let io = |source| StartError::Io { path: options.directory.clone(), source };
+    fn try_start(installation: &Installation, mut options: Options) -> Result<Self, StartError> {
+        let given = options.directory.clone();
+        let io = |source| StartError::Io { path: given.clone(), source };
+        options.directory = std::path::absolute(&given).map_err(io)?;
         fs::create_dir_all(&options.directory).map_err(io)?;
         let name_server_port = options.name_server_port.map_or_else(ports::one, Ok).map_err(io)?;
         let mut brokers = Vec::new();

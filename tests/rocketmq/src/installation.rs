@@ -4,7 +4,7 @@ use crate::VERSION;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,12 +38,14 @@ pub enum PrepareError {
         remedy: &'static str,
     },
     /// A step failed.
-    #[error("{step} failed; its output is in {}", log.display())]
+    #[error("{step} failed; its output is in {}, and says: {last}", log.display())]
     Failed {
         /// What was being done.
         step: &'static str,
         /// Where its output went.
         log: PathBuf,
+        /// The first error in it.
+        last: String,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -62,7 +64,9 @@ impl Installation {
     /// # Errors
     /// [`PrepareError::Missing`] without Java or Maven; otherwise the step that failed.
     pub fn prepare(directory: impl Into<PathBuf>) -> Result<Self, PrepareError> {
-        let installation = Self { directory: directory.into() };
+        let directory = directory.into();
+        let directory = std::path::absolute(&directory).map_err(at(&directory))?; // servers run elsewhere
+        let installation = Self { directory };
         installation.make_directory(&installation.logs())?;
         let lock = installation.directory.join("lock");
         let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
@@ -71,6 +75,24 @@ impl Installation {
         installation.prepare_driver()?;
         drop(held);
         Ok(installation)
+    }
+
+    /// The project's installation, for a test. None, after a note on standard error, where Java or Maven are missing: the test
+    /// is to be skipped then. With the environment variable [`REQUIRED`](crate::REQUIRED) set, as in CI, that is an
+    /// error.
+    ///
+    /// # Errors
+    /// See [`Installation::prepare`].
+    pub fn for_tests() -> Result<Option<Self>, PrepareError> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/rocketmq");
+        match Self::prepare(directory) {
+            Ok(installation) => Ok(Some(installation)),
+            Err(missing @ PrepareError::Missing { .. }) if std::env::var_os(crate::REQUIRED).is_none() => {
+                let _ = writeln!(io::stderr(), "skipped, tests against Apache RocketMQ: {missing}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Where every log is: Maven's, the compiler's, and one directory per cluster.
@@ -149,7 +171,11 @@ impl Installation {
         let file = File::create(&log).map_err(at(&log))?;
         let again = file.try_clone().map_err(at(&log))?;
         let status = command.stdin(Stdio::null()).stdout(file).stderr(again).status().map_err(at(&log))?;
-        if status.success() { Ok(()) } else { Err(PrepareError::Failed { step, log }) }
+        if status.success() {
+            return Ok(());
+        }
+        let last = first_error(&fs::read_to_string(&log).unwrap_or_default());
+        Err(PrepareError::Failed { step, log, last })
     }
 
     fn make_directory(&self, directory: &Path) -> Result<(), PrepareError> {
@@ -187,6 +213,12 @@ fn replace(from: &Path, to: &Path) -> Result<(), PrepareError> {
         fs::remove_dir_all(to).map_err(at(to))?;
     }
     fs::rename(from, to).map_err(at(to))
+}
+
+/// The first line that looks like an error, as Maven and javac write them.
+fn first_error(log: &str) -> String {
+    let error = log.lines().find(|line| line.contains("ERROR") || line.contains("error:"));
+    error.or_else(|| log.lines().next_back()).unwrap_or_default().trim().to_owned()
 }
 
 fn pom() -> String {

@@ -35,3 +35,6 @@ pub use installation::{Installation, PrepareError};
 
 /// The release the tests run against.
 pub const VERSION: &str = "5.5.0";
+
+/// The environment variable that makes RocketMQ required where it would otherwise be skipped for want of Java or Maven.
+pub const REQUIRED: &str = "GANTRY_REQUIRE_ROCKETMQ";

@@ -2,32 +2,13 @@
 //!
 //! These tests need Java and Maven. Without them they are skipped with a note, unless `GANTRY_REQUIRE_ROCKETMQ` is set.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use gantry_apache::{
-    Client, Cluster, Consumer, ConsumerOptions, Installation, Options, Outgoing, PrepareError,
-};
-use std::path::Path;
+use gantry_apache::{Client, Cluster, Consumer, ConsumerOptions, Installation, Options, Outgoing};
 use std::time::{Duration, Instant};
 
 fn installation() -> Option<Installation> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/rocketmq");
-    match Installation::prepare(directory) {
-        Ok(installation) => Some(installation),
-        Err(error @ PrepareError::Missing { .. })
-            if std::env::var_os("GANTRY_REQUIRE_ROCKETMQ").is_none() =>
-        {
-            eprintln!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    Installation::for_tests().unwrap()
 }
 
 /// Looks again and again, for 60 s at most.

@@ -1,0 +1,37 @@
+//! The README's two commands: everything made ready, then one cargo command that takes this process's place, so that
+//! Ctrl-C and the exit code are its own.
+
+use crate::bindings;
+use crate::guests::guests;
+use crate::project::{self, Project};
+use anyhow::{Context as _, Error, Result};
+use gantry_apache::Installation;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+/// The sample plugins, then `gantry demo`.
+pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
+    guests(project, &["orders".into(), "orders-v2".into(), "minimal".into()], false)?;
+    let mut cargo = Command::new(project::cargo());
+    cargo
+        .args(["run", "-q", "-p", "gantry", "--", "demo", "--plugins"])
+        .arg(project.components())
+        .args(arguments);
+    become_it(project, cargo)
+}
+
+/// Guests, Apache RocketMQ, then every test of the workspace.
+pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
+    bindings::bindings(project, true)?;
+    guests(project, &[], false)?;
+    eprintln!("rocketmq: making Apache RocketMQ {} ready", gantry_apache::VERSION);
+    Installation::for_tests().context("the tests need Apache RocketMQ")?;
+    let mut cargo = Command::new(project::cargo());
+    cargo.args(["test", "--workspace"]).args(arguments);
+    become_it(project, cargo)
+}
+
+fn become_it(project: &Project, mut command: Command) -> Result<()> {
+    let error = command.current_dir(project.root()).exec();
+    Err(Error::from(error).context(format!("cannot start {}", command.get_program().to_string_lossy())))
+}
