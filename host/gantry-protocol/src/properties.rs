@@ -9,6 +9,11 @@ const PROPERTY_SEPARATOR: char = '\u{2}';
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// Whether RocketMQ itself reads or writes the property of this name; all others are the user's.
+        pub fn is_system(name: &str) -> bool {
+            matches!(name, $($text)|*)
+        }
     };
 }
 
