@@ -54,3 +54,61 @@ pub fn consume<L: Listener>(
         (0..).zip(batch).map(|(index, record)| Message::delivered(record, index)).collect();
     L::consume_batch(&Context(context), &batch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConsumeResult, Description, Failure, RetryDelay};
+
+    struct ByTag;
+
+    impl Listener for ByTag {
+        fn describe() -> Description {
+            Description::new("by-tag", "by-tag-group").subscribe("tags", "*")
+        }
+
+        fn consume(context: &Context, message: &Message) -> Result<(), Failure> {
+            match message.tags() {
+                Some("later") => Err(Failure::reconsume_later(RetryDelay::Level(1))),
+                Some("dead") => Err(Failure::dead_letter(context.topic())),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn record(tags: Option<&str>) -> types::Message {
+        types::Message {
+            message_id: "7F00".into(),
+            tags: tags.map(str::to_owned),
+            keys: String::new(),
+            reconsume_times: 0,
+            queue_offset: 0,
+            born_timestamp: 0,
+            store_timestamp: 0,
+            body: Vec::new(),
+            user_properties: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_answered_message_by_message_in_its_order() {
+        let context = types::ConsumeContext {
+            consumer_group: "by-tag-group".into(),
+            topic: "tags".into(),
+            broker_name: "broker-a".into(),
+            queue_id: 0,
+        };
+        let batch = [Some("later"), None, Some("dead")].map(record).into();
+        let expected = [
+            ConsumeResult::ReconsumeLater(RetryDelay::Level(1)),
+            ConsumeResult::Success,
+            ConsumeResult::DeadLetter("tags".into()),
+        ];
+        assert_eq!(consume::<ByTag>(context, batch).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_description_without_version_has_the_package_s() {
+        assert_eq!(describe::<ByTag>("1.2.3").version, "1.2.3");
+    }
+}

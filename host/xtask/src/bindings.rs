@@ -87,3 +87,13 @@ fn header(target: &Target) -> String {
     let wit = Path::new(target.wit).display();
     format!("// Written by `cargo xtask bindings` from {wit}, world {}. Do not edit.", target.world)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bindings_are_what_the_wit_asks_for() {
+        bindings(&Project::locate().unwrap(), true).unwrap();
+    }
+}

@@ -3,9 +3,10 @@
 use crate::project::{self, Project};
 use crate::toolchain::{self, TARGET, Toolchain};
 use anyhow::{Context as _, Result, bail};
-use cargo_metadata::{CrateType, Message, MetadataCommand, Package};
+use cargo_metadata::{CrateType, Message, MetadataCommand, Package, PackageId};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -31,6 +32,9 @@ pub(crate) fn guests(project: &Project, names: &[String], debian_toolchain: bool
             changed += 1;
         }
     }
+    if names.is_empty() {
+        forget_others(&directory, &modules)?;
+    }
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
         "guests: {} in {}, {changed} new or changed, {seconds:.1} s",
@@ -40,14 +44,21 @@ pub(crate) fn guests(project: &Project, names: &[String], debian_toolchain: bool
     Ok(())
 }
 
-/// Guest crates: component name (the crate's directory) to package name.
-fn discover(project: &Project) -> Result<BTreeMap<String, String>> {
+/// A guest crate.
+#[derive(Debug)]
+struct Guest {
+    /// The component's name: the crate's directory.
+    name: String,
+    package: PackageId,
+}
+
+fn discover(project: &Project) -> Result<Vec<Guest>> {
     let mut ask = MetadataCommand::new();
     ask.manifest_path(project.path("Cargo.toml")).no_deps();
     let metadata = ask.exec().context("cargo metadata")?;
     let homes = HOMES.map(|home| project.path(home));
     let guests = metadata.packages.iter().filter(|package| is_guest(package, &homes));
-    Ok(guests.map(|package| (component_name(package), package.name.to_string())).collect())
+    Ok(guests.map(|package| Guest { name: component_name(package), package: package.id.clone() }).collect())
 }
 
 fn is_guest(package: &Package, homes: &[PathBuf]) -> bool {
@@ -61,20 +72,17 @@ fn component_name(package: &Package) -> String {
     directory.unwrap_or(package.name.as_str()).to_owned()
 }
 
-fn chosen(all: BTreeMap<String, String>, names: &[String]) -> Result<BTreeMap<String, String>> {
-    if let Some(unknown) = names.iter().find(|name| !all.contains_key(*name)) {
-        let known: Vec<_> = all.keys().map(String::as_str).collect();
+/// Those named, or all where none is.
+fn chosen(all: Vec<Guest>, names: &[String]) -> Result<Vec<Guest>> {
+    if let Some(unknown) = names.iter().find(|name| all.iter().all(|guest| guest.name != **name)) {
+        let known: Vec<_> = all.iter().map(|guest| guest.name.as_str()).collect();
         bail!("there is no guest {unknown}; there are: {}", known.join(", "));
     }
-    Ok(all.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
+    Ok(all.into_iter().filter(|guest| names.is_empty() || names.contains(&guest.name)).collect())
 }
 
-/// Component name to core module.
-fn build(
-    project: &Project,
-    toolchain: &Toolchain,
-    guests: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, PathBuf>> {
+/// The guests' core modules, by component name.
+fn build(project: &Project, toolchain: &Toolchain, guests: &[Guest]) -> Result<BTreeMap<String, PathBuf>> {
     let mut cargo = Command::new(project::cargo());
     toolchain.apply(&mut cargo);
     cargo
@@ -82,52 +90,36 @@ fn build(
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(project.guest_target())
         .current_dir(project.root())
-        .env_remove("CARGO_TARGET_DIR")
         .stdout(Stdio::piped());
-    for package in guests.values() {
-        cargo.args(["-p", package]);
+    for guest in guests {
+        cargo.args(["-p", &guest.package.repr]);
     }
     let mut child = cargo.spawn().context("cannot start cargo")?;
-    let output = std::io::BufReader::new(child.stdout.take().context("cargo without output")?);
+    let output = BufReader::new(child.stdout.take().context("cargo without output")?);
     let modules = core_modules(Message::parse_stream(output))?;
     if !child.wait()?.success() {
         bail!("the build of the guests failed");
     }
-    guests
-        .iter()
-        .map(|(name, package)| {
-            let module =
-                modules.get(package).with_context(|| format!("cargo made no core module of {package}"))?;
-            Ok((name.clone(), module.clone()))
-        })
-        .collect()
+    let module = |guest: &Guest| {
+        let module = modules.get(&guest.package);
+        let module = module.with_context(|| format!("cargo made no core module of {}", guest.name))?;
+        Ok((guest.name.clone(), module.clone()))
+    };
+    guests.iter().map(module).collect()
 }
 
-/// Package name to the .wasm file that cargo says it has made, or has already.
+/// The .wasm files that cargo says it has made, or has already.
 fn core_modules(
     messages: impl Iterator<Item = std::io::Result<Message>>,
-) -> Result<BTreeMap<String, PathBuf>> {
+) -> Result<BTreeMap<PackageId, PathBuf>> {
     let mut modules = BTreeMap::new();
     for message in messages {
         let Message::CompilerArtifact(artifact) = message? else { continue };
-        let module = artifact.filenames.iter().find(|file| file.extension() == Some("wasm"));
-        let directory = artifact.manifest_path.parent();
-        if let (Some(module), Some(_)) = (module, directory) {
-            let package = package_name(&artifact.package_id.repr, &artifact.target.name);
-            modules.insert(package, module.clone().into_std_path_buf());
+        if let Some(module) = artifact.filenames.iter().find(|file| file.extension() == Some("wasm")) {
+            modules.insert(artifact.package_id, module.clone().into_std_path_buf());
         }
     }
     Ok(modules)
-}
-
-/// The name in a package id such as `path+file:///p/plugins/orders#0.1.0` or `...#fixture-traps@0.1.0`.
-fn package_name(id: &str, target: &str) -> String {
-    let named = id.rsplit_once('#').and_then(|(_, fragment)| fragment.split_once('@'));
-    let from_path = || id.rsplit_once('#').and_then(|(path, _)| path.rsplit_once('/'));
-    match named {
-        Some((name, _)) => name.to_owned(),
-        None => from_path().map_or(target, |(_, directory)| directory).to_owned(),
-    }
 }
 
 fn componentise(module: &Path) -> Result<Vec<u8>> {
@@ -144,4 +136,17 @@ fn write_if_changed(file: &Path, content: &[u8]) -> Result<bool> {
     fs::write(&fresh, content).with_context(|| format!("cannot write {}", fresh.display()))?;
     fs::rename(&fresh, file).with_context(|| format!("cannot replace {}", file.display()))?;
     Ok(true)
+}
+
+/// Removes the components of guests that are no more.
+fn forget_others(directory: &Path, modules: &BTreeMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let file = entry?.path();
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        if !modules.contains_key(&*name) && file.extension().is_some_and(|extension| extension == "wasm") {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+            eprintln!("guests: {name}.wasm is no more");
+        }
+    }
+    Ok(())
 }
