@@ -49,6 +49,8 @@ codes! {
         UPDATE_AND_CREATE_TOPIC = 17,
         /// Change broker settings; body is Java properties text.
         UPDATE_BROKER_CONFIG = 25,
+        /// Facts about a broker, by name.
+        GET_BROKER_RUNTIME_INFO = 28,
         /// Find the offset of a point in time.
         SEARCH_OFFSET_BY_TIMESTAMP = 29,
         /// The offset after the last message of a queue.
@@ -159,6 +161,14 @@ codes! {
 codes! {
     /// How a request went (RocketMQ: ResponseCode, RemotingSysResponseCode). Displays as `SUCCESS(0)`.
     ResponseCode {
+        /// A client could not tell what went wrong with its own request.
+        RPC_UNKNOWN = -1000,
+        /// A client had no address to send to.
+        RPC_ADDR_IS_NULL = -1002,
+        /// A client could not write to its connection.
+        RPC_SEND_TO_CHANNEL_FAILED = -1004,
+        /// A client waited in vain for the answer.
+        RPC_TIME_OUT = -1006,
         /// Done.
         SUCCESS = 0,
         /// The peer failed; the remark says how.

@@ -4,10 +4,11 @@ use crate::binary_header;
 use crate::frame::MAX_FRAME;
 use crate::header::{CommandHeader, HeaderError};
 use crate::json_header;
+use crate::mq_version;
 use crate::{ExtFields, LanguageCode, RequestCode, ResponseCode};
 
 /// The protocol version Gantry announces: that of RocketMQ 5.5.0 (RocketMQ: MQVersion ordinal).
-pub const MQ_VERSION: i32 = 513;
+pub const MQ_VERSION: i32 = mq_version::V5_5_0;
 
 /// Bit of [`RemotingCommand::flag`] that marks a response.
 pub const RESPONSE_FLAG: i32 = 0x1;

@@ -9,6 +9,9 @@ use crate::sys_flag::{COMPRESSED, COMPRESSION_TYPE_MASK, COMPRESSION_TYPE_SHIFT}
 /// Default bound on a decompressed body in bytes: 16 MiB, as much as a frame holds.
 pub const MAX_DECOMPRESSED: usize = 16 * 1024 * 1024;
 
+/// Largest window a Zstandard body may ask for, as a power of two: 32 MiB. It is allocated before a byte is read.
+const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+
 /// Size in bytes from which producers compress by default (RocketMQ: compressMsgBodyOverHowmuch, 4096).
 pub const DEFAULT_THRESHOLD: usize = 4096;
 
@@ -109,7 +112,8 @@ pub fn decompress(kind: CompressionType, body: &[u8], limit: usize) -> Result<By
             read_bounded(kind, lz4_flex::frame::FrameDecoder::new(body), body.len(), limit)
         }
         CompressionType::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(corrupt)?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(corrupt)?;
+            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(corrupt)?;
             read_bounded(kind, decoder, body.len(), limit)
         }
     }
@@ -171,6 +175,15 @@ mod tests {
             );
             assert!(decompress(kind, b"not compressed at all", 1 << 20).is_err(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_zstandard_body_that_asks_for_a_huge_window_is_refused() {
+        // Magic, no flags, a window of 2^(10 + exponent), one raw last block of one byte.
+        let body = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 0x09, 0, 0, b'x'];
+        assert_eq!(decompress(CompressionType::Zstd, &body(10), 100).unwrap(), "x");
+        let refused = decompress(CompressionType::Zstd, &body(17), 100);
+        assert!(matches!(refused, Err(CompressionError::Corrupt { .. })), "{refused:?}");
     }
 
     #[test]

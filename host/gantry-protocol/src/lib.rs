@@ -38,6 +38,7 @@ mod language;
 mod message;
 pub mod message_id;
 mod message_queue;
+pub mod mq_version;
 pub mod names;
 pub mod perm;
 pub mod pop;

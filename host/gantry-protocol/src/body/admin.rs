@@ -215,3 +215,11 @@ impl Default for SubscriptionGroupConfig {
         }
     }
 }
+
+/// Facts by name: the answer to GET_BROKER_RUNTIME_INFO 28 (RocketMQ: KVTable).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KvTable {
+    /// The facts.
+    pub table: BTreeMap<String, String>,
+}

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::tag::{self, TagExpression, TagExpressionError};
@@ -91,7 +93,7 @@ pub struct ConsumerData {
 pub struct SubscriptionData {
     /// Whether a class on a filter server filters; not since RocketMQ 4.
     pub class_filter_mode: bool,
-    /// Hashes of the tags.
+    /// Hashes of the tags, each once.
     pub code_set: Vec<i32>,
     /// `TAG` or `SQL92`.
     pub expression_type: String,
@@ -128,7 +130,7 @@ impl SubscriptionData {
         let parsed = TagExpression::parse(expression)?;
         let sub_string = if parsed == TagExpression::All { "*" } else { expression };
         Ok(Self {
-            code_set: parsed.tags().map(tag::hash_code).collect(),
+            code_set: parsed.tags().map(tag::hash_code).collect::<BTreeSet<_>>().into_iter().collect(),
             sub_string: sub_string.to_owned(),
             sub_version,
             tags_set: parsed.tags().map(str::to_owned).collect(),

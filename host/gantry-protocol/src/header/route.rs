@@ -20,4 +20,14 @@ command_header! {
         /// The kind of client: 0 is a stream (pull) consumer.
         request_type: Option<i32> = "ReqT",
     }
+
+    /// Access control: what a signed request carries besides its own fields (RocketMQ: AclClientRPCHook).
+    AclRequestHeader {
+        /// Who sends.
+        access_key: Option<String> = "AccessKey",
+        /// A temporary credential.
+        security_token: Option<String> = "SecurityToken",
+        /// HMAC-SHA1 over the other fields and the body, in base64.
+        signature: Option<String> = "Signature",
+    }
 }

@@ -126,14 +126,10 @@ const BROKEN_ON_PURPOSE: &[(&str, &str)] = &[
     ("19_probe n=33", "the header lacks the field \"e\""),
 ];
 
-/// Fields that any request may carry besides its own: access control, and those of [`RpcRequestHeader`].
+/// Fields that any request may carry besides its own.
 fn add_common(fields: &ExtFields, written: &mut ExtFields) {
     RpcRequestHeader::decode_fields(fields).unwrap().encode_fields(written);
-    for name in ["AccessKey", "SecurityToken", "Signature"] {
-        if let Some(value) = fields.get(name) {
-            written.insert(name, value);
-        }
-    }
+    AclRequestHeader::decode_fields(fields).unwrap().encode_fields(written);
 }
 
 #[test]

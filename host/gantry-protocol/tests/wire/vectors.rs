@@ -76,6 +76,8 @@ fn a_heartbeat_carries_the_hashes_of_its_tags() {
     assert_eq!(subscription.code_set, [2_598_919, 2_598_920]);
     assert_eq!(subscription.tags_set, ["TagA", "TagB"]);
     assert_eq!(subscription.sub_string, "TagA || TagB");
+    let colliding = SubscriptionData::by_tags("t", "Aa || BB", 1).unwrap();
+    assert_eq!((colliding.code_set, colliding.tags_set.len()), (vec![2112], 2));
     let all = SubscriptionData::by_tags("t", "", 1).unwrap();
     assert_eq!((all.sub_string.as_str(), all.code_set.len(), all.tags_set.len()), ("*", 0, 0));
 }
