@@ -1,1 +1,52 @@
-//! gantry-dev-broker
+//! An embedded RocketMQ name server and broker in one process, on one port.
+//!
+//! The crate's one idea: what a developer, a demo or a test needs of a RocketMQ cluster, without one. Stock Java
+//! and Go clients use it as they use Apache RocketMQ 5; so does Gantry. It sees nothing of Gantry but the protocol
+//! crate, so that it cannot share a mistake with Gantry's client.
+//!
+//! # What it keeps
+//! One SQLite database (or memory): messages in RocketMQ's own stored layout, topics, consumer groups' settings and
+//! offsets, the delay schedule. One thread writes, gathering what waits into one transaction; a send is answered
+//! after its commit, so an acknowledged message survives the death of the process, and with
+//! [`FsyncPolicy::EveryCommit`] a power failure. Group membership, queue locks and held pulls live in memory.
+//!
+//! # What is deliberately absent
+//! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
+//! - Transactions (prepared messages are refused with 16), request-reply, POP and its family, SQL92 filters (23),
+//!   inner batches, compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
+//! - Access control and TLS: it listens on loopback unless told otherwise, and ignores signatures.
+//! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.
+//! - Rates in statistics (given as 0), and most of `mqadmin` beyond topics, groups, progress and connections.
+//!
+//! Everything it does not know is answered REQUEST_CODE_NOT_SUPPORTED (3) with the number in the remark.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
+)]
+
+mod background;
+mod broker;
+mod clock;
+mod config;
+mod core;
+mod error;
+mod filter;
+mod handlers;
+mod props;
+mod server;
+mod state;
+mod store;
+mod sync;
+mod tasks;
+
+pub use broker::{Broker, BrokerStats};
+pub use config::{BrokerConfig, FsyncPolicy, Limits, Storage, Timing};
+pub use error::StartError;

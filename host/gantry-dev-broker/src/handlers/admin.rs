@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use gantry_protocol::body::{
+    ConsumeStats, OffsetWrapper, QueueMap, SubscriptionGroupConfig, TopicOffset, TopicStatsTable,
+};
+use gantry_protocol::header::{
+    DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+    GetConsumerConnectionListRequestHeader, GetTopicStatsInfoRequestHeader,
+};
+use gantry_protocol::tag::{TagExpression, hash_code};
+use gantry_protocol::{MessageQueue, RemotingCommand, ResponseCode, names};
+use serde_json::json;
+
+use super::{Answer, no_such_topic, read_json, success, with_json};
+use crate::core::{Core, Refusal};
+use crate::state::groups::{MemberInfo, Subscription};
+use crate::store::Settings;
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP 200.
+pub(super) async fn update_group(core: &Core, request: &RemotingCommand) -> Answer {
+    let settings: SubscriptionGroupConfig = read_json(request)?;
+    if settings.group_name.trim().is_empty() {
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, "the group name is blank"));
+    }
+    let name = settings.group_name.clone();
+    let text = serde_json::to_string(&settings)
+        .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
+    if !core.settings.put(settings, core.config.limits.topics) {
+        let remark = format!("the broker has settings of {} groups already", core.config.limits.topics);
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    core.store.put(Settings::ConsumerGroup, name, text).await?;
+    Ok(success())
+}
+
+/// DELETE_SUBSCRIPTIONGROUP 207.
+pub(super) async fn delete_group(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: DeleteSubscriptionGroupRequestHeader = request.header()?;
+    core.settings.remove(&header.group_name);
+    if header.clean_offset {
+        core.offsets.remove_group(&header.group_name);
+    }
+    core.store.delete_group(header.group_name, header.clean_offset).await?;
+    Ok(success())
+}
+
+/// GET_TOPIC_STATS_INFO 202: where each queue begins and ends. The rate is not measured and given as 0.
+pub(super) fn topic_stats(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetTopicStatsInfoRequestHeader = request.header()?;
+    let topic = core.topics.get(&header.topic).ok_or_else(|| no_such_topic(&header.topic))?;
+    let queues = 0..topic.write_queue_nums.max(topic.read_queue_nums);
+    let offset_table = queues.map(|queue_id| {
+        let span = core.store.existing_queue(&header.topic, queue_id).map(|queue| queue.span());
+        let offsets = span.map_or_else(TopicOffset::default, |span| TopicOffset {
+            last_update_timestamp: span.last_stored_ms,
+            max_offset: span.max,
+            min_offset: span.min,
+        });
+        (message_queue(core, &header.topic, queue_id), offsets)
+    });
+    with_json(&TopicStatsTable { offset_table: offset_table.collect(), topic_put_tps: 0.0 })
+}
+
+/// GET_CONSUMER_CONNECTION_LIST 203.
+pub(super) fn consumer_connections(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetConsumerConnectionListRequestHeader = request.header()?;
+    let Some(view) = core.groups.view(&header.consumer_group) else {
+        let remark = format!("the consumer group[{}] not online", header.consumer_group);
+        return Err(Refusal::new(ResponseCode::CONSUMER_NOT_ONLINE, remark));
+    };
+    let connection = |member: &MemberInfo| {
+        json!({
+            "clientAddr": member.peer.address.to_string(),
+            "clientId": member.client_id,
+            "language": member.language.to_string(),
+            "version": member.version,
+        })
+    };
+    let subscriptions: serde_json::Map<String, serde_json::Value> = view
+        .subscriptions
+        .iter()
+        .map(|subscription| (subscription.topic.clone(), subscription_json(subscription)))
+        .collect();
+    with_json(&json!({
+        "connectionSet": view.members.iter().map(connection).collect::<Vec<_>>(),
+        "consumeFromWhere": view.kind.consume_from_where,
+        "consumeType": view.kind.consume_type,
+        "messageModel": view.kind.message_model,
+        "subscriptionTable": subscriptions,
+    }))
+}
+
+fn subscription_json(subscription: &Subscription) -> serde_json::Value {
+    let tags: Vec<String> = match TagExpression::parse(&subscription.expression) {
+        Ok(TagExpression::Tags(tags)) if subscription.filter.is_some() => tags.into_iter().collect(),
+        _ => Vec::new(),
+    };
+    json!({
+        "classFilterMode": false,
+        "codeSet": tags.iter().map(|tag| hash_code(tag)).collect::<Vec<_>>(),
+        "expressionType": subscription.expression_type,
+        "subString": subscription.expression,
+        "subVersion": subscription.version,
+        "tagsSet": tags,
+        "topic": subscription.topic,
+    })
+}
+
+/// GET_CONSUME_STATS 208: how far the group is in each queue of its topics. The rate is given as 0.
+pub(super) async fn consume_stats(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetConsumeStatsRequestHeader = request.header()?;
+    let asked = header.topic.filter(|topic| !topic.is_empty());
+    let topics = match asked {
+        Some(topic) => vec![Arc::from(topic)],
+        None => core.offsets.topics_of(&header.consumer_group),
+    };
+    let mut offset_table = QueueMap::default();
+    for topic in topics {
+        let Some(config) = core.topics.get(&topic) else { continue };
+        for queue_id in 0..config.read_queue_nums {
+            let progress = progress(core, &header.consumer_group, &topic, queue_id).await?;
+            offset_table.insert(message_queue(core, &topic, queue_id), progress);
+        }
+    }
+    with_json(&ConsumeStats { consume_tps: 0.0, offset_table })
+}
+
+async fn progress(core: &Core, group: &str, topic: &str, queue_id: i32) -> Result<OffsetWrapper, Refusal> {
+    let queue = core.store.existing_queue(topic, queue_id);
+    let broker_offset = queue.as_ref().map_or(0, |queue| queue.span().max);
+    let consumer_offset = core.offsets.get(group, topic, queue_id).unwrap_or(0);
+    let last_timestamp = match &queue {
+        Some(queue) if consumer_offset > 0 => {
+            core.store.stored_at(queue, consumer_offset - 1).await?.unwrap_or(0)
+        }
+        _ => 0,
+    };
+    Ok(OffsetWrapper { broker_offset, consumer_offset, last_timestamp, pull_offset: consumer_offset })
+}
+
+pub(super) fn message_queue(core: &Core, topic: &str, queue_id: i32) -> MessageQueue {
+    MessageQueue::new(topic, core.config.broker_name.as_str(), queue_id)
+}
+
+/// Whether anything is known of the group: settings, members or offsets.
+pub(super) fn group_exists(core: &Core, group: &str) -> bool {
+    core.settings.knows(group)
+        || core.groups.is_online(group)
+        || core.offsets.knows(group)
+        || core.topics.get(&names::retry_topic(group)).is_some()
+}

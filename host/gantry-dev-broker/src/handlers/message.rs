@@ -1,0 +1,233 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gantry_protocol::names::SCHEDULE_TOPIC;
+use gantry_protocol::properties::keys;
+use gantry_protocol::{MessageExt, MessageRecord, RecordError, ResponseCode, tag};
+
+use crate::clock::millis;
+use crate::core::{Core, Refusal};
+use crate::props::Properties;
+use crate::state::topics::TIMER_TOPIC;
+use crate::store::{NewRecord, Redeliver, Stored};
+
+/// RocketMQ's timer ticks in seconds; only what clients are told is rounded to that here.
+const TIMER_PRECISION_MS: i64 = 1000;
+/// Furthest point in time a timer message may ask for (RocketMQ: timerMaxDelaySec), 3 days.
+const TIMER_MAX_MS: i64 = 3 * 24 * 3600 * 1000;
+const TIMERS: [&str; 3] = [keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
+
+/// A message about to be stored, wherever it came from.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) topic: String,
+    pub(super) queue_id: i32,
+    pub(super) flag: i32,
+    pub(super) sys_flag: i32,
+    pub(super) born_timestamp: i64,
+    pub(super) born_host: SocketAddr,
+    pub(super) reconsume_times: i32,
+    pub(super) body: Bytes,
+    pub(super) properties: Properties<'a>,
+}
+
+impl Draft<'_> {
+    /// Makes the record, in the schedule when the properties ask for a delay.
+    pub(super) fn into_record(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+        let due_ms = self.schedule(core)?;
+        // Copies in the schedule are not found by key: the delivered record is.
+        let keys = if due_ms.is_some() { Vec::new() } else { key_hashes(&self.topic, &self.properties) };
+        let queue = core.store.queue(&self.topic, self.queue_id);
+        let tags = self.properties.get(keys::TAGS).map_or(0, tags_hash);
+        let record = MessageRecord {
+            topic: self.topic,
+            queue_id: self.queue_id,
+            flag: self.flag,
+            sys_flag: self.sys_flag,
+            born_timestamp: self.born_timestamp,
+            born_host: self.born_host,
+            store_host: core.address,
+            reconsume_times: self.reconsume_times,
+            body: self.body,
+            properties: Bytes::from(self.properties.encode()),
+            ..MessageRecord::default()
+        };
+        let mut bytes = BytesMut::with_capacity(record.encoded_len());
+        record.encode(&mut bytes).map_err(|error| too_long(core, &error))?;
+        let timestamp_at = if self.born_host.is_ipv4() { 56 } else { 68 };
+        Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, stored: Stored::default() })
+    }
+
+    /// Applies DELAY and the timer properties as RocketMQ's HookUtils does, a level before a time: moves the
+    /// message into the schedule and says when it is due.
+    fn schedule(&mut self, core: &Core) -> Result<Option<i64>, Refusal> {
+        let now_ms = core.clock.wall_ms();
+        if let Some(level) = self.properties.number(keys::DELAY).filter(|level| *level > 0) {
+            TIMERS.iter().for_each(|timer| self.properties.remove(timer));
+            let levels = &core.config.delay_levels;
+            let index = usize::try_from(level - 1).unwrap_or(usize::MAX).min(levels.len().saturating_sub(1));
+            let delay = levels.get(index).copied().unwrap_or_default();
+            self.properties.put(keys::DELAY, (index + 1).to_string());
+            self.move_to(SCHEDULE_TOPIC, i32::try_from(index).unwrap_or(0));
+            return Ok(Some(now_ms + millis(delay.as_millis())));
+        }
+        match timer_due(&self.properties, now_ms) {
+            Some(due_ms) if due_ms - now_ms > TIMER_MAX_MS => Err(Refusal::new(
+                ResponseCode::MESSAGE_ILLEGAL,
+                format!(
+                    "timer message illegal, the delay time should not be bigger than the max delay {TIMER_MAX_MS}ms; \
+                     or if set del msg, the delay time should be bigger than the current time"
+                ),
+            )),
+            Some(due_ms) if due_ms > now_ms => {
+                self.properties.put(keys::TIMER_OUT_MS, whole_seconds(due_ms).to_string());
+                self.move_to(TIMER_TOPIC, 0);
+                Ok(Some(due_ms))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn move_to(&mut self, topic: &str, queue_id: i32) {
+        let real_topic = std::mem::replace(&mut self.topic, topic.to_owned());
+        let real_queue = std::mem::replace(&mut self.queue_id, queue_id);
+        self.properties.put(keys::REAL_TOPIC, real_topic);
+        self.properties.put(keys::REAL_QUEUE_ID, real_queue.to_string());
+    }
+}
+
+/// When a timer message is due; `None` for any other message.
+fn timer_due(properties: &Properties<'_>, now_ms: i64) -> Option<i64> {
+    if let Some(seconds) = properties.number(keys::TIMER_DELAY_SEC) {
+        return Some(now_ms.saturating_add(seconds.saturating_mul(1000)));
+    }
+    if let Some(delay_ms) = properties.number(keys::TIMER_DELAY_MS) {
+        return Some(now_ms.saturating_add(delay_ms));
+    }
+    properties.number(keys::TIMER_DELIVER_MS)
+}
+
+fn whole_seconds(ms: i64) -> i64 {
+    ms / TIMER_PRECISION_MS * TIMER_PRECISION_MS
+}
+
+/// The handle by which RocketMQ 5 recalls a timer message: base64 of its place, when it is one.
+pub(super) fn recall_handle(core: &Core, topic: &str, properties: &Properties<'_>) -> Option<String> {
+    let has_level = properties.number(keys::DELAY).is_some_and(|level| level > 0);
+    let now_ms = core.clock.wall_ms();
+    let due_ms = timer_due(properties, now_ms).filter(|due_ms| !has_level && *due_ms > now_ms)?;
+    let unique_key = properties.get(keys::UNIQUE_KEY)?;
+    let text = format!("v1 {topic} {} {} {unique_key}", core.config.broker_name, whole_seconds(due_ms) + 1);
+    Some(base64(text.as_bytes()))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letter = |bits: u32| ALPHABET.get((bits & 63) as usize).map_or('=', |byte| char::from(*byte));
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        text.push(letter(bits >> 18));
+        text.push(letter(bits >> 12));
+        text.push(if chunk.len() > 1 { letter(bits >> 6) } else { '=' });
+        text.push(if chunk.len() > 2 { letter(bits) } else { '=' });
+    }
+    text
+}
+
+/// Makes delivered records of scheduled ones: the real topic and queue, everything else as it was
+/// (RocketMQ: ScheduleMessageService.messageTimeUp, TimerMessageStore).
+pub(crate) fn redeliver(core: Arc<Core>) -> Redeliver {
+    Arc::new(move |record, physical| match deliverable(&core, record) {
+        Ok(record) => Some(record),
+        Err(reason) => {
+            tracing::warn!(physical, %reason, "a scheduled message is dropped");
+            None
+        }
+    })
+}
+
+fn deliverable(core: &Core, record: Bytes) -> Result<NewRecord, String> {
+    let message = MessageExt::decode(record).map_err(|error| error.to_string())?;
+    let text = message.properties_str();
+    let mut properties = Properties::parse(&text);
+    let topic = properties.get(keys::REAL_TOPIC).ok_or("it does not say where to")?.to_owned();
+    let queue_id = properties.number(keys::REAL_QUEUE_ID).and_then(|id| i32::try_from(id).ok()).unwrap_or(0);
+    if core.topics.get(&topic).is_none() {
+        return Err(format!("its topic {topic} was deleted"));
+    }
+    if message.topic() == TIMER_TOPIC {
+        properties.put(keys::TIMER_ENQUEUE_MS, whole_seconds(message.store_timestamp()).to_string());
+        properties.put(keys::TIMER_DEQUEUE_MS, core.clock.wall_ms().to_string());
+    }
+    let keys = key_hashes(&topic, &properties);
+    let tags = properties.get(keys::TAGS).map_or(0, tags_hash);
+    let queue = core.store.queue(&topic, queue_id);
+    let record = MessageRecord {
+        topic,
+        queue_id,
+        properties: Bytes::from(properties.encode()),
+        ..MessageRecord::from(&message)
+    };
+    let mut bytes = BytesMut::with_capacity(record.encoded_len());
+    record.encode(&mut bytes).map_err(|error| error.to_string())?;
+    let timestamp_at = if record.born_host.is_ipv4() { 56 } else { 68 };
+    Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms: None, stored: Stored::default() })
+}
+
+/// Hash of a tag as the consume queue keeps it.
+pub(super) fn tags_hash(tag: &str) -> i64 {
+    i64::from(tag::hash_code(tag))
+}
+
+/// Hashes under which a message is found: its unique key and each of its keys.
+fn key_hashes(topic: &str, properties: &Properties<'_>) -> Vec<i64> {
+    let unique = properties.get(keys::UNIQUE_KEY);
+    let given = properties.get(keys::KEYS).unwrap_or_default().split(' ').filter(|key| !key.is_empty());
+    let mut hashes: Vec<i64> = unique.into_iter().chain(given).map(|key| key_hash(topic, key)).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
+}
+
+/// FNV-1a over topic, `#` and key: stable, since it is stored.
+pub(super) fn key_hash(topic: &str, key: &str) -> i64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let bytes = topic.bytes().chain(std::iter::once(b'#')).chain(key.bytes());
+    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    i64::from_ne_bytes(hash.to_ne_bytes())
+}
+
+/// What does not fit a record is answered as Java does.
+fn too_long(core: &Core, error: &RecordError) -> Refusal {
+    let remark = format!(
+        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg \
+         properties length limit 32KB. {error}",
+        core.config.max_message_size
+    );
+    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_java() {
+        let text = "v1 CapDelay broker-a 1795471394001 C000020226024E0E2F2A760755DD000A";
+        let captured =
+            "djEgQ2FwRGVsYXkgYnJva2VyLWEgMTc5NTQ3MTM5NDAwMSBDMDAwMDIwMjI2MDI0RTBFMkYyQTc2MDc1NUREMDAwQQ==";
+        assert_eq!(base64(text.as_bytes()), captured);
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_unique_key_and_each_key() {
+        let properties = Properties::parse("KEYS\u{1}a b\u{2}UNIQ_KEY\u{1}u\u{2}");
+        let hashes = key_hashes("t", &properties);
+        assert_eq!(hashes.len(), 3);
+        assert!(["a", "b", "u"].iter().all(|key| hashes.contains(&key_hash("t", key))));
+    }
+}

@@ -1,0 +1,149 @@
+//! What each request means: one file per family of requests. A handler reads its header, asks the state, and
+//! answers.
+
+mod admin;
+mod group;
+mod heartbeat;
+mod message;
+mod offset;
+mod pull;
+mod query;
+mod relay;
+mod reset;
+mod route;
+mod send;
+mod send_back;
+mod topic;
+
+use std::sync::Arc;
+
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, fastjson};
+use serde::Serialize;
+
+use crate::core::{Core, Refusal};
+use crate::server::Call;
+
+pub(crate) use message::redeliver;
+pub(crate) use pull::resume;
+
+/// A response, or the refusal that stands for it.
+type Answer = Result<RemotingCommand, Refusal>;
+
+/// Carries a request out. Returns when the connection may be read on: what takes longer goes on in a task or in
+/// the store, and answers later.
+pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingCommand) {
+    type Code = RequestCode;
+    match request.request_code() {
+        Code::SEND_MESSAGE | Code::SEND_MESSAGE_V2 | Code::SEND_BATCH_MESSAGE => {
+            send::send(core, call, request).await;
+        }
+        Code::PULL_MESSAGE | Code::LITE_PULL_MESSAGE => pull::pull(core, call, &request),
+        // The next request on the connection may rely on these.
+        Code::HEART_BEAT => {
+            let answer = heartbeat::heartbeat(core, &call.peer, &request).await;
+            settle(call, answer);
+        }
+        Code::UPDATE_AND_CREATE_TOPIC => settle(call, topic::create(core, &request).await),
+        Code::GET_ROUTEINFO_BY_TOPIC => {
+            let answer = route::route(core, &call.peer, &request).await;
+            settle(call, answer);
+        }
+        _ => match at_once(core, &call, &request) {
+            Some(answer) => settle(call, answer),
+            None => {
+                let core_of_task = Arc::clone(core);
+                core.tasks.spawn("request", async move {
+                    let answer = in_task(&core_of_task, &request).await;
+                    settle(call, answer);
+                });
+            }
+        },
+    }
+}
+
+/// Requests answered from memory.
+fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer> {
+    type Code = RequestCode;
+    Some(match request.request_code() {
+        Code::UPDATE_CONSUMER_OFFSET => offset::update(core, request),
+        Code::QUERY_CONSUMER_OFFSET => offset::query(core, request),
+        Code::GET_MAX_OFFSET => offset::max(core, request),
+        Code::GET_MIN_OFFSET => offset::min(core, request),
+        Code::GET_CONSUMER_LIST_BY_GROUP => group::members(core, request),
+        Code::UNREGISTER_CLIENT => group::unregister(core, &call.peer, request),
+        Code::LOCK_BATCH_MQ => group::lock(core, request),
+        Code::UNLOCK_BATCH_MQ => group::unlock(core, request),
+        Code::CHECK_CLIENT_CONFIG => group::check(request),
+        Code::GET_BROKER_CLUSTER_INFO => route::cluster(core, &call.peer),
+        Code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => route::topic_list(core),
+        Code::GET_TOPIC_CONFIG => topic::config(core, request),
+        Code::GET_TOPIC_STATS_INFO => admin::topic_stats(core, request),
+        Code::GET_CONSUMER_CONNECTION_LIST => admin::consumer_connections(core, request),
+        // The name server keeps no topics of its own here, and no keys.
+        Code::DELETE_TOPIC_IN_NAMESRV | Code::DELETE_KV_CONFIG => Ok(success()),
+        _ => return None,
+    })
+}
+
+/// Requests that wait for the store or for another client.
+async fn in_task(core: &Arc<Core>, request: &RemotingCommand) -> Answer {
+    type Code = RequestCode;
+    match request.request_code() {
+        Code::CONSUMER_SEND_MSG_BACK => send_back::send_back(core, request).await,
+        Code::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(core, request).await,
+        Code::GET_EARLIEST_MSG_STORETIME => offset::earliest(core, request).await,
+        Code::VIEW_MESSAGE_BY_ID => query::view(core, request).await,
+        Code::QUERY_MESSAGE => query::by_key(core, request).await,
+        Code::DELETE_TOPIC_IN_BROKER => topic::delete(core, request).await,
+        Code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => admin::update_group(core, request).await,
+        Code::DELETE_SUBSCRIPTIONGROUP => admin::delete_group(core, request).await,
+        Code::GET_CONSUME_STATS => admin::consume_stats(core, request).await,
+        Code::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(core, request).await,
+        Code::GET_CONSUMER_RUNNING_INFO => relay::running_info(core, request).await,
+        Code::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(core, request).await,
+        Code::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(core, request).await,
+        RequestCode(number) => {
+            let remark = format!(" request type {number} not supported");
+            Err(Refusal::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark))
+        }
+    }
+}
+
+fn settle(call: Call, answer: Answer) {
+    match answer {
+        Ok(response) => call.answer(response),
+        Err(refusal) => call.refuse(refusal.code, refusal.remark),
+    }
+}
+
+fn success() -> RemotingCommand {
+    RemotingCommand::response(ResponseCode::SUCCESS)
+}
+
+/// SUCCESS with a JSON body, in fastjson's form where its keys are queues.
+fn with_json(body: &impl Serialize) -> Answer {
+    match fastjson::to_vec(body) {
+        Ok(json) => Ok(success().with_body(json)),
+        Err(error) => {
+            Err(Refusal::new(ResponseCode::SYSTEM_ERROR, format!("the answer cannot be written: {error}")))
+        }
+    }
+}
+
+/// Reads a JSON body.
+fn read_json<T: serde::de::DeserializeOwned>(request: &RemotingCommand) -> Result<T, Refusal> {
+    fastjson::from_slice(&request.body).map_err(|error| {
+        Refusal::new(
+            ResponseCode::SYSTEM_ERROR,
+            format!("the body of {} is not readable: {error}", request.request_code()),
+        )
+    })
+}
+
+/// The remark of a missing topic at the broker, as RocketMQ writes it.
+fn no_such_topic(topic: &str) -> Refusal {
+    let remark = format!("topic[{topic}] not exist, apply first please!\n{HELP}");
+    Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+}
+
+const HELP: &str = "See https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";

@@ -1,0 +1,224 @@
+use std::sync::Arc;
+
+use gantry_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
+use gantry_protocol::{RemotingCommand, ResponseCode, perm, sys_flag};
+
+use super::{HELP, no_such_topic};
+use crate::core::{Core, Refusal};
+use crate::filter::TagFilter;
+use crate::server::Call;
+use crate::state::groups::Subscription;
+use crate::state::held::Pull;
+use crate::store::{ReadRange, ReadResult, Span};
+
+use super::heartbeat::tag_filter;
+
+/// What a pull found (RocketMQ: GetMessageStatus); the name is the reply's remark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Found,
+    NoMatchedMessage,
+    NoMessageInQueue,
+    OffsetTooSmall,
+    OffsetOverflowOne,
+    OffsetOverflowBadly,
+    OffsetReset,
+}
+
+impl Status {
+    fn remark(self) -> &'static str {
+        match self {
+            Self::Found => "FOUND",
+            Self::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+            Self::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+            Self::OffsetTooSmall => "OFFSET_TOO_SMALL",
+            Self::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+            Self::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+            Self::OffsetReset => "OFFSET_RESET",
+        }
+    }
+
+    fn code(self, offset: i64) -> ResponseCode {
+        match self {
+            Self::Found => ResponseCode::SUCCESS,
+            Self::NoMatchedMessage => ResponseCode::PULL_RETRY_IMMEDIATELY,
+            Self::NoMessageInQueue if offset == 0 => ResponseCode::PULL_NOT_FOUND,
+            Self::OffsetOverflowOne => ResponseCode::PULL_NOT_FOUND,
+            Self::NoMessageInQueue | Self::OffsetTooSmall | Self::OffsetOverflowBadly | Self::OffsetReset => {
+                ResponseCode::PULL_OFFSET_MOVED
+            }
+        }
+    }
+}
+
+/// PULL_MESSAGE 11 and LITE_PULL_MESSAGE 361.
+pub(super) fn pull(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
+    let header = match request.header::<PullMessageRequestHeader>() {
+        Ok(header) => header,
+        Err(error) => return call.refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
+    };
+    match check(core, &call, &header) {
+        Ok((filter, topic_sys_flag)) => {
+            let pull = Pull {
+                group: Arc::from(header.consumer_group.as_str()),
+                queue: core.store.queue(&header.topic, header.queue_id),
+                range: range(core, &header, filter),
+                topic_sys_flag,
+                call,
+            };
+            let suspend = header.sys_flag & sys_flag::PULL_SUSPEND != 0;
+            let hold_ms = suspend.then_some(header.suspend_timeout_millis.clamp(0, MAX_HOLD_MS));
+            run(core, pull, hold_ms);
+            if header.sys_flag & sys_flag::PULL_COMMIT_OFFSET != 0 && header.commit_offset >= 0 {
+                core.offsets.commit(
+                    &header.consumer_group,
+                    &header.topic,
+                    header.queue_id,
+                    header.commit_offset,
+                );
+            }
+        }
+        Err(refusal) => call.refuse(refusal.code, refusal.remark),
+    }
+}
+
+/// Longest a client can ask a pull to be held.
+const MAX_HOLD_MS: i64 = 120_000;
+
+/// Runs a pull again that was held; it is answered now, whatever there is.
+pub(crate) fn resume(core: &Arc<Core>, pull: Pull) {
+    run(core, pull, None);
+}
+
+/// The checks in Java's order; answers the filter and the topic's flag.
+fn check(core: &Core, call: &Call, header: &PullMessageRequestHeader) -> Result<(TagFilter, i32), Refusal> {
+    if !core.settings.of(&header.consumer_group).consume_enable {
+        let remark = format!("subscription group no permission, {}", header.consumer_group);
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    let Some(topic) = core.topics.get(&header.topic) else { return Err(no_such_topic(&header.topic)) };
+    if topic.perm & perm::READ == 0 {
+        let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
+            header.queue_id, header.topic, topic.read_queue_nums, call.peer.address
+        );
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    Ok((filter(core, header)?, topic.topic_sys_flag))
+}
+
+fn filter(core: &Core, header: &PullMessageRequestHeader) -> Result<TagFilter, Refusal> {
+    if header.sys_flag & sys_flag::PULL_SUBSCRIPTION != 0 {
+        let kind = header.expression_type.as_deref().unwrap_or_default();
+        let expression = header.subscription.as_deref().unwrap_or("*");
+        return tag_filter(kind, expression).ok_or_else(unfiltered);
+    }
+    let missing = |what: &str| {
+        let remark = format!("the consumer's {what} not exist\n{HELP}");
+        Refusal::new(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark)
+    };
+    let of_group = core.groups.subscription(&header.consumer_group, &header.topic);
+    let subscription =
+        of_group.ok_or_else(|| missing("group info"))?.ok_or_else(|| missing("subscription"))?;
+    if subscription.version < header.sub_version {
+        let remark = "the consumer's subscription not latest";
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
+    }
+    let Subscription { filter, .. } = subscription;
+    filter.ok_or_else(unfiltered)
+}
+
+fn unfiltered() -> Refusal {
+    let remark = "parse the consumer's subscription failed: the embedded broker filters by tags only";
+    Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+}
+
+fn range(core: &Core, header: &PullMessageRequestHeader, filter: TagFilter) -> ReadRange {
+    let asked = usize::try_from(header.max_msg_nums).unwrap_or(0).max(1);
+    let bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    ReadRange {
+        offset: header.queue_offset,
+        max_count: asked.min(core.config.max_pull_count),
+        max_bytes: bytes.unwrap_or(usize::MAX).min(core.config.max_pull_bytes),
+        filter,
+    }
+}
+
+/// Answers the pull, or holds it for `hold_ms` when there is nothing new.
+fn run(core: &Arc<Core>, pull: Pull, hold_ms: Option<i64>) {
+    let reset = core.offsets.take_reset(&pull.group, &pull.queue.topic, pull.queue.queue_id);
+    let span = pull.queue.span();
+    let offset = pull.range.offset;
+    let (status, next) = match reset {
+        Some(offset) => (Status::OffsetReset, offset),
+        None if span.max == 0 => (Status::NoMessageInQueue, 0),
+        None if offset < span.min => (Status::OffsetTooSmall, span.min),
+        None if offset == span.max => (Status::OffsetOverflowOne, offset),
+        None if offset > span.max => (Status::OffsetOverflowBadly, span.max),
+        None => return read(core, pull, span),
+    };
+    match hold_ms.filter(|_| status.code(offset) == ResponseCode::PULL_NOT_FOUND) {
+        Some(hold_ms) => hold(core, pull, hold_ms, next),
+        None => answer(pull, status, span, ReadResult { next_offset: next, ..ReadResult::default() }),
+    }
+}
+
+fn hold(core: &Arc<Core>, pull: Pull, hold_ms: i64, next_offset: i64) {
+    let queue = Arc::clone(&pull.queue);
+    let offset = pull.range.offset;
+    match core.held.hold(pull, core.clock.ticks_ms() + hold_ms) {
+        // What arrived between the look at the queue and now has woken nobody.
+        Ok(()) if queue.span().max > offset => {
+            core.held.take_matching(&queue).into_iter().for_each(|pull| resume(core, pull));
+        }
+        Ok(()) => {}
+        Err(pull) => {
+            let status = if next_offset == 0 { Status::NoMessageInQueue } else { Status::OffsetOverflowOne };
+            answer(pull, status, queue.span(), ReadResult { next_offset, ..ReadResult::default() });
+        }
+    }
+}
+
+/// Reads from memory, or from the database in a task.
+fn read(core: &Arc<Core>, pull: Pull, span: Span) {
+    if let Some(read) = pull.queue.read_tail(&pull.range) {
+        return answer_read(pull, span, read);
+    }
+    let core_of_task = Arc::clone(core);
+    core.tasks.spawn("read", async move {
+        match core_of_task.store.read_range(&pull.queue, pull.range.clone()).await {
+            Ok(read) => answer_read(pull, span, read),
+            Err(error) => {
+                let refusal = Refusal::from(error);
+                pull.call.refuse(refusal.code, refusal.remark);
+            }
+        }
+    });
+}
+
+fn answer_read(pull: Pull, span: Span, read: ReadResult) {
+    let status = if read.count > 0 { Status::Found } else { Status::NoMatchedMessage };
+    answer(pull, status, span, read);
+}
+
+fn answer(pull: Pull, status: Status, span: Span, read: ReadResult) {
+    let header = PullMessageResponseHeader {
+        suggest_which_broker_id: 0,
+        next_begin_offset: read.next_offset,
+        min_offset: span.min,
+        max_offset: span.max.max(read.next_offset),
+        offset_delta: None,
+        topic_sys_flag: Some(pull.topic_sys_flag),
+        group_sys_flag: Some(0),
+        forbidden_type: None,
+    };
+    let response = RemotingCommand::response(status.code(pull.range.offset))
+        .with_remark(status.remark())
+        .with_header(&header)
+        .with_body(read.body);
+    pull.call.answer(response);
+}

@@ -1,0 +1,273 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_protocol::body::TopicConfig;
+use gantry_protocol::header::{
+    SendMessageRefusedHeader, SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
+};
+use gantry_protocol::properties::{MAX_PROPERTIES, keys};
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, batch, message_id, names, perm, sys_flag};
+
+use super::message::{Draft, recall_handle};
+use super::no_such_topic;
+use crate::core::{Core, Refusal};
+use crate::error::StoreError;
+use crate::props::Properties;
+use crate::server::Call;
+use crate::state::topics::{self, new_topic};
+use crate::store::{NewRecord, Stored};
+
+/// The region every reply names (RocketMQ: regionId).
+const REGION: &str = "DefaultRegion";
+
+/// A send that passed its checks.
+struct Checked {
+    records: Vec<NewRecord>,
+    queue_id: i32,
+    transaction_id: Option<String>,
+    recall_handle: Option<String>,
+}
+
+/// SEND_MESSAGE 10, SEND_MESSAGE_V2 310, SEND_BATCH_MESSAGE 320: answered once the records are safe. Returns when
+/// the store has them, so that messages of one connection keep their order.
+pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand) {
+    let checked = match header(&request) {
+        Ok(header) => check(core, &call, header, request).await,
+        // Java fails on these in ways that leave no fields in the reply.
+        Err(refusal) => return call.refuse(refusal.code, refusal.remark),
+    };
+    match checked {
+        Ok(Checked { records, queue_id, transaction_id, recall_handle }) => {
+            let core_of_reply = Arc::clone(core);
+            let done = move |stored: Result<Vec<Stored>, StoreError>| match stored {
+                Ok(stored) => {
+                    let header = accepted(&core_of_reply, &stored, queue_id, transaction_id, recall_handle);
+                    call.answer(RemotingCommand::response(ResponseCode::SUCCESS).with_header(&header));
+                }
+                Err(error) => refuse(call, error.into()),
+            };
+            core.store.append(records, Box::new(done)).await;
+        }
+        Err(refusal) => refuse(call, refusal),
+    }
+}
+
+fn header(request: &RemotingCommand) -> Result<SendMessageRequestHeader, Refusal> {
+    let mut header: SendMessageRequestHeader = match request.request_code() {
+        RequestCode::SEND_MESSAGE => request.header()?,
+        _ => request.header::<SendMessageRequestHeaderV2>()?.into(),
+    };
+    if request.request_code() == RequestCode::SEND_BATCH_MESSAGE {
+        header.batch = Some(true);
+    }
+    if request.body.is_empty() {
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, "the send has no body"));
+    }
+    Ok(header)
+}
+
+fn refuse(call: Call, refusal: Refusal) {
+    let header = SendMessageRefusedHeader { msg_region: Some(REGION.to_owned()), trace_on: Some(true) };
+    call.answer(RemotingCommand::response(refusal.code).with_remark(refusal.remark).with_header(&header));
+}
+
+fn accepted(
+    core: &Core,
+    stored: &[Stored],
+    queue_id: i32,
+    transaction_id: Option<String>,
+    recall_handle: Option<String>,
+) -> SendMessageResponseHeader {
+    let ids: Vec<String> =
+        stored.iter().map(|stored| message_id::offset_msg_id(core.address, stored.physical)).collect();
+    SendMessageResponseHeader {
+        msg_id: ids.join(","),
+        queue_id,
+        queue_offset: stored.first().map_or(0, |stored| stored.offset),
+        transaction_id,
+        batch_uniq_id: None,
+        recall_handle,
+        msg_region: Some(REGION.to_owned()),
+        trace_on: Some(true),
+    }
+}
+
+/// The checks in Java's order (RocketMQ: AbstractSendMessageProcessor.msgCheck, SendMessageProcessor).
+async fn check(
+    core: &Core,
+    call: &Call,
+    header: SendMessageRequestHeader,
+    request: RemotingCommand,
+) -> Result<Checked, Refusal> {
+    topics::check_name(&header.topic)
+        .map_err(|error| Refusal::new(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+    if topics::sending_forbidden(&header.topic) {
+        let remark = format!("Sending message to topic[{}] is forbidden.", header.topic);
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    let topic = topic_for(core, &header).await?;
+    let queue_id = queue_for(&topic, header.queue_id, call)?;
+    if topic.perm & perm::WRITE == 0 {
+        let remark = format!("the topic[{}] sending message is forbidden", header.topic);
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    if request.body.len() > core.config.max_message_size {
+        return Err(too_large(core));
+    }
+    if header.batch == Some(true) {
+        batch(core, call, &header, queue_id, request.body)
+    } else {
+        single(core, call, &header, queue_id, request).await
+    }
+}
+
+/// The topic, created after its template when that is allowed (RocketMQ: createTopicInSendMessageMethod).
+async fn topic_for(core: &Core, header: &SendMessageRequestHeader) -> Result<Arc<TopicConfig>, Refusal> {
+    if let Some(topic) = core.topics.get(&header.topic) {
+        return Ok(topic);
+    }
+    if let Some(group) = header.topic.strip_prefix(names::RETRY_PREFIX) {
+        return core.ensure_retry_topic(group).await;
+    }
+    let template =
+        core.topics.get(&header.default_topic).filter(|template| template.perm & perm::INHERIT != 0);
+    let Some(template) = template else { return Err(no_such_topic(&header.topic)) };
+    let queues = header.default_topic_queue_nums.min(template.write_queue_nums).max(1);
+    core.put_topic(new_topic(&header.topic, queues, template.perm & !perm::INHERIT)).await
+}
+
+fn queue_for(topic: &TopicConfig, queue_id: i32, call: &Call) -> Result<i32, Refusal> {
+    if queue_id >= topic.write_queue_nums.max(topic.read_queue_nums) {
+        let remark = format!(
+            "request queueId[{queue_id}] is illegal, {} Producer: {}",
+            topics::describe(topic),
+            call.peer.address
+        );
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    Ok(if queue_id < 0 { fastrand::i32(0..topic.write_queue_nums.max(1)) } else { queue_id })
+}
+
+async fn single(
+    core: &Core,
+    call: &Call,
+    header: &SendMessageRequestHeader,
+    queue_id: i32,
+    request: RemotingCommand,
+) -> Result<Checked, Refusal> {
+    if header.sys_flag & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_PREPARED {
+        let remark =
+            "the broker sending transaction message is forbidden: the embedded broker has no transactions";
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    let text = header.properties.as_deref().unwrap_or_default();
+    if text.len() > MAX_PROPERTIES {
+        return Err(too_large(core));
+    }
+    let mut properties = Properties::parse(text);
+    let unique_key = match properties.get(keys::UNIQUE_KEY) {
+        Some(key) => key.to_owned(),
+        None => core.unique_keys.next(u64::try_from(core.clock.wall_ms()).unwrap_or(0)).to_string(),
+    };
+    properties.put(keys::UNIQUE_KEY, unique_key.clone());
+    properties.put(keys::MSG_REGION, REGION);
+    properties.put(keys::TRACE_SWITCH, "true");
+    properties.put(keys::CLUSTER, core.config.cluster.as_str());
+    let reconsume_times = header.reconsume_times.unwrap_or(0);
+    let (topic, queue_id) = match dead_letter_group(core, header, request.version) {
+        Some(group) => {
+            properties.put(keys::DELAY, "-1");
+            (dead_letter_topic(core, &group).await?, 0)
+        }
+        None => (header.topic.clone(), queue_id),
+    };
+    let recall_handle = recall_handle(core, &topic, &properties);
+    let draft = Draft {
+        topic,
+        queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: call.peer.address,
+        reconsume_times,
+        body: request.body,
+        properties,
+    };
+    let record = draft.into_record(core)?;
+    Ok(Checked { records: vec![record], queue_id, transaction_id: Some(unique_key), recall_handle })
+}
+
+/// The group whose dead-letter topic takes a send to its retry topic: retried too often, or an orderly group,
+/// which never retries through the broker (RocketMQ: handleRetryAndDLQ).
+fn dead_letter_group(core: &Core, header: &SendMessageRequestHeader, version: i32) -> Option<String> {
+    let group = header.topic.strip_prefix(names::RETRY_PREFIX)?;
+    let configured = core.settings.of(group).retry_max_times;
+    let allowed = header.max_reconsume_times.filter(|_| counts_retries(version)).unwrap_or(configured);
+    let exceeded = header.reconsume_times.unwrap_or(0) > allowed;
+    let orderly = core.locks.any_held(group, core.clock.ticks_ms());
+    (exceeded || orderly).then(|| group.to_owned())
+}
+
+/// Whether clients of this version say how often a message may be retried (RocketMQ: V3_4_9).
+pub(super) fn counts_retries(version: i32) -> bool {
+    const V3_4_9: i32 = 121;
+    version >= V3_4_9
+}
+
+/// The dead-letter topic of a group, made when it is not there yet.
+pub(super) async fn dead_letter_topic(core: &Core, group: &str) -> Result<String, Refusal> {
+    let topic = names::dlq_topic(group);
+    core.ensure_topic(&topic, 1).await?;
+    Ok(topic)
+}
+
+/// The items of a batch, each a record of its own; they keep their own properties and get none from the broker.
+fn batch(
+    core: &Core,
+    call: &Call,
+    header: &SendMessageRequestHeader,
+    queue_id: i32,
+    body: Bytes,
+) -> Result<Checked, Refusal> {
+    if header.topic.starts_with(names::RETRY_PREFIX) {
+        let remark = format!("batch request does not support retry group {}", header.topic);
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    let mut records = Vec::new();
+    for item in batch::decode(body) {
+        let item = item.map_err(|error| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
+        let text = String::from_utf8_lossy(&item.properties);
+        let mut properties = Properties::parse(&text);
+        // A batch has no delay: all its messages are visible at once, in order.
+        for name in [keys::DELAY, keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS] {
+            properties.remove(name);
+        }
+        let draft = Draft {
+            topic: header.topic.clone(),
+            queue_id,
+            flag: item.flag,
+            sys_flag: header.sys_flag,
+            born_timestamp: header.born_timestamp,
+            born_host: call.peer.address,
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            body: item.body,
+            properties,
+        };
+        records.push(draft.into_record(core)?);
+    }
+    if records.is_empty() {
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch holds no message"));
+    }
+    let of_batch = Properties::parse(header.properties.as_deref().unwrap_or_default());
+    let transaction_id = of_batch.get(keys::UNIQUE_KEY).map(str::to_owned);
+    Ok(Checked { records, queue_id, transaction_id, recall_handle: None })
+}
+
+fn too_large(core: &Core) -> Refusal {
+    let remark = format!(
+        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg \
+         properties length limit 32KB.",
+        core.config.max_message_size
+    );
+    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+}

@@ -1,0 +1,68 @@
+use gantry_protocol::body::TopicConfig;
+use gantry_protocol::header::{
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
+};
+use gantry_protocol::{RemotingCommand, ResponseCode};
+
+use super::{Answer, no_such_topic, success, with_json};
+use crate::core::{Core, Refusal};
+use crate::state::topics::{check_name, is_system};
+
+/// Most queues a topic may have here.
+const MAX_QUEUES: i32 = 1024;
+
+/// UPDATE_AND_CREATE_TOPIC 17. Consumers see new queues with their next look at the route; groups that subscribe
+/// to the topic are told to look now.
+pub(super) async fn create(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: CreateTopicRequestHeader = request.header()?;
+    let invalid = |remark: String| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
+    check_name(&header.topic).map_err(|error| invalid(error.to_string()))?;
+    if is_system(&header.topic) {
+        return Err(invalid(format!("The topic[{}] is conflict with system topic.", header.topic)));
+    }
+    for (name, queues) in
+        [("readQueueNums", header.read_queue_nums), ("writeQueueNums", header.write_queue_nums)]
+    {
+        if !(0..=MAX_QUEUES).contains(&queues) {
+            return Err(invalid(format!("{name} is {queues}: a topic has 0 to {MAX_QUEUES} queues here")));
+        }
+    }
+    let changed =
+        core.topics.get(&header.topic).is_some_and(|known| known.read_queue_nums != header.read_queue_nums);
+    let name = header.topic.clone();
+    core.put_topic(TopicConfig {
+        topic_name: header.topic,
+        read_queue_nums: header.read_queue_nums,
+        write_queue_nums: header.write_queue_nums,
+        perm: header.perm,
+        topic_filter_type: header.topic_filter_type.unwrap_or_else(|| "SINGLE_TAG".to_owned()),
+        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
+        order: header.order.unwrap_or(false),
+        ..TopicConfig::default()
+    })
+    .await?;
+    if changed {
+        core.groups.subscribers_of(&name).iter().for_each(|group| core.notify_group(group));
+    }
+    Ok(success())
+}
+
+/// DELETE_TOPIC_IN_BROKER 215: the topic, its messages and every group's offsets of it.
+pub(super) async fn delete(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: DeleteTopicRequestHeader = request.header()?;
+    if is_system(&header.topic) {
+        let remark = format!("The topic[{}] is conflict with system topic.", header.topic);
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    core.topics.remove(&header.topic);
+    core.offsets.remove_topic(&header.topic);
+    core.store.delete_topic(&header.topic).await?;
+    Ok(success())
+}
+
+/// GET_TOPIC_CONFIG 351.
+pub(super) fn config(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetTopicConfigRequestHeader = request.header()?;
+    let topic = core.topics.get(&header.topic).ok_or_else(|| no_such_topic(&header.topic))?;
+    with_json(&*topic)
+}

@@ -1,0 +1,154 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gantry_protocol::{FrameDecoder, MAX_FRAME, RemotingCommand, ResponseCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+use super::peer::weight;
+use super::{Call, CloseReason, Peer};
+use crate::core::Core;
+use crate::handlers;
+
+/// Bytes read, and bytes of replies gathered, at once.
+const BLOCK: usize = 64 * 1024;
+const GATHER: usize = 256 * 1024;
+
+/// Starts the two tasks of a connection.
+pub(super) fn start(core: Arc<Core>, socket: TcpStream, address: SocketAddr, id: u64) {
+    // Replies are small and awaited; a failure to say so only costs latency.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, %address, "TCP_NODELAY was refused");
+    }
+    let addresses = (address, socket.local_addr().ok());
+    let (reading, writing) = socket.into_split();
+    let (outgoing, queued) = mpsc::channel(core.config.limits.output_frames);
+    let closing = core.tasks.stopping.child_token();
+    let peer = Arc::new(Peer::new(id, addresses, outgoing, core.config.limits.output_bytes, closing));
+    let drain = core.config.timing.drain;
+    core.tasks.spawn("write", write(Arc::clone(&peer), writing, queued, drain));
+    let tasks = core.tasks.clone();
+    tasks.spawn("read", async move {
+        let ended = read(&core, &peer, reading).await;
+        peer.close(ended.clone());
+        let reason = peer.closed_for().unwrap_or(ended);
+        core.server.count(&reason);
+        core.server.open.fetch_sub(1, Ordering::Relaxed);
+        log_close(address, &reason);
+        core.peer_gone(&peer);
+    });
+}
+
+fn log_close(address: SocketAddr, reason: &CloseReason) {
+    match reason {
+        CloseReason::Client | CloseReason::Stopping => {
+            tracing::debug!(%address, %reason, "connection closed")
+        }
+        CloseReason::Broken(_) => tracing::info!(%address, %reason, "connection closed"),
+        CloseReason::BadFrame(_) | CloseReason::SlowReader | CloseReason::Silent => {
+            tracing::warn!(%address, %reason, "connection closed");
+        }
+    }
+}
+
+/// Reads requests until the connection ends, and says why it did.
+async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: OwnedReadHalf) -> CloseReason {
+    let decoder = FrameDecoder::new(MAX_FRAME);
+    let mut buffer = BytesMut::with_capacity(BLOCK);
+    let idle = core.config.timing.member_expiry;
+    loop {
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Some(command)) => take(core, peer, command).await,
+                Ok(None) => break,
+                Err(error) => return CloseReason::BadFrame(error.to_string()),
+            }
+        }
+        if buffer.capacity() - buffer.len() < BLOCK / 4 {
+            buffer.reserve(BLOCK);
+        }
+        let read = tokio::select! {
+            read = tokio::time::timeout(idle, reading.read_buf(&mut buffer)) => read,
+            () = peer.closing.cancelled() => return CloseReason::Stopping,
+        };
+        match read {
+            Ok(Ok(0)) if buffer.is_empty() => return CloseReason::Client,
+            Ok(Ok(0)) => return CloseReason::BadFrame("the client closed it within a frame".to_owned()),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return CloseReason::Broken(error.to_string()),
+            Err(_) => return CloseReason::Silent,
+        }
+    }
+}
+
+async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand) {
+    if command.is_response() {
+        peer.answered(command);
+        return;
+    }
+    let call = Call::new(Arc::clone(peer), &command);
+    handlers::dispatch(core, call, command).await;
+}
+
+/// Writes what is queued; when the connection closes, what is left, for a bounded time.
+async fn write(
+    peer: Arc<Peer>,
+    mut writing: OwnedWriteHalf,
+    mut queued: mpsc::Receiver<RemotingCommand>,
+    drain: Duration,
+) {
+    let mut buffer = BytesMut::with_capacity(BLOCK);
+    loop {
+        let first = tokio::select! {
+            first = queued.recv() => first,
+            () = peer.closing.cancelled() => break,
+        };
+        let Some(first) = first else { break };
+        gather(&peer, first, &mut queued, &mut buffer);
+        // write_all_buf takes from the buffer what it has written, so nothing is sent twice after a cancellation.
+        let written = tokio::select! {
+            written = writing.write_all_buf(&mut buffer) => written,
+            () = peer.closing.cancelled() => break,
+        };
+        if let Err(error) = written {
+            peer.close(CloseReason::Broken(error.to_string()));
+            return;
+        }
+    }
+    queued.close();
+    while let Ok(command) = queued.try_recv() {
+        encode(&command, &mut buffer);
+    }
+    // The client may be gone, and then nobody misses these.
+    drop(tokio::time::timeout(drain, writing.write_all_buf(&mut buffer)).await);
+    drop(tokio::time::timeout(drain, writing.shutdown()).await);
+}
+
+fn gather(
+    peer: &Peer,
+    first: RemotingCommand,
+    queued: &mut mpsc::Receiver<RemotingCommand>,
+    buffer: &mut BytesMut,
+) {
+    let mut next = Some(first);
+    while let Some(command) = next {
+        peer.written(weight(&command));
+        encode(&command, buffer);
+        next = if buffer.len() < GATHER { queued.try_recv().ok() } else { None };
+    }
+}
+
+fn encode(command: &RemotingCommand, buffer: &mut BytesMut) {
+    let Err(error) = command.encode(buffer) else { return };
+    tracing::warn!(%error, code = command.code, "a reply cannot be sent as it is");
+    let mut instead = RemotingCommand::response(ResponseCode::SYSTEM_ERROR).with_remark(error.to_string());
+    instead.opaque = command.opaque;
+    if let Err(error) = instead.encode(buffer) {
+        tracing::error!(%error, "nor can the error that says so");
+    }
+}

@@ -1,0 +1,43 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use gantry_protocol::body::SubscriptionGroupConfig;
+
+use crate::sync::lock;
+
+/// Settings of groups somebody configured; every other group has the defaults.
+#[derive(Debug, Default)]
+pub(crate) struct SettingsTable {
+    table: Mutex<HashMap<String, Arc<SubscriptionGroupConfig>>>,
+}
+
+impl SettingsTable {
+    /// The settings of a group, configured or default.
+    pub(crate) fn of(&self, group: &str) -> Arc<SubscriptionGroupConfig> {
+        let known = lock(&self.table).get(group).map(Arc::clone);
+        known.unwrap_or_else(|| {
+            Arc::new(SubscriptionGroupConfig {
+                group_name: group.to_owned(),
+                ..SubscriptionGroupConfig::default()
+            })
+        })
+    }
+
+    /// Adds or replaces; `false` when the table has `limit` entries.
+    pub(crate) fn put(&self, settings: SubscriptionGroupConfig, limit: usize) -> bool {
+        let mut table = lock(&self.table);
+        if table.len() >= limit && !table.contains_key(&settings.group_name) {
+            return false;
+        }
+        table.insert(settings.group_name.clone(), Arc::new(settings));
+        true
+    }
+
+    pub(crate) fn remove(&self, group: &str) {
+        lock(&self.table).remove(group);
+    }
+
+    pub(crate) fn knows(&self, group: &str) -> bool {
+        lock(&self.table).contains_key(group)
+    }
+}

@@ -1,0 +1,330 @@
+//! Where messages, offsets, topics and the delay schedule live: one SQLite database, one thread that writes,
+//! one that reads what is no longer in memory.
+//!
+//! Nothing outside this module knows of SQL. Writes are gathered into transactions (group commit) and answered
+//! after the commit; queue offsets become visible at the same moment.
+
+mod command;
+mod queue;
+mod reader;
+mod recover;
+mod schema;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+pub(crate) use command::{Done, NewRecord, OffsetRow, Redeliver, Settings, Stored};
+pub(crate) use queue::{Queue, ReadRange, ReadResult, Span};
+pub(crate) use reader::Boundary;
+pub(crate) use recover::Recovered;
+
+use command::Command;
+use queue::TailBudget;
+
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::error::{StartError, StoreError};
+use crate::sync::lock;
+
+/// Writes waiting for the writer thread; a connection that sends more is not read meanwhile.
+const PENDING_COMMANDS: usize = 8192;
+/// Questions waiting for the reader thread.
+const PENDING_QUESTIONS: usize = 1024;
+
+/// What the store counts.
+#[derive(Debug, Default)]
+pub(crate) struct StoreCounters {
+    pub(crate) messages_stored: AtomicU64,
+    pub(crate) writes_refused: AtomicU64,
+}
+
+/// What the writer thread and everybody else share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    budget: TailBudget,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) counters: StoreCounters,
+    /// When the next scheduled record is due, wall clock; `i64::MAX` when there is none.
+    next_due: AtomicI64,
+    /// Told when `next_due` comes earlier.
+    pub(crate) due_changed: Notify,
+}
+
+/// Queues that got records while pulls wait for them.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    queues: Mutex<Vec<Arc<Queue>>>,
+    pub(crate) changed: Notify,
+}
+
+/// Queues by topic and queue id.
+type Registry = HashMap<Arc<str>, HashMap<i32, Arc<Queue>>>;
+
+/// The open store. Dropping it stops the threads after what was asked before.
+pub(crate) struct Store {
+    pub(crate) shared: Arc<Shared>,
+    queues: RwLock<Registry>,
+    next_queue_id: AtomicI64,
+    commands: mpsc::Sender<Command>,
+    questions: mpsc::Sender<reader::Question>,
+    room: Arc<Semaphore>,
+    room_bytes: usize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock_file: Mutex<Option<File>>,
+}
+
+impl Store {
+    /// Opens or makes the store and says what was in it.
+    pub(crate) fn open(config: &BrokerConfig, clock: Arc<Clock>) -> Result<(Self, Recovered), StartError> {
+        let database = schema::open(&config.storage, config.max_store_bytes)?;
+        let mut recovered = recover::recover(&lock(&database.writer))
+            .map_err(|source| StartError::Store { place: place(config), source })?;
+        let shared = Arc::new(Shared {
+            budget: TailBudget::new(config.tail_cache_bytes),
+            arrivals: Arrivals::default(),
+            counters: StoreCounters::default(),
+            next_due: AtomicI64::new(recovered.next_due),
+            due_changed: Notify::new(),
+        });
+        let queues = std::mem::take(&mut recovered.queues);
+        let (commands, receiver) = mpsc::channel(PENDING_COMMANDS);
+        let writer = writer::Writer {
+            connection: database.writer,
+            commands: receiver,
+            shared: Arc::clone(&shared),
+            clock,
+            next_physical: recovered.next_physical,
+            known_queues: queues.iter().map(|queue| queue.id).collect(),
+        };
+        let (questions, asked) = mpsc::channel(PENDING_QUESTIONS);
+        let reader: reader::SharedConnection = database.reader;
+        let threads = vec![
+            thread("gantry-broker-writer", move || writer.run())?,
+            thread("gantry-broker-reader", move || reader::run(&reader, asked))?,
+        ];
+        let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        let store = Self {
+            shared,
+            next_queue_id: AtomicI64::new(queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1),
+            queues: RwLock::new(registry(queues)),
+            commands,
+            questions,
+            room: Arc::new(Semaphore::new(room_bytes)),
+            room_bytes,
+            threads: Mutex::new(threads),
+            lock_file: Mutex::new(database.lock_file),
+        };
+        Ok((store, recovered))
+    }
+
+    /// The queue, made in memory when it is asked for the first time. The caller has checked topic and id.
+    pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Arc<Queue> {
+        if let Some(queue) = self.existing_queue(topic, queue_id) {
+            return queue;
+        }
+        let mut queues = self.queues.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let name: Arc<str> =
+            queues.get_key_value(topic).map_or_else(|| Arc::from(topic), |(name, _)| Arc::clone(name));
+        let of_topic = queues.entry(Arc::clone(&name)).or_default();
+        let made = of_topic.entry(queue_id).or_insert_with(|| {
+            let id = self.next_queue_id.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Queue::new(id, name, queue_id, Span { min: 0, max: 0, last_stored_ms: 0 }))
+        });
+        Arc::clone(made)
+    }
+
+    /// The queue, if anything was ever asked of it.
+    pub(crate) fn existing_queue(&self, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+        let queues = self.queues.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        queues.get(topic).and_then(|of_topic| of_topic.get(&queue_id)).map(Arc::clone)
+    }
+
+    /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit.
+    pub(crate) async fn append(&self, records: Vec<NewRecord>, done: Done<Vec<Stored>>) {
+        let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
+        let permits = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(permits).await.ok();
+        self.send(Command::Append { records, room, done }).await;
+    }
+
+    /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
+    pub(crate) async fn deliver_due(&self, now_ms: i64, redeliver: Redeliver) -> Result<usize, StoreError> {
+        self.ask(|done| Command::DeliverDue { now_ms, redeliver, built: Vec::new(), taken: 0, done }).await
+    }
+
+    /// Writes a topic's or a group's settings.
+    pub(crate) async fn put(&self, table: Settings, name: String, config: String) -> Result<(), StoreError> {
+        self.ask(|done| Command::Put { table, name, config, done }).await
+    }
+
+    /// Removes a group's settings, and its offsets where asked.
+    pub(crate) async fn delete_group(&self, name: String, offsets: bool) -> Result<(), StoreError> {
+        self.ask(|done| Command::DeleteGroup { name, offsets, done }).await
+    }
+
+    /// Removes a topic with its records and offsets.
+    pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), StoreError> {
+        let removed = {
+            let mut queues = self.queues.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues.remove(name).unwrap_or_default()
+        };
+        let queues: Vec<Arc<Queue>> = removed.into_values().collect();
+        queues.iter().for_each(|queue| queue.deleted.store(true, Ordering::Relaxed));
+        self.ask(|done| Command::DeleteTopic { name: Arc::from(name), queues, done }).await
+    }
+
+    /// Writes consumer offsets.
+    pub(crate) async fn save_offsets(&self, rows: Vec<OffsetRow>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.ask(|done| Command::SaveOffsets { rows, done }).await
+    }
+
+    /// Reads records that are no longer in memory.
+    pub(crate) async fn read_range(&self, queue: &Queue, range: ReadRange) -> Result<ReadResult, StoreError> {
+        let id = queue.id;
+        let until = queue.span().max;
+        self.question(move |connection| reader::read_range(connection, id, until, &range)).await
+    }
+
+    /// The record at a physical offset.
+    pub(crate) async fn read_at(&self, physical: i64) -> Result<Option<Bytes>, StoreError> {
+        self.question(move |connection| reader::read_at(connection, physical)).await
+    }
+
+    /// Records whose topic and key have this hash, newest first.
+    pub(crate) async fn read_by_key(&self, hash: i64, most: usize) -> Result<Vec<Bytes>, StoreError> {
+        self.question(move |connection| reader::read_by_key(connection, hash, most)).await
+    }
+
+    /// The offset of a point in time.
+    pub(crate) async fn offset_at(
+        &self,
+        queue: &Queue,
+        at_ms: i64,
+        boundary: Boundary,
+    ) -> Result<i64, StoreError> {
+        let (id, span) = (queue.id, queue.span());
+        self.question(move |connection| reader::offset_at(connection, id, span, at_ms, boundary)).await
+    }
+
+    /// When the record at an offset was stored.
+    pub(crate) async fn stored_at(&self, queue: &Queue, offset: i64) -> Result<Option<i64>, StoreError> {
+        let id = queue.id;
+        self.question(move |connection| reader::stored_at(connection, id, offset)).await
+    }
+
+    /// Stops the threads after everything asked so far, and lets go of the data directory.
+    pub(crate) async fn close(&self) {
+        let (threads, lock_file) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.lock_file).take());
+        self.send(Command::Stop).await;
+        // The reader thread may be gone already; then there is nothing to stop.
+        drop(self.questions.send(reader::Question::Stop).await);
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the message store panicked");
+                }
+            }
+            drop(lock_file);
+        });
+        if joined.await.is_err() {
+            tracing::error!("the message store was not closed in order");
+        }
+    }
+
+    async fn send(&self, command: Command) {
+        if let Err(refused) = self.commands.send(command).await {
+            refused.0.refuse(StoreError::Closed);
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(Done<T>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        // The asker may have gone meanwhile; then nobody wants the answer.
+        self.send(command(Box::new(move |answer| drop(sender.send(answer))))).await;
+        receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn question<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let asked =
+            reader::Question::Ask(Box::new(move |connection| drop(sender.send(question(connection)))));
+        if self.questions.send(asked).await.is_err() {
+            return Err(StoreError::Closed);
+        }
+        Ok(receiver.await.map_err(|_| StoreError::Closed)??)
+    }
+}
+
+impl Shared {
+    pub(crate) fn next_due(&self) -> i64 {
+        self.next_due.load(Ordering::Acquire)
+    }
+
+    fn set_next_due(&self, due: i64) {
+        self.next_due.store(due, Ordering::Release);
+        self.due_changed.notify_one();
+    }
+
+    fn lower_next_due(&self, due: i64) {
+        if self.next_due.fetch_min(due, Ordering::AcqRel) > due {
+            self.due_changed.notify_one();
+        }
+    }
+}
+
+impl Arrivals {
+    /// Notes that a queue got a record, when a pull waits for it.
+    fn mark(&self, queue: &Arc<Queue>) {
+        if queue.waiting.load(Ordering::SeqCst) == 0 || queue.arrived.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        lock(&self.queues).push(Arc::clone(queue));
+        self.changed.notify_one();
+    }
+
+    /// Takes the queues that got records.
+    pub(crate) fn take(&self) -> Vec<Arc<Queue>> {
+        let queues = std::mem::take(&mut *lock(&self.queues));
+        queues.iter().for_each(|queue| queue.arrived.store(false, Ordering::SeqCst));
+        queues
+    }
+}
+
+fn registry(queues: Vec<Queue>) -> Registry {
+    let mut registry = Registry::new();
+    for queue in queues {
+        registry.entry(Arc::clone(&queue.topic)).or_default().insert(queue.queue_id, Arc::new(queue));
+    }
+    registry
+}
+
+fn thread(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| StartError::Thread { name, source })
+}
+
+fn place(config: &BrokerConfig) -> String {
+    match &config.storage {
+        crate::config::Storage::Directory { path, .. } => path.display().to_string(),
+        crate::config::Storage::InMemory => "memory".to_owned(),
+    }
+}

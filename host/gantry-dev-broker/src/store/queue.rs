@@ -1,0 +1,233 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::filter::TagFilter;
+use crate::sync::lock;
+
+/// Most index entries one pull walks before it answers what it has (RocketMQ: maxFilterMessageCount).
+pub(crate) const SCAN_LIMIT: usize = 4096;
+
+/// One message queue: where it begins and ends, and its most recent records (RocketMQ: ConsumeQueue).
+///
+/// Offsets here are those of committed records only: a record is visible once it is safe.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// Key of the queue in the database.
+    pub(crate) id: i64,
+    pub(crate) topic: Arc<str>,
+    pub(crate) queue_id: i32,
+    tail: Mutex<Tail>,
+    /// Held pulls on this queue, so that appends to a queue nobody waits for wake nobody.
+    pub(crate) waiting: AtomicUsize,
+    /// Whether the queue is already on the list of queues with arrivals.
+    pub(crate) arrived: AtomicBool,
+    /// The topic was deleted; nothing more may be appended.
+    pub(crate) deleted: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Tail {
+    min: i64,
+    max: i64,
+    last_stored_ms: i64,
+    records: VecDeque<CachedRecord>,
+}
+
+/// A record that is kept in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct CachedRecord {
+    pub(crate) offset: i64,
+    pub(crate) tags: i64,
+    pub(crate) stored_ms: i64,
+    pub(crate) bytes: Bytes,
+}
+
+/// How many bytes the tails of all queues hold together, and may hold.
+#[derive(Debug)]
+pub(crate) struct TailBudget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+/// Where a queue begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Offset of the oldest record.
+    pub(crate) min: i64,
+    /// Offset the next record gets.
+    pub(crate) max: i64,
+    /// When the newest record was stored, 0 when there is none.
+    pub(crate) last_stored_ms: i64,
+}
+
+/// How much of a queue to read.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadRange {
+    pub(crate) offset: i64,
+    pub(crate) max_count: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) filter: TagFilter,
+}
+
+/// What was read: records laid end to end, and where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadResult {
+    pub(crate) body: Bytes,
+    pub(crate) count: usize,
+    pub(crate) next_offset: i64,
+}
+
+impl TailBudget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, used: AtomicUsize::new(0) }
+    }
+
+    fn exceeded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.limit
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(id: i64, topic: Arc<str>, queue_id: i32, span: Span) -> Self {
+        let tail = Tail {
+            min: span.min,
+            max: span.max,
+            last_stored_ms: span.last_stored_ms,
+            records: VecDeque::new(),
+        };
+        Self {
+            id,
+            topic,
+            queue_id,
+            tail: Mutex::new(tail),
+            waiting: AtomicUsize::new(0),
+            arrived: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        let tail = lock(&self.tail);
+        Span { min: tail.min, max: tail.max, last_stored_ms: tail.last_stored_ms }
+    }
+
+    /// Makes committed records visible, oldest first, and drops the oldest of the cache past the budget.
+    pub(super) fn publish(&self, record: CachedRecord, budget: &TailBudget) {
+        let mut tail = lock(&self.tail);
+        tail.max = record.offset + 1;
+        tail.last_stored_ms = record.stored_ms;
+        budget.used.fetch_add(record.bytes.len(), Ordering::Relaxed);
+        tail.records.push_back(record);
+        while budget.exceeded() && tail.records.len() > 1 {
+            if let Some(oldest) = tail.records.pop_front() {
+                budget.used.fetch_sub(oldest.bytes.len(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Forgets the cache of a deleted queue.
+    pub(super) fn release(&self, budget: &TailBudget) {
+        let mut tail = lock(&self.tail);
+        for record in tail.records.drain(..) {
+            budget.used.fetch_sub(record.bytes.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Reads from memory; `None` when the range begins before the cached tail.
+    pub(crate) fn read_tail(&self, range: &ReadRange) -> Option<ReadResult> {
+        let (records, next_offset, size) = self.pick(range)?;
+        let mut body = BytesMut::with_capacity(size);
+        for record in &records {
+            body.extend_from_slice(record);
+        }
+        Some(ReadResult { body: body.freeze(), count: records.len(), next_offset })
+    }
+
+    /// Chooses the records under the lock; copying them is done outside.
+    fn pick(&self, range: &ReadRange) -> Option<(Vec<Bytes>, i64, usize)> {
+        let tail = lock(&self.tail);
+        let first = tail.records.front()?.offset;
+        let skip = usize::try_from(range.offset.checked_sub(first)?).ok()?;
+        let mut picked = Vec::with_capacity(range.max_count.min(64));
+        let (mut next, mut size) = (range.offset, 0);
+        for record in tail.records.iter().skip(skip).take(SCAN_LIMIT) {
+            if range.filter.matches(record.tags) {
+                let full = picked.len() >= range.max_count || size + record.bytes.len() > range.max_bytes;
+                if full && !picked.is_empty() {
+                    break;
+                }
+                size += record.bytes.len();
+                picked.push(record.bytes.clone());
+            }
+            next = record.offset + 1;
+        }
+        Some((picked, next, size))
+    }
+
+    /// Whether a record at `from` or later matches; records no longer cached count as matching.
+    pub(crate) fn has_match(&self, from: i64, filter: &TagFilter) -> bool {
+        let tail = lock(&self.tail);
+        if from >= tail.max {
+            return false;
+        }
+        let Some(first) = tail.records.front().map(|record| record.offset) else { return true };
+        let Ok(skip) = usize::try_from(from - first) else { return true };
+        tail.records.iter().skip(skip).any(|record| filter.matches(record.tags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> Queue {
+        Queue::new(1, "t".into(), 0, Span { min: 0, max: 0, last_stored_ms: 0 })
+    }
+
+    fn record(offset: i64, tags: i64) -> CachedRecord {
+        CachedRecord { offset, tags, stored_ms: 1, bytes: Bytes::from(vec![b'a'; 10]) }
+    }
+
+    fn range(offset: i64, max_count: usize, max_bytes: usize, filter: TagFilter) -> ReadRange {
+        ReadRange { offset, max_count, max_bytes, filter }
+    }
+
+    #[test]
+    fn a_read_stops_at_the_count_and_says_where_to_go_on() {
+        let (queue, budget) = (queue(), TailBudget::new(1000));
+        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let read = queue.read_tail(&range(1, 2, 1000, TagFilter::All)).unwrap();
+        assert_eq!((read.count, read.body.len(), read.next_offset), (2, 20, 3));
+    }
+
+    #[test]
+    fn a_read_returns_one_record_even_past_its_bytes() {
+        let (queue, budget) = (queue(), TailBudget::new(1000));
+        (0..3).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let read = queue.read_tail(&range(0, 32, 5, TagFilter::All)).unwrap();
+        assert_eq!((read.count, read.next_offset), (1, 1));
+    }
+
+    #[test]
+    fn filtered_records_are_passed_over() {
+        let (queue, budget) = (queue(), TailBudget::new(1000));
+        (0..6).for_each(|offset| queue.publish(record(offset, offset % 3), &budget));
+        let filter = TagFilter::codes([1]);
+        let read = queue.read_tail(&range(0, 32, 1000, filter.clone())).unwrap();
+        assert_eq!((read.count, read.next_offset), (2, 6));
+        assert!(queue.has_match(2, &filter));
+        assert!(!queue.has_match(5, &filter));
+    }
+
+    #[test]
+    fn the_cache_keeps_to_its_budget_and_older_reads_go_to_the_database() {
+        let (queue, budget) = (queue(), TailBudget::new(25));
+        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        assert_eq!(queue.read_tail(&range(0, 1, 100, TagFilter::All)), None);
+        assert_eq!(queue.read_tail(&range(3, 9, 100, TagFilter::All)).unwrap().count, 2);
+        assert_eq!(queue.span().max, 5);
+    }
+}

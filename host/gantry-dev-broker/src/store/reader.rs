@@ -1,0 +1,126 @@
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::mpsc;
+
+use super::queue::{ReadRange, ReadResult, SCAN_LIMIT, Span};
+use crate::sync::lock;
+
+/// What the reader thread is asked to do.
+pub(super) enum Question {
+    /// Answer this from the database.
+    Ask(Box<dyn FnOnce(&Connection) + Send>),
+    /// End.
+    Stop,
+}
+
+/// The one thread that reads what is no longer in memory.
+pub(super) fn run(connection: &Mutex<Connection>, mut questions: mpsc::Receiver<Question>) {
+    while let Some(Question::Ask(question)) = questions.blocking_recv() {
+        question(&lock(connection));
+    }
+}
+
+/// Reads records of a queue, as [`super::Queue::read_tail`] does from memory.
+/// Records from `until` on are not visible yet.
+pub(super) fn read_range(
+    connection: &Connection,
+    queue: i64,
+    until: i64,
+    range: &ReadRange,
+) -> rusqlite::Result<ReadResult> {
+    let mut index = connection.prepare_cached(
+        "SELECT position, physical, size, tags FROM consume_queue WHERE queue = ?1 AND position >= ?2 AND position < ?3
+         ORDER BY position LIMIT ?4",
+    )?;
+    let mut log = connection.prepare_cached("SELECT record FROM commit_log WHERE physical = ?1")?;
+    let scan = i64::try_from(SCAN_LIMIT).unwrap_or(i64::MAX);
+    let mut rows = index.query(params![queue, range.offset, until, scan])?;
+    let mut body = BytesMut::new();
+    let (mut next_offset, mut count) = (range.offset, 0);
+    while let Some(row) = rows.next()? {
+        let (position, physical): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (size, tags): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if range.filter.matches(tags) {
+            let full = count >= range.max_count || body.len().saturating_add(size) > range.max_bytes;
+            if full && count > 0 {
+                break;
+            }
+            log.query_row([physical], |row| {
+                body.extend_from_slice(row.get_ref(0)?.as_blob()?);
+                Ok(())
+            })?;
+            count += 1;
+        }
+        next_offset = position + 1;
+    }
+    Ok(ReadResult { body: body.freeze(), count, next_offset })
+}
+
+/// The record at a physical offset, which must be where a record begins.
+pub(super) fn read_at(connection: &Connection, physical: i64) -> rusqlite::Result<Option<Bytes>> {
+    connection
+        .prepare_cached("SELECT record FROM commit_log WHERE physical = ?1")?
+        .query_row([physical], |row| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)))
+        .optional()
+}
+
+/// Records with the hash of a key, newest first. The caller compares the keys themselves.
+pub(super) fn read_by_key(connection: &Connection, hash: i64, most: usize) -> rusqlite::Result<Vec<Bytes>> {
+    let mut select = connection.prepare_cached(
+        "SELECT l.record FROM message_key k JOIN commit_log l ON l.physical = k.physical
+         WHERE k.hash = ?1 ORDER BY k.rowid DESC LIMIT ?2",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = select
+        .query_map(params![hash, most], |row| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)))?;
+    rows.collect()
+}
+
+/// Which end of the records of one point in time is asked for (RocketMQ: BoundaryType).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// The first record stored then or later.
+    Lower,
+    /// The last record stored then or earlier.
+    Upper,
+}
+
+/// The offset of a point in time, by bisection: store timestamps grow with offsets.
+pub(super) fn offset_at(
+    connection: &Connection,
+    queue: i64,
+    span: Span,
+    timestamp: i64,
+    boundary: Boundary,
+) -> rusqlite::Result<i64> {
+    let before = |stored_ms: i64| match boundary {
+        Boundary::Lower => stored_ms < timestamp,
+        Boundary::Upper => stored_ms <= timestamp,
+    };
+    let (mut low, mut high) = (span.min, span.max);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match stored_at(connection, queue, middle)? {
+            Some(stored_ms) if before(stored_ms) => low = middle + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(match boundary {
+        Boundary::Lower => low,
+        Boundary::Upper => (low - 1).max(span.min),
+    })
+}
+
+/// When the record at an offset was stored.
+pub(super) fn stored_at(connection: &Connection, queue: i64, position: i64) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT stored_ms FROM consume_queue WHERE queue = ?1 AND position = ?2")?
+        .query_row(params![queue, position], |row| row.get(0))
+        .optional()
+}
+
+/// A reader thread's connection, kept alive by the thread.
+pub(super) type SharedConnection = Arc<Mutex<Connection>>;

@@ -1,0 +1,142 @@
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::config::{FsyncPolicy, Storage};
+use crate::error::StartError;
+
+/// Raised with every change of the tables.
+const FORMAT: i64 = 1;
+const PAGE_SIZE: i64 = 8192;
+/// Pages between the points where the write-ahead log goes into the database: 32 MiB.
+const CHECKPOINT_PAGES: u32 = 4096;
+
+/// The names follow RocketMQ: records in a commit log, ordered by physical offset; a consume queue per queue
+/// that points into it; message keys in the order of storing, without an index: they are searched rarely and
+/// written always.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS topic(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consumer_group(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consumer_offset(
+    group_name TEXT NOT NULL, topic TEXT NOT NULL, queue_id INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    PRIMARY KEY(group_name, topic, queue_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, queue_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS commit_log(physical INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS consume_queue(
+    queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, size INTEGER NOT NULL,
+    tags INTEGER NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY(queue, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS message_key(hash INTEGER NOT NULL, physical INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS schedule(
+    due_ms INTEGER NOT NULL, physical INTEGER NOT NULL, PRIMARY KEY(due_ms, physical)) WITHOUT ROWID;
+";
+
+/// The open database.
+pub(super) struct Database {
+    /// Written by the one writer thread.
+    pub(super) writer: Arc<Mutex<Connection>>,
+    /// Read by the one reader thread. In memory there is one connection for both.
+    pub(super) reader: Arc<Mutex<Connection>>,
+    /// Held as long as the store is open, so that no other broker opens the directory.
+    pub(super) lock_file: Option<File>,
+}
+
+/// Opens or makes the database.
+pub(super) fn open(storage: &Storage, max_bytes: Option<u64>) -> Result<Database, StartError> {
+    match storage {
+        Storage::InMemory => {
+            let place = "memory".to_owned();
+            let connection = Connection::open_in_memory()
+                .and_then(|connection| prepare_in_memory(&connection, max_bytes).map(|()| connection))
+                .map_err(|source| StartError::Store { place, source })?;
+            let shared = Arc::new(Mutex::new(connection));
+            Ok(Database { writer: Arc::clone(&shared), reader: shared, lock_file: None })
+        }
+        Storage::Directory { path, fsync } => open_directory(path, *fsync, max_bytes),
+    }
+}
+
+fn prepare_in_memory(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    limit_size(connection, max_bytes)?;
+    connection.execute_batch(TABLES)
+}
+
+fn open_directory(path: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> Result<Database, StartError> {
+    let lock_file = hold_directory(path)?;
+    let file = path.join("store.db");
+    let place = file.display().to_string();
+    let failed = |source| StartError::Store { place: place.clone(), source };
+    let writer = open_writer(&file, fsync, max_bytes).map_err(failed)?;
+    let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    match found {
+        0 => writer.pragma_update(None, "user_version", FORMAT).map_err(failed)?,
+        FORMAT => {}
+        _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
+    }
+    writer.execute_batch(TABLES).map_err(failed)?;
+    let reader = open_reader(&file).map_err(failed)?;
+    Ok(Database {
+        writer: Arc::new(Mutex::new(writer)),
+        reader: Arc::new(Mutex::new(reader)),
+        lock_file: Some(lock_file),
+    })
+}
+
+fn hold_directory(path: &Path) -> Result<File, StartError> {
+    let unusable = |source| StartError::DataDirectory { path: PathBuf::from(path), source };
+    std::fs::create_dir_all(path).map_err(unusable)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("broker.lock"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::DataDirectoryHeld { path: PathBuf::from(path) }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+fn open_writer(file: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // NORMAL writes each commit to the log file without flushing it, which the death of the process does not
+    // undo; it flushes only where the log goes into the database, so a power failure loses the last commits
+    // but never damages the file, which OFF would risk.
+    let level = match fsync {
+        FsyncPolicy::Os => "NORMAL",
+        FsyncPolicy::EveryCommit => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", level)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    limit_size(&connection, max_bytes)?;
+    Ok(connection)
+}
+
+fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -32 * 1024)?;
+    Ok(connection)
+}
+
+fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+    match max_bytes {
+        Some(bytes) => {
+            let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / PAGE_SIZE).max(1);
+            // The pragma answers with the limit in force, which pragma_update does not expect.
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,324 @@
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::command::{Command, NewRecord, OffsetRow, Settings, Stored};
+use super::queue::{CachedRecord, Queue};
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::sync::lock;
+
+/// Bounds of one transaction: what shares a commit.
+const GROUP_COMMANDS: usize = 1024;
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
+/// Most scheduled records moved in one transaction.
+const DELIVER_AT_ONCE: i64 = 256;
+
+/// The one thread that writes. It gathers what waits into one transaction, commits it, makes it visible and
+/// only then answers.
+pub(super) struct Writer {
+    pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<Clock>,
+    /// Physical offset of the next record.
+    pub(super) next_physical: i64,
+    /// Queues that have their row in the database.
+    pub(super) known_queues: HashSet<i64>,
+}
+
+/// What one transaction has changed so far; taken over when it commits, dropped when it does not.
+struct Pending {
+    next_physical: i64,
+    next_offsets: HashMap<i64, i64>,
+    new_queues: Vec<i64>,
+    earliest_due: i64,
+    delivered: bool,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.commands.blocking_recv() {
+            let group = self.gather(first);
+            let last = group.iter().any(|command| matches!(command, Command::Stop));
+            self.write_group(group);
+            if last {
+                break;
+            }
+        }
+        if let Err(error) = lock(&self.connection).execute_batch("PRAGMA optimize") {
+            tracing::debug!(%error, "the message store was closed without its statistics");
+        }
+    }
+
+    fn gather(&mut self, first: Command) -> Vec<Command> {
+        let mut size = first.size();
+        let mut group = vec![first];
+        while group.len() < GROUP_COMMANDS && size < GROUP_BYTES {
+            let Ok(next) = self.commands.try_recv() else { break };
+            size += next.size();
+            group.push(next);
+        }
+        group
+    }
+
+    /// Commits the group; when that fails each command is tried alone, so that one which cannot succeed, or
+    /// needs more room than there is, does not refuse its neighbours.
+    fn write_group(&mut self, mut group: Vec<Command>) {
+        match self.commit(&mut group) {
+            Ok(()) => group.into_iter().for_each(|command| self.finish(command)),
+            Err(error) if group.len() > 1 => {
+                tracing::debug!(%error, commands = group.len(), "a group of writes failed; trying each alone");
+                for command in group {
+                    self.write_group(vec![command]);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a write was refused");
+                self.shared.counters.writes_refused.fetch_add(1, Ordering::Relaxed);
+                group.into_iter().for_each(|command| command.refuse(error.clone()));
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &mut [Command]) -> Result<(), StoreError> {
+        let connection = Arc::clone(&self.connection);
+        let mut connection = lock(&connection);
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut pending = Pending {
+            next_physical: self.next_physical,
+            next_offsets: HashMap::new(),
+            new_queues: Vec::new(),
+            earliest_due: i64::MAX,
+            delivered: false,
+        };
+        for command in group.iter_mut() {
+            self.apply(&transaction, &mut pending, command)?;
+        }
+        let next_due = if pending.delivered { Some(next_due(&transaction)?) } else { None };
+        transaction.commit()?;
+        self.next_physical = pending.next_physical;
+        self.known_queues.extend(pending.new_queues);
+        match next_due {
+            Some(due) => self.shared.set_next_due(due),
+            None => self.shared.lower_next_due(pending.earliest_due),
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        pending: &mut Pending,
+        command: &mut Command,
+    ) -> Result<(), StoreError> {
+        match command {
+            Command::Append { records, .. } => {
+                records.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+            }
+            Command::DeliverDue { now_ms, redeliver, built, taken, .. } => {
+                let due = due_records(tx, *now_ms)?;
+                *taken = due.len();
+                built.clear();
+                let mut delete =
+                    tx.prepare_cached("DELETE FROM schedule WHERE due_ms = ?1 AND physical = ?2")?;
+                for (due_ms, physical, record) in due {
+                    delete.execute(params![due_ms, physical])?;
+                    built.extend(record.and_then(|record| redeliver(record.into(), physical)));
+                }
+                pending.delivered = true;
+                built.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+            }
+            Command::Put { table, name, config, .. } => put_settings(tx, *table, name, config),
+            Command::DeleteGroup { name, offsets, .. } => delete_group(tx, name, *offsets),
+            Command::DeleteTopic { name, queues, .. } => {
+                delete_topic(tx, name, queues, pending.next_physical)
+            }
+            Command::SaveOffsets { rows, .. } => save_offsets(tx, rows),
+            Command::Stop => Ok(()),
+        }
+    }
+
+    fn append(
+        &self,
+        tx: &Transaction<'_>,
+        pending: &mut Pending,
+        record: &mut NewRecord,
+    ) -> Result<(), StoreError> {
+        let queue = &record.queue;
+        if queue.deleted.load(Ordering::Relaxed) {
+            return Err(StoreError::Database(format!("topic {} was deleted meanwhile", queue.topic)));
+        }
+        self.ensure_queue_row(tx, pending, queue)?;
+        let next_offset = pending.next_offsets.entry(queue.id).or_insert_with(|| queue.span().max);
+        let stored =
+            Stored { offset: *next_offset, physical: pending.next_physical, stored_ms: self.clock.wall_ms() };
+        stamp(record, stored);
+        let size = i64::try_from(record.bytes.len()).unwrap_or(i64::MAX);
+        tx.prepare_cached("INSERT INTO commit_log(physical, record) VALUES(?1, ?2)")?
+            .execute(params![stored.physical, &record.bytes[..]])?;
+        tx.prepare_cached(
+            "INSERT INTO consume_queue(queue, position, physical, size, tags, stored_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![record.queue.id, stored.offset, stored.physical, size, record.tags, stored.stored_ms])?;
+        for hash in &record.keys {
+            tx.prepare_cached("INSERT INTO message_key(hash, physical) VALUES(?1, ?2)")?
+                .execute(params![hash, stored.physical])?;
+        }
+        if let Some(due_ms) = record.due_ms {
+            tx.prepare_cached("INSERT INTO schedule(due_ms, physical) VALUES(?1, ?2)")?
+                .execute(params![due_ms, stored.physical])?;
+            pending.earliest_due = pending.earliest_due.min(due_ms);
+        }
+        record.stored = stored;
+        *next_offset += 1;
+        pending.next_physical += size;
+        Ok(())
+    }
+
+    fn ensure_queue_row(
+        &self,
+        tx: &Transaction<'_>,
+        pending: &mut Pending,
+        queue: &Queue,
+    ) -> Result<(), StoreError> {
+        if self.known_queues.contains(&queue.id) || pending.new_queues.contains(&queue.id) {
+            return Ok(());
+        }
+        tx.prepare_cached("INSERT INTO queue(id, topic, queue_id) VALUES(?1, ?2, ?3)")?.execute(params![
+            queue.id,
+            &*queue.topic,
+            queue.queue_id
+        ])?;
+        pending.new_queues.push(queue.id);
+        Ok(())
+    }
+
+    /// Makes a committed command visible and answers it.
+    fn finish(&self, command: Command) {
+        match command {
+            Command::Append { records, room, done } => {
+                let stored = records.iter().map(|record| record.stored).collect();
+                records.into_iter().for_each(|record| self.publish(record));
+                drop(room);
+                done(Ok(stored));
+            }
+            Command::DeliverDue { built, taken, done, .. } => {
+                built.into_iter().for_each(|record| self.publish(record));
+                done(Ok(taken));
+            }
+            Command::DeleteTopic { queues, done, .. } => {
+                queues.iter().for_each(|queue| queue.release(&self.shared.budget));
+                done(Ok(()));
+            }
+            Command::Put { done, .. }
+            | Command::DeleteGroup { done, .. }
+            | Command::SaveOffsets { done, .. } => {
+                done(Ok(()));
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn publish(&self, record: NewRecord) {
+        let NewRecord { queue, bytes, tags, stored, .. } = record;
+        let cached =
+            CachedRecord { offset: stored.offset, tags, stored_ms: stored.stored_ms, bytes: bytes.freeze() };
+        queue.publish(cached, &self.shared.budget);
+        self.shared.counters.messages_stored.fetch_add(1, Ordering::Relaxed);
+        self.shared.arrivals.mark(&queue);
+    }
+}
+
+/// Writes what only the store knows into the record: queue offset, physical offset, store timestamp.
+fn stamp(record: &mut NewRecord, stored: Stored) {
+    const QUEUE_OFFSET_AT: usize = 20;
+    const PHYSICAL_OFFSET_AT: usize = 28;
+    let fields = [
+        (QUEUE_OFFSET_AT, stored.offset),
+        (PHYSICAL_OFFSET_AT, stored.physical),
+        (record.timestamp_at, stored.stored_ms),
+    ];
+    for (at, value) in fields {
+        if let Some(slot) = record.bytes.get_mut(at..at + 8) {
+            slot.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// Scheduled records that are due: when, where, and the record unless its topic was deleted.
+type DueRecord = (i64, i64, Option<Vec<u8>>);
+
+fn due_records(tx: &Transaction<'_>, now_ms: i64) -> Result<Vec<DueRecord>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT s.due_ms, s.physical, l.record FROM schedule s LEFT JOIN commit_log l ON l.physical = s.physical
+         WHERE s.due_ms <= ?1 ORDER BY s.due_ms, s.physical LIMIT ?2",
+    )?;
+    let rows = select
+        .query_map(params![now_ms, DELIVER_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn next_due(tx: &Transaction<'_>) -> Result<i64, StoreError> {
+    let due = tx
+        .prepare_cached("SELECT due_ms FROM schedule ORDER BY due_ms LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(due.unwrap_or(i64::MAX))
+}
+
+fn put_settings(tx: &Transaction<'_>, table: Settings, name: &str, config: &str) -> Result<(), StoreError> {
+    let statement = match table {
+        Settings::Topic => "INSERT OR REPLACE INTO topic(name, config) VALUES(?1, ?2)",
+        Settings::ConsumerGroup => "INSERT OR REPLACE INTO consumer_group(name, config) VALUES(?1, ?2)",
+    };
+    tx.prepare_cached(statement)?.execute(params![name, config])?;
+    Ok(())
+}
+
+fn delete_group(tx: &Transaction<'_>, name: &str, offsets: bool) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM consumer_group WHERE name = ?1", [name])?;
+    if offsets {
+        tx.execute("DELETE FROM consumer_offset WHERE group_name = ?1", [name])?;
+    }
+    Ok(())
+}
+
+fn delete_topic(
+    tx: &Transaction<'_>,
+    name: &str,
+    queues: &[Arc<Queue>],
+    physical: i64,
+) -> Result<(), StoreError> {
+    for queue in queues {
+        let log =
+            "DELETE FROM commit_log WHERE physical IN (SELECT physical FROM consume_queue WHERE queue = ?1)";
+        let keys =
+            "DELETE FROM message_key WHERE physical IN (SELECT physical FROM consume_queue WHERE queue = ?1)";
+        for statement in
+            [keys, log, "DELETE FROM consume_queue WHERE queue = ?1", "DELETE FROM queue WHERE id = ?1"]
+        {
+            tx.execute(statement, [queue.id])?;
+        }
+    }
+    // A physical offset is part of a message's id, so it must not come back when the newest records are gone.
+    tx.execute("INSERT OR REPLACE INTO meta(name, value) VALUES('next_physical', ?1)", [physical])?;
+    tx.execute("DELETE FROM topic WHERE name = ?1", [name])?;
+    tx.execute("DELETE FROM consumer_offset WHERE topic = ?1", [name])?;
+    Ok(())
+}
+
+fn save_offsets(tx: &Transaction<'_>, rows: &[OffsetRow]) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached(
+        "INSERT OR REPLACE INTO consumer_offset(group_name, topic, queue_id, next_offset) VALUES(?1, ?2, ?3, ?4)",
+    )?;
+    for row in rows {
+        insert.execute(params![&*row.group, &*row.topic, row.queue_id, row.offset])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! What clients see of the embedded broker, over its sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod client;
+mod pulling;
+mod sending;
