@@ -21,8 +21,8 @@ pub(super) struct Heartbeats {
     again: bool,
     /// The brokers know the present subscriptions.
     pub(super) announced: bool,
-    /// A broker has had any heartbeat.
-    pub(super) ever_accepted: bool,
+    /// A broker may have heard of this client.
+    pub(super) ever_sent: bool,
     failures: u32,
 }
 
@@ -88,7 +88,6 @@ impl ConsumerGroup {
 
     fn heartbeat_accepted(&mut self, now: Instant, outcome: HeartbeatOutcome, outdated: bool) {
         self.heartbeats.failures = 0;
-        self.heartbeats.ever_accepted = true;
         let next = match outcome {
             HeartbeatOutcome::Accepted => self.config.heartbeat_broker_interval,
             _ => FAILED.most.min(self.config.heartbeat_broker_interval),
@@ -116,6 +115,7 @@ impl ConsumerGroup {
             return;
         }
         self.heartbeats.in_flight = true;
+        self.heartbeats.ever_sent = true;
         self.out
             .push_back(Action::Heartbeat(Heartbeat { subscriptions: self.subscriptions.subscriptions() }));
     }

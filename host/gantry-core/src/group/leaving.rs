@@ -189,7 +189,7 @@ impl ConsumerGroup {
         let report = std::mem::take(report);
         self.life = Life::Terminated;
         self.timers.clear();
-        if self.heartbeats.ever_accepted {
+        if self.heartbeats.ever_sent {
             self.out.push_back(Action::Unregister);
         }
         self.out.push_back(Action::Terminated(report));

@@ -1,0 +1,130 @@
+//! One member of the group in the model world, with what must hold for it at every moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use gantry_core::{
+    Batch, BatchId, ConsumerGroup, Event, FilterExpression, ListenerId, ListenerSpec, PullId, Subscription,
+    TerminationReport,
+};
+use gantry_protocol::MessageQueue;
+
+/// The tags every variant of the listeners wants; messages with others may be skipped.
+pub const ALWAYS_WANTED: [&str; 2] = ["Aa", "b"];
+/// Shares its hash code with `Aa`, so that a broker lets it through.
+pub const COLLIDING: &str = "BB";
+
+/// Sets of listeners that all want [`ALWAYS_WANTED`] of topic `t`, and else differ.
+pub fn listeners(variant: usize) -> Vec<ListenerSpec> {
+    let tags = |topic: &str, text: &str| Subscription {
+        topic: topic.to_owned(),
+        expression: FilterExpression::Tag(text.to_owned()),
+    };
+    let spec = |id: u64, batch: u32, subscriptions: Vec<Subscription>| ListenerSpec {
+        batch_max_size: Some(batch),
+        max_reconsume_times: Some(3),
+        ..ListenerSpec::new(ListenerId(id), subscriptions)
+    };
+    match variant % 4 {
+        0 => vec![spec(1, 4, vec![tags("t", "*")])],
+        1 => vec![spec(1, 1, vec![tags("t", "Aa")]), spec(2, 8, vec![tags("t", "b || c")])],
+        2 => vec![
+            spec(2, 3, vec![tags("t", "Aa || b")]),
+            spec(3, 5, vec![tags("u", "*"), tags("t", "b || c")]),
+        ],
+        _ => vec![spec(4, 2, vec![tags("t", "b || Aa")])],
+    }
+}
+
+/// Who is to get a message, told anew and simply.
+pub fn expected_listener(variant: usize, topic: &str, tag: Option<&str>) -> Option<ListenerId> {
+    let wants = |subscription: &Subscription| {
+        let text = subscription.expression.text();
+        subscription.topic == topic && (text == "*" || text.split(" || ").any(|wanted| Some(wanted) == tag))
+    };
+    listeners(variant).into_iter().find(|spec| spec.subscriptions.iter().any(wants)).map(|spec| spec.id)
+}
+
+pub struct Member {
+    pub group: ConsumerGroup,
+    pub client_id: String,
+    /// When the last request reaches the broker: one connection keeps their order.
+    pub channel_free: Instant,
+    pub running: BTreeMap<BatchId, Batch>,
+    pub pulls: BTreeMap<PullId, MessageQueue>,
+    pub send_backs: usize,
+    pub terminated: Option<TerminationReport>,
+    pub terminated_by: Option<Instant>,
+    delivered: BTreeMap<MessageQueue, BTreeSet<i64>>,
+}
+
+impl Member {
+    pub fn new(group: ConsumerGroup, now: Instant) -> Self {
+        Self {
+            client_id: group.client_id().to_owned(),
+            group,
+            channel_free: now,
+            running: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            send_backs: 0,
+            terminated: None,
+            terminated_by: None,
+            delivered: BTreeMap::new(),
+        }
+    }
+
+    /// A batch has one listener, one topic, at most its size, and nothing this ownership has handed out before.
+    pub fn given(&mut self, variant: usize, batch: &Batch) {
+        let spec = listeners(variant).into_iter().find(|spec| spec.id == batch.listener);
+        let spec = spec.expect("batches go to present listeners");
+        let (count, most) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
+        assert!((1..=most).contains(&count), "{count} messages for a batch of at most {most}");
+        for message in &batch.messages {
+            assert_eq!(*batch.topic, *message.origin_topic(), "a batch has one topic");
+            let expected = expected_listener(variant, &batch.topic, message.tags());
+            assert_eq!(Some(batch.listener), expected, "the first listener that wants a message gets it");
+            let fresh = self.delivered.entry(batch.mq.clone()).or_default().insert(message.queue_offset());
+            assert!(
+                fresh,
+                "offset {} of {} is consumed twice by one owner",
+                message.queue_offset(),
+                batch.mq
+            );
+        }
+        self.running.insert(batch.id, batch.clone());
+    }
+
+    pub fn returned(&mut self, batch: &Batch) {
+        if let Some(offsets) = self.delivered.get_mut(&batch.mq) {
+            for message in &batch.messages {
+                offsets.remove(&message.queue_offset());
+            }
+        }
+    }
+
+    /// A queue that is taken, let go or corrected may be read again.
+    pub fn note(&mut self, event: &Event) {
+        if let Event::QueueAssigned { mq, .. }
+        | Event::QueueReleased { mq, .. }
+        | Event::OffsetCorrected { mq, .. } = event
+        {
+            self.delivered.remove(mq);
+        }
+    }
+
+    pub fn pulls(&mut self, id: PullId, mq: &MessageQueue) {
+        self.pulls.insert(id, mq.clone());
+    }
+
+    pub fn check_bounds(&self, now: Instant) {
+        let config = self.group.config();
+        assert!(self.group.batches_running() <= config.consume_thread_max as usize);
+        assert!(self.send_backs <= config.max_send_backs_in_flight as usize);
+        for status in self.group.queues(now) {
+            let most = (config.pull_threshold_for_queue + config.pull_batch_size) as usize;
+            assert!(status.cached_count <= most, "{} cached in {}", status.cached_count, status.mq);
+            assert!(status.in_flight + status.sending_back <= status.cached_count, "{status:?}");
+            assert!(status.commit_offset <= status.next_offset.max(0), "{status:?}");
+        }
+    }
+}
