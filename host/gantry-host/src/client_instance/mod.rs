@@ -46,7 +46,7 @@ pub use heartbeat::HeartbeatRound;
 pub use identity::{GANTRY_INSTANCE, Identity};
 pub use message::{Delay, OutgoingMessage};
 pub use producer::{Producer, ProducerConfig, SendReceipt, SendStatus};
-pub use pull::{PullAnswer, PullStatus};
+pub use pull::{PullAnswer, PullBodyError, PullStatus};
 pub use route::{BrokerAddrs, TopicRoute};
 pub use route_table::RouteState;
 

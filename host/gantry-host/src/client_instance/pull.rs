@@ -1,5 +1,6 @@
 //! Pulling messages, and what the broker answers.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,15 +46,36 @@ pub struct PullAnswer {
 }
 
 impl PullAnswer {
-    /// The messages, each a slice of the body. Takes time in proportion to their number: meant for a place where
-    /// that does not matter.
+    /// The messages, each a slice of the body; inner batches come as the messages they hold. Takes time in proportion
+    /// to their number: meant for a place where that does not matter.
     ///
     /// # Errors
-    /// A record is not what the protocol says.
-    pub fn messages(&self) -> Result<Vec<MessageExt>, MessageError> {
-        let messages = decode_all(self.body.clone());
-        messages.map(|message| message.map(|message| message.with_offset_delta(self.offset_delta))).collect()
+    /// See [`PullBodyError`].
+    pub fn messages(&self) -> Result<Vec<MessageExt>, PullBodyError> {
+        let mut messages = Vec::new();
+        for record in decode_all(self.body.clone()) {
+            let record = record?.with_offset_delta(self.offset_delta);
+            if record.is_inner_batch() {
+                messages.extend(
+                    record.unwrap_inner_batch().map_err(|error| PullBodyError::InnerBatch(error.into()))?,
+                );
+            } else {
+                messages.push(record);
+            }
+        }
+        Ok(messages)
     }
+}
+
+/// A pull's body that is not what the protocol says.
+#[derive(Debug, thiserror::Error)]
+pub enum PullBodyError {
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] MessageError),
+    /// A record that holds several messages cannot be taken apart.
+    #[error("{0}")]
+    InnerBatch(Box<dyn Error + Send + Sync>),
 }
 
 impl ClientInstance {
