@@ -185,7 +185,7 @@ impl RemotingCommand {
     }
 
     fn encode_at(&self, start: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
-        out.reserve(256 + self.body.len());
+        out.reserve(512 + self.body.len());
         out.put_u64(0);
         let kind = match self.serialize_type {
             SerializeType::Json => {

@@ -23,6 +23,14 @@ impl ExtFields {
         Self::default()
     }
 
+    /// Room for a header of ordinary size, made when the first field comes.
+    fn make_room(&mut self) {
+        if self.text.capacity() == 0 {
+            self.text.reserve(256);
+            self.spans.reserve(16);
+        }
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.spans.len()
@@ -40,6 +48,7 @@ impl ExtFields {
 
     /// Sets a field. A field that is already there keeps its place and gets the new value.
     pub fn insert(&mut self, key: &str, value: impl fmt::Display) {
+        self.make_room();
         let start = self.text.len();
         // Writing to a String cannot fail; a Display that fails on its own leaves what it wrote so far.
         let _ = write!(self.text, "{value}");
@@ -63,6 +72,7 @@ impl ExtFields {
 
     /// The text that a reader appends a key and then its value to, before it closes the field.
     pub(crate) fn text_mut(&mut self) -> &mut String {
+        self.make_room();
         &mut self.text
     }
 

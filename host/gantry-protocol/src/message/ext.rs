@@ -84,67 +84,67 @@ impl MessageExt {
 
     /// Whether the record is of version 2, made for topics of more than 127 bytes.
     pub fn is_version_2(&self) -> bool {
-        self.fields.version_2
+        self.fields.head.version_2
     }
 
     /// Checksum of the stored body: CRC-32, the top bit cleared.
     pub fn body_crc(&self) -> i32 {
-        self.fields.body_crc
+        self.fields.head.body_crc
     }
 
     /// The queue the message is in.
     pub fn queue_id(&self) -> i32 {
-        self.fields.queue_id
+        self.fields.head.queue_id
     }
 
     /// The sender's own flag; RocketMQ does not read it.
     pub fn flag(&self) -> i32 {
-        self.fields.flag
+        self.fields.head.flag
     }
 
     /// Position in the queue.
     pub fn queue_offset(&self) -> i64 {
-        self.fields.queue_offset
+        self.fields.head.queue_offset
     }
 
     /// Position in the broker's commit log, which CONSUMER_SEND_MSG_BACK names messages by.
     pub fn physical_offset(&self) -> i64 {
-        self.fields.physical_offset
+        self.fields.head.physical_offset
     }
 
     /// Bits of [`crate::sys_flag`].
     pub fn sys_flag(&self) -> i32 {
-        self.fields.sys_flag
+        self.fields.head.sys_flag
     }
 
     /// When the producer made the message, in milliseconds since the epoch by its clock.
     pub fn born_timestamp(&self) -> i64 {
-        self.fields.born_timestamp
+        self.fields.head.born_timestamp
     }
 
     /// Where the producer was.
     pub fn born_host(&self) -> SocketAddr {
-        self.fields.born_host
+        self.fields.head.born_host
     }
 
     /// When the broker stored the message, in milliseconds since the epoch by its clock.
     pub fn store_timestamp(&self) -> i64 {
-        self.fields.store_timestamp
+        self.fields.head.store_timestamp
     }
 
     /// The broker's address, as part of the offset message id.
     pub fn store_host(&self) -> SocketAddr {
-        self.fields.store_host
+        self.fields.head.store_host
     }
 
     /// How often the message came back from a listener already.
     pub fn reconsume_times(&self) -> i32 {
-        self.fields.reconsume_times
+        self.fields.head.reconsume_times
     }
 
     /// Commit-log offset of the prepared message a transaction began with; 0 elsewhere.
     pub fn prepared_transaction_offset(&self) -> i64 {
-        self.fields.prepared_transaction_offset
+        self.fields.head.prepared_transaction_offset
     }
 
     /// The body as stored: compressed where [`Self::is_compressed`] says so.
@@ -154,7 +154,7 @@ impl MessageExt {
 
     /// Whether the stored body is compressed.
     pub fn is_compressed(&self) -> bool {
-        self.fields.sys_flag & sys_flag::COMPRESSED != 0
+        self.fields.head.sys_flag & sys_flag::COMPRESSED != 0
     }
 
     /// The body, decompressed to at most [`MAX_DECOMPRESSED`] bytes; without a copy where it is not compressed.
@@ -173,13 +173,13 @@ impl MessageExt {
         if !self.is_compressed() {
             return Ok(self.record.slice_ref(self.stored_body()));
         }
-        let kind = CompressionType::of_sys_flag(self.fields.sys_flag)?;
+        let kind = CompressionType::of_sys_flag(self.fields.head.sys_flag)?;
         compression::decompress(kind, self.stored_body(), limit)
     }
 
     /// Whether the stored body has the checksum the record names. Java's consumers do not look.
     pub fn body_crc_matches(&self) -> bool {
-        super::record::body_crc(self.stored_body()) == self.fields.body_crc
+        super::record::body_crc(self.stored_body()) == self.fields.head.body_crc
     }
 
     /// The topic the record is stored under: for a retry, the group's retry topic.
@@ -247,20 +247,20 @@ impl MessageExt {
 
     /// The id that names broker and commit-log offset.
     pub fn offset_msg_id(&self) -> String {
-        message_id::offset_msg_id(self.fields.store_host, self.fields.physical_offset)
+        message_id::offset_msg_id(self.fields.head.store_host, self.fields.head.physical_offset)
     }
 
     /// The same message at a queue offset moved by `delta` (RocketMQ: offsetDelta of a pull response).
     #[must_use]
     pub fn with_offset_delta(mut self, delta: i64) -> Self {
-        self.fields.queue_offset = self.fields.queue_offset.wrapping_add(delta);
+        self.fields.head.queue_offset = self.fields.head.queue_offset.wrapping_add(delta);
         self
     }
 
     /// Whether the record holds several messages; see [`Self::unwrap_inner_batch`].
     pub fn is_inner_batch(&self) -> bool {
         const BOTH: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
-        self.fields.sys_flag & BOTH == BOTH
+        self.fields.head.sys_flag & BOTH == BOTH
     }
 
     /// The messages of an inner batch: item `i` has queue offset base + `i` and its own flag, body and properties.
@@ -279,11 +279,11 @@ impl MessageExt {
             let within = |(start, end): (usize, usize)| Span::new(body.start as usize + start, end - start);
             let malformed = || BatchError::Malformed { at, available: items.len() - at };
             let mut fields = shared.fields.clone();
-            fields.flag = item.flag;
+            fields.head.flag = item.flag;
             fields.body = within(item.body).ok_or_else(malformed)?;
             fields.properties = within(item.properties).ok_or_else(malformed)?;
-            fields.queue_offset = self.fields.queue_offset.wrapping_add(messages.len() as i64);
-            fields.sys_flag &= !(sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP);
+            fields.head.queue_offset = self.fields.head.queue_offset.wrapping_add(messages.len() as i64);
+            fields.head.sys_flag &= !(sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP);
             messages.push(Self { record: shared.record.clone(), fields });
             at = item.end;
         }
