@@ -1,0 +1,316 @@
+//! The client instance against a scripted cluster: what takes several brokers, a slave, or a broker that misbehaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use gantry_host::client_instance::{
+    CallError, ClientConfig, ClientInstance, GroupListener, OutgoingMessage, Producer, ProducerConfig,
+    PullStatus, RouteError, SendError,
+};
+use gantry_protocol::body::{BrokerData, ConsumerData, QueueData, SubscriptionData, TopicRouteData};
+use gantry_protocol::header::{
+    PullMessageRequestHeader, PullMessageResponseHeader, SendMessageRequestHeaderV2,
+    SendMessageResponseHeader,
+};
+use gantry_protocol::{FrameDecoder, RemotingCommand, RequestCode, ResponseCode, fastjson, sys_flag};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a scripted server answers; `None` closes the connection instead.
+type Script = dyn Fn(&RemotingCommand) -> Option<RemotingCommand> + Send + Sync;
+
+/// A server that answers by a script and remembers what it was asked.
+struct Server {
+    addr: String,
+    asked: Arc<Mutex<Vec<RemotingCommand>>>,
+}
+
+impl Server {
+    async fn start(
+        script: impl Fn(&RemotingCommand) -> Option<RemotingCommand> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let (script, log): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&asked));
+        spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                spawn(async move { serve(stream, &*script, &log).await });
+            }
+        });
+        Self { addr, asked }
+    }
+
+    /// The requests with this code so far.
+    fn asked(&self, code: RequestCode) -> Vec<RemotingCommand> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|request| request.request_code() == code).cloned().collect()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a scripted server ends with its test")]
+fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
+async fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<RemotingCommand>>) {
+    let (decoder, mut buffer) = (FrameDecoder::default(), BytesMut::new());
+    loop {
+        while let Some(request) = decoder.decode(&mut buffer).unwrap() {
+            let reply = script(&request);
+            log.lock().unwrap().push(request.clone());
+            let Some(reply) = reply else { return };
+            let mut frame = BytesMut::new();
+            reply.reply_to(&request).encode(&mut frame).unwrap();
+            if stream.write_all(&frame).await.is_err() {
+                return;
+            }
+        }
+        if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+}
+
+fn ok() -> RemotingCommand {
+    RemotingCommand::response(ResponseCode::SUCCESS)
+}
+
+fn refused(code: ResponseCode) -> RemotingCommand {
+    RemotingCommand::response(code).with_remark("so the script says")
+}
+
+/// A broker of the route: its name, and its servers by id.
+type Broker<'a> = (&'a str, &'a [(i64, &'a str)]);
+
+fn route(brokers: &[Broker<'_>]) -> TopicRouteData {
+    let broker_datas = brokers.iter().map(|(name, servers)| BrokerData {
+        broker_addrs: servers.iter().map(|&(id, addr)| (id, addr.to_owned())).collect(),
+        broker_name: (*name).to_owned(),
+        ..BrokerData::default()
+    });
+    let queue_datas = brokers.iter().map(|(name, _)| QueueData {
+        broker_name: (*name).to_owned(),
+        perm: 6,
+        read_queue_nums: 2,
+        write_queue_nums: 2,
+        topic_sys_flag: 0,
+    });
+    TopicRouteData {
+        broker_datas: broker_datas.collect(),
+        queue_datas: queue_datas.collect(),
+        ..Default::default()
+    }
+}
+
+/// A name server whose one route can be exchanged.
+async fn name_server(route: &Arc<Mutex<TopicRouteData>>) -> Server {
+    let route = Arc::clone(route);
+    Server::start(move |request| {
+        assert_eq!(request.request_code(), RequestCode::GET_ROUTEINFO_BY_TOPIC);
+        Some(ok().with_body(fastjson::to_vec(&*route.lock().unwrap()).unwrap()))
+    })
+    .await
+}
+
+async fn client(name_server: &Server) -> ClientInstance {
+    let config = ClientConfig { name_servers: name_server.addr.clone(), ..ClientConfig::default() };
+    ClientInstance::start(config).await.unwrap()
+}
+
+async fn client_for(brokers: &[Broker<'_>]) -> (ClientInstance, Arc<Mutex<TopicRouteData>>) {
+    let route = Arc::new(Mutex::new(route(brokers)));
+    (client(&name_server(&route).await).await, route)
+}
+
+fn sent(request: &RemotingCommand) -> Option<RemotingCommand> {
+    let asked: SendMessageRequestHeaderV2 = request.header().unwrap();
+    let msg_id = "7F000001000051AF0000000000000000".to_owned();
+    let header = SendMessageResponseHeader { msg_id, queue_id: asked.queue_id, ..Default::default() };
+    Some(ok().with_header(&header))
+}
+
+fn producer(client: &ClientInstance) -> Producer {
+    Producer::new(client.clone(), ProducerConfig::default())
+}
+
+fn message() -> OutgoingMessage {
+    OutgoingMessage::new("T", "x")
+}
+
+#[tokio::test]
+async fn a_send_that_a_broker_refuses_for_now_goes_to_another_one() {
+    let busy = Server::start(|_| Some(refused(ResponseCode::SYSTEM_BUSY))).await;
+    let good = Server::start(sent).await;
+    let (client, _) = client_for(&[("a", &[(0, &busy.addr)]), ("b", &[(0, &good.addr)])]).await;
+    let producer = producer(&client);
+    for _ in 0..8 {
+        assert_eq!(&*producer.send(&message()).await.unwrap().queue.broker_name, "b");
+    }
+    assert!(!busy.asked(RequestCode::SEND_MESSAGE_V2).is_empty(), "it had its turns");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_send_goes_on_to_another_broker_when_one_breaks_the_connection() {
+    let broken = Server::start(|_| None).await;
+    let good = Server::start(sent).await;
+    let (client, _) = client_for(&[("a", &[(0, &broken.addr)]), ("b", &[(0, &good.addr)])]).await;
+    let producer = producer(&client);
+    for _ in 0..8 {
+        assert_eq!(&*producer.send(&message()).await.unwrap().queue.broker_name, "b");
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_send_is_repeated_twice_and_then_fails_with_the_last_reason() {
+    let busy = Server::start(|_| Some(refused(ResponseCode::SYSTEM_BUSY))).await;
+    let (client, _) = client_for(&[("a", &[(0, &busy.addr)])]).await;
+    let failed = producer(&client).send(&message()).await;
+    let Err(SendError::Failed { attempts: 3, last }) = failed else { panic!("{failed:?}") };
+    assert_eq!(last.code(), Some(ResponseCode::SYSTEM_BUSY));
+    assert!(last.to_string().contains("so the script says"), "{last}");
+    let asked = busy.asked(RequestCode::SEND_MESSAGE_V2);
+    let keys: Vec<_> =
+        asked.iter().map(|r| r.header::<SendMessageRequestHeaderV2>().unwrap().properties).collect();
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0]), "the same message, under the same unique key");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_would_stay_is_not_repeated() {
+    let strict = Server::start(|_| Some(refused(ResponseCode::MESSAGE_ILLEGAL))).await;
+    let (client, _) = client_for(&[("a", &[(0, &strict.addr)])]).await;
+    let failed = producer(&client).send(&message()).await;
+    assert!(matches!(failed, Err(SendError::Failed { attempts: 1, .. })), "{failed:?}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_topic_without_a_master_cannot_be_sent_to() {
+    let (client, _) = client_for(&[("a", &[(1, "127.0.0.1:1")])]).await;
+    let failed = producer(&client).send(&message()).await;
+    assert!(matches!(failed, Err(SendError::NoQueue { .. })), "{failed:?}");
+    client.close().await;
+}
+
+fn pulled(_: &RemotingCommand) -> Option<RemotingCommand> {
+    let header =
+        PullMessageResponseHeader { suggest_which_broker_id: 1, next_begin_offset: 5, ..Default::default() };
+    Some(refused(ResponseCode::PULL_NOT_FOUND).with_header(&header))
+}
+
+fn pull_header() -> PullMessageRequestHeader {
+    PullMessageRequestHeader {
+        consumer_group: "G".to_owned(),
+        topic: "T".to_owned(),
+        sys_flag: sys_flag::PULL_COMMIT_OFFSET | sys_flag::PULL_SUSPEND,
+        ..PullMessageRequestHeader::default()
+    }
+}
+
+#[tokio::test]
+async fn a_suggested_slave_is_pulled_from_without_committing_there() {
+    let (master, slave) = (Server::start(pulled).await, Server::start(pulled).await);
+    let (client, _) = client_for(&[("a", &[(0, &master.addr), (1, &slave.addr)])]).await;
+    let mut suggested = 0;
+    for _ in 0..2 {
+        let answer = client.pull(&"a".into(), suggested, pull_header(), PATIENCE).await.unwrap();
+        assert_eq!((answer.status, answer.next_begin_offset), (PullStatus::NoNewMsg, 5));
+        suggested = answer.suggest_which_broker_id;
+    }
+    let flags = |server: &Server| {
+        let asked = server.asked(RequestCode::PULL_MESSAGE);
+        asked.iter().map(|r| r.header::<PullMessageRequestHeader>().unwrap().sys_flag).collect::<Vec<_>>()
+    };
+    assert_eq!(flags(&master), [sys_flag::PULL_COMMIT_OFFSET | sys_flag::PULL_SUSPEND]);
+    assert_eq!(flags(&slave), [sys_flag::PULL_SUSPEND]);
+    client.pull(&"a".into(), 7, pull_header(), PATIENCE).await.unwrap();
+    assert_eq!(flags(&master).len(), 2, "an id that no route names means the master");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_lacks_a_field_is_an_error_that_names_it() {
+    let broken = Server::start(|_| Some(ok())).await;
+    let (client, _) = client_for(&[("a", &[(0, &broken.addr)])]).await;
+    let error = client.pull(&"a".into(), 0, pull_header(), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, CallError::BadHeader { .. }), "{error}");
+    assert!(
+        error.to_string().contains("suggestWhichBrokerId") && error.to_string().contains(&broken.addr),
+        "{error}"
+    );
+    let error = client.get_consumer_list("G", "T").await.unwrap_err();
+    assert!(matches!(error, CallError::BadBody { .. }), "{error}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_name_server_that_talks_nonsense_is_an_error_and_not_an_empty_route() {
+    let server = Server::start(|_| Some(ok().with_body("<html>"))).await;
+    let client = client(&server).await;
+    let error = client.refresh_route("T").await.unwrap_err();
+    assert!(matches!(error, RouteError::Malformed { .. }), "{error}");
+    client.close().await;
+}
+
+struct Deaf;
+
+impl GroupListener for Deaf {
+    fn members_changed(&self) {}
+}
+
+#[tokio::test]
+async fn heartbeats_go_to_every_server_of_every_broker_and_failures_are_told() {
+    let taking = || Server::start(|_| Some(ok()));
+    let (master, slave) = (taking().await, taking().await);
+    let refusing = Server::start(|_| Some(refused(ResponseCode::SYSTEM_ERROR))).await;
+    let brokers: [Broker<'_>; 2] =
+        [("a", &[(0, &master.addr), (1, &slave.addr)]), ("b", &[(0, &refusing.addr)])];
+    let (client, _) = client_for(&brokers).await;
+    let data = ConsumerData {
+        group_name: "G".to_owned(),
+        subscription_data_set: vec![SubscriptionData::by_tags("T", "*", 1).unwrap()],
+        ..ConsumerData::default()
+    };
+    client.register_group(data, Arc::new(Deaf));
+    assert_eq!(client.heartbeat_group("G").await.accepted, 0, "no route is known yet");
+    client.refresh_route("T").await.unwrap();
+    let round = client.heartbeat_group("G").await;
+    assert_eq!((round.accepted, round.failed.len(), round.is_complete()), (2, 1, false));
+    for server in [&master, &slave, &refusing] {
+        assert!(!server.asked(RequestCode::HEART_BEAT).is_empty());
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_moved_is_found_at_its_new_address_and_the_old_connection_ends() {
+    let (old, new) = (Server::start(pulled).await, Server::start(pulled).await);
+    let (client, shared) = client_for(&[("a", &[(0, &old.addr)])]).await;
+    client.pull(&"a".into(), 0, pull_header(), PATIENCE).await.unwrap();
+    assert!(client.connected().iter().any(|addr| **addr == *old.addr));
+    *shared.lock().unwrap() = route(&[("a", &[(0, &new.addr)])]);
+    client.refresh_route("T").await.unwrap();
+    client.pull(&"a".into(), 0, pull_header(), PATIENCE).await.unwrap();
+    assert_eq!(new.asked(RequestCode::PULL_MESSAGE).len(), 1);
+    let until = Instant::now() + PATIENCE;
+    while client.connected().iter().any(|addr| **addr == *old.addr) {
+        assert!(Instant::now() < until, "the old connection ends");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.close().await;
+}
