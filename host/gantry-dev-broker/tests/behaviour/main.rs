@@ -8,6 +8,9 @@
     reason = "tests"
 )]
 
+mod admin;
 mod client;
+mod groups;
 mod pulling;
+mod retry;
 mod sending;
