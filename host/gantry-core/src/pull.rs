@@ -111,10 +111,11 @@ impl PullState {
             _ => (growing.after(self.failures, random), false),
         };
         let mq = mq.clone();
-        let event = self.failures.is_power_of_two().then(|| match code {
+        let event = match code {
             Some(code) => Event::PullRefused { mq, code, remark: reason, retry_in: pause },
             None => Event::PullFailed { mq, reason, retry_in: pause },
-        });
+        };
+        let event = self.failures.is_power_of_two().then_some(event);
         Verdict::Again { pause, heartbeat, event }
     }
 

@@ -185,6 +185,8 @@ fn settle_down(world: &mut World) {
 }
 
 fn end(world: &mut World) {
+    // Queues that are still changing hands come to rest.
+    world.run(ms(30_000));
     let present: Vec<usize> =
         world.ids().into_iter().filter(|id| world.members[id].terminated_by.is_none()).collect();
     for &id in &present {

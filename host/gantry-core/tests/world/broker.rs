@@ -6,55 +6,55 @@ use bytes::BytesMut;
 use gantry_core::{PullAnswer, PullRequest, PullStatus, SendBackRequest};
 use gantry_protocol::{MessageExt, MessageQueue, MessageRecord, names, properties, tag};
 
-pub const GROUP: &str = "orders";
-pub const BROKER: &str = "broker-a";
+pub(crate) const GROUP: &str = "orders";
+pub(crate) const BROKER: &str = "broker-a";
 
 /// What every test sends: a message's own number survives retries as its UNIQ_KEY.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    pub uid: u64,
-    pub topic: String,
-    pub tag: Option<String>,
-    pub message: MessageExt,
+pub(crate) struct Entry {
+    pub(crate) uid: u64,
+    pub(crate) topic: String,
+    pub(crate) tag: Option<String>,
+    pub(crate) message: MessageExt,
     /// A listener succeeded with this very record, or the broker took it back, or it is gone from the log.
-    pub settled: bool,
+    pub(crate) settled: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Log {
-    pub min: usize,
-    pub entries: Vec<Entry>,
+pub(crate) struct Log {
+    pub(crate) min: usize,
+    pub(crate) entries: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
-pub struct Broker {
-    pub logs: BTreeMap<MessageQueue, Log>,
-    pub offsets: BTreeMap<MessageQueue, i64>,
+pub(crate) struct Broker {
+    pub(crate) logs: BTreeMap<MessageQueue, Log>,
+    pub(crate) offsets: BTreeMap<MessageQueue, i64>,
     /// Offsets an operator asked for, told to the next pull.
-    pub resets: BTreeMap<MessageQueue, i64>,
-    pub members: BTreeSet<String>,
+    pub(crate) resets: BTreeMap<MessageQueue, i64>,
+    pub(crate) members: BTreeSet<String>,
     /// Where each record is, by physical offset.
     places: Vec<(MessageQueue, usize)>,
-    pub dead: Vec<u64>,
+    pub(crate) dead: Vec<u64>,
     next_uid: u64,
 }
 
-pub fn uid_of(message: &MessageExt) -> u64 {
+pub(crate) fn uid_of(message: &MessageExt) -> u64 {
     message.unique_key().unwrap().parse().unwrap()
 }
 
 impl Broker {
-    pub fn add_topic(&mut self, topic: &str, queues: i32) {
+    pub(crate) fn add_topic(&mut self, topic: &str, queues: i32) {
         for id in 0..queues {
             self.logs.entry(MessageQueue::new(topic, BROKER, id)).or_default();
         }
     }
 
-    pub fn queues_of(&self, topic: &str) -> Vec<MessageQueue> {
+    pub(crate) fn queues_of(&self, topic: &str) -> Vec<MessageQueue> {
         self.logs.keys().filter(|mq| &*mq.topic == topic).cloned().collect()
     }
 
-    pub fn send(&mut self, mq: &MessageQueue, tag: Option<&str>) -> u64 {
+    pub(crate) fn send(&mut self, mq: &MessageQueue, tag: Option<&str>) -> u64 {
         self.next_uid += 1;
         let uid = self.next_uid;
         self.append(mq, uid, &mq.topic.clone(), tag, 0);
@@ -88,16 +88,16 @@ impl Broker {
         log.entries.push(Entry { uid, topic, tag, message, settled: false });
     }
 
-    pub fn entry_mut(&mut self, mq: &MessageQueue, offset: i64) -> &mut Entry {
+    pub(crate) fn entry_mut(&mut self, mq: &MessageQueue, offset: i64) -> &mut Entry {
         &mut self.logs.get_mut(mq).unwrap().entries[offset as usize]
     }
 
-    pub fn end(&self, mq: &MessageQueue) -> i64 {
+    pub(crate) fn end(&self, mq: &MessageQueue) -> i64 {
         self.logs[mq].entries.len() as i64
     }
 
     /// Offsets before `min` are gone; what was in them is nobody's any more.
-    pub fn trim(&mut self, mq: &MessageQueue, min: usize) {
+    pub(crate) fn trim(&mut self, mq: &MessageQueue, min: usize) {
         let log = self.logs.get_mut(mq).unwrap();
         log.min = log.min.max(min.min(log.entries.len()));
         for entry in &mut log.entries[..log.min] {
@@ -106,7 +106,7 @@ impl Broker {
     }
 
     /// Answers a pull; none when the broker would hold it.
-    pub fn pull(&mut self, request: &PullRequest) -> Option<PullAnswer> {
+    pub(crate) fn pull(&mut self, request: &PullRequest) -> Option<PullAnswer> {
         let mq = &request.mq;
         if let Some(offset) = request.commit_offset {
             self.store_offset(mq, offset);
@@ -145,7 +145,7 @@ impl Broker {
         }
     }
 
-    pub fn no_news(&self, request: &PullRequest) -> PullAnswer {
+    pub(crate) fn no_news(&self, request: &PullRequest) -> PullAnswer {
         self.answer(&request.mq, PullStatus::NoNewMsg, request.offset, Vec::new())
     }
 
@@ -167,14 +167,14 @@ impl Broker {
     }
 
     /// Stores what it is told, as brokers do; but not while a reset waits to be told.
-    pub fn store_offset(&mut self, mq: &MessageQueue, offset: i64) {
+    pub(crate) fn store_offset(&mut self, mq: &MessageQueue, offset: i64) {
         if !self.resets.contains_key(mq) {
             self.offsets.insert(mq.clone(), offset);
         }
     }
 
     /// Takes a message back; what is to come again is returned with its delay level.
-    pub fn take_back(&mut self, request: &SendBackRequest) -> Result<Option<(Retry, i32)>, String> {
+    pub(crate) fn take_back(&mut self, request: &SendBackRequest) -> Result<Option<(Retry, i32)>, String> {
         let physical = request.message.physical_offset() as usize;
         let (mq, index) = self.places.get(physical).cloned().ok_or("no such message")?;
         assert_eq!(mq, request.mq, "a message goes back to its own broker and queue");
@@ -196,7 +196,7 @@ impl Broker {
         Ok(Some((retry, level)))
     }
 
-    pub fn deliver_retry(&mut self, retry: &Retry) -> MessageQueue {
+    pub(crate) fn deliver_retry(&mut self, retry: &Retry) -> MessageQueue {
         let mq = MessageQueue::new(names::retry_topic(GROUP), BROKER, 0);
         self.append(&mq, retry.uid, &retry.topic, retry.tag.as_deref(), retry.times);
         mq
@@ -205,9 +205,9 @@ impl Broker {
 
 /// A message on its way through the delay levels.
 #[derive(Debug, Clone)]
-pub struct Retry {
-    pub uid: u64,
-    pub topic: String,
-    pub tag: Option<String>,
-    pub times: i32,
+pub(crate) struct Retry {
+    pub(crate) uid: u64,
+    pub(crate) topic: String,
+    pub(crate) tag: Option<String>,
+    pub(crate) times: i32,
 }

@@ -10,12 +10,12 @@ use gantry_core::{
 use gantry_protocol::MessageQueue;
 
 /// The tags every variant of the listeners wants; messages with others may be skipped.
-pub const ALWAYS_WANTED: [&str; 2] = ["Aa", "b"];
+pub(crate) const ALWAYS_WANTED: [&str; 2] = ["Aa", "b"];
 /// Shares its hash code with `Aa`, so that a broker lets it through.
-pub const COLLIDING: &str = "BB";
+pub(crate) const COLLIDING: &str = "BB";
 
 /// Sets of listeners that all want [`ALWAYS_WANTED`] of topic `t`, and else differ.
-pub fn listeners(variant: usize) -> Vec<ListenerSpec> {
+pub(crate) fn listeners(variant: usize) -> Vec<ListenerSpec> {
     let tags = |topic: &str, text: &str| Subscription {
         topic: topic.to_owned(),
         expression: FilterExpression::Tag(text.to_owned()),
@@ -37,7 +37,7 @@ pub fn listeners(variant: usize) -> Vec<ListenerSpec> {
 }
 
 /// Who is to get a message, told anew and simply.
-pub fn expected_listener(variant: usize, topic: &str, tag: Option<&str>) -> Option<ListenerId> {
+pub(crate) fn expected_listener(variant: usize, topic: &str, tag: Option<&str>) -> Option<ListenerId> {
     let wants = |subscription: &Subscription| {
         let text = subscription.expression.text();
         subscription.topic == topic && (text == "*" || text.split(" || ").any(|wanted| Some(wanted) == tag))
@@ -45,21 +45,21 @@ pub fn expected_listener(variant: usize, topic: &str, tag: Option<&str>) -> Opti
     listeners(variant).into_iter().find(|spec| spec.subscriptions.iter().any(wants)).map(|spec| spec.id)
 }
 
-pub struct Member {
-    pub group: ConsumerGroup,
-    pub client_id: String,
+pub(crate) struct Member {
+    pub(crate) group: ConsumerGroup,
+    pub(crate) client_id: String,
     /// When the last request reaches the broker: one connection keeps their order.
-    pub channel_free: Instant,
-    pub running: BTreeMap<BatchId, Batch>,
-    pub pulls: BTreeMap<PullId, MessageQueue>,
-    pub send_backs: usize,
-    pub terminated: Option<TerminationReport>,
-    pub terminated_by: Option<Instant>,
+    pub(crate) channel_free: Instant,
+    pub(crate) running: BTreeMap<BatchId, Batch>,
+    pub(crate) pulls: BTreeMap<PullId, MessageQueue>,
+    pub(crate) send_backs: usize,
+    pub(crate) terminated: Option<TerminationReport>,
+    pub(crate) terminated_by: Option<Instant>,
     delivered: BTreeMap<MessageQueue, BTreeSet<i64>>,
 }
 
 impl Member {
-    pub fn new(group: ConsumerGroup, now: Instant) -> Self {
+    pub(crate) fn new(group: ConsumerGroup, now: Instant) -> Self {
         Self {
             client_id: group.client_id().to_owned(),
             group,
@@ -74,7 +74,7 @@ impl Member {
     }
 
     /// A batch has one listener, one topic, at most its size, and nothing this ownership has handed out before.
-    pub fn given(&mut self, variant: usize, batch: &Batch) {
+    pub(crate) fn given(&mut self, variant: usize, batch: &Batch) {
         let spec = listeners(variant).into_iter().find(|spec| spec.id == batch.listener);
         let spec = spec.expect("batches go to present listeners");
         let (count, most) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
@@ -94,7 +94,7 @@ impl Member {
         self.running.insert(batch.id, batch.clone());
     }
 
-    pub fn returned(&mut self, batch: &Batch) {
+    pub(crate) fn returned(&mut self, batch: &Batch) {
         if let Some(offsets) = self.delivered.get_mut(&batch.mq) {
             for message in &batch.messages {
                 offsets.remove(&message.queue_offset());
@@ -103,7 +103,7 @@ impl Member {
     }
 
     /// A queue that is taken, let go or corrected may be read again.
-    pub fn note(&mut self, event: &Event) {
+    pub(crate) fn note(&mut self, event: &Event) {
         if let Event::QueueAssigned { mq, .. }
         | Event::QueueReleased { mq, .. }
         | Event::OffsetCorrected { mq, .. } = event
@@ -112,11 +112,11 @@ impl Member {
         }
     }
 
-    pub fn pulls(&mut self, id: PullId, mq: &MessageQueue) {
+    pub(crate) fn pulls(&mut self, id: PullId, mq: &MessageQueue) {
         self.pulls.insert(id, mq.clone());
     }
 
-    pub fn check_bounds(&self, now: Instant) {
+    pub(crate) fn check_bounds(&self, now: Instant) {
         let config = self.group.config();
         assert!(self.group.batches_running() <= config.consume_thread_max as usize);
         assert!(self.send_backs <= config.max_send_backs_in_flight as usize);

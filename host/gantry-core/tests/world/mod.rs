@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its own part of the world")]
 
-pub mod broker;
-pub mod member;
+pub(crate) mod broker;
+pub(crate) mod member;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use gantry_core::*;
 use gantry_protocol::{MessageQueue, ResponseCode, names};
 use member::{ALWAYS_WANTED, Member, listeners};
 
-pub fn ms(milliseconds: u64) -> Duration {
+pub(crate) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -60,32 +60,32 @@ enum Step {
 
 /// How the listeners answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
+pub(crate) enum Answers {
     Mixed,
     Success,
     Later(RetryDelay),
 }
 
-pub struct World {
-    pub now: Instant,
-    pub start: Instant,
-    pub random: fastrand::Rng,
-    pub broker: Broker,
-    pub members: BTreeMap<usize, Member>,
-    pub variant: usize,
-    pub answers: Answers,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) broker: Broker,
+    pub(crate) members: BTreeMap<usize, Member>,
+    pub(crate) variant: usize,
+    pub(crate) answers: Answers,
     /// Share of requests that fail.
-    pub faults: f64,
+    pub(crate) faults: f64,
     /// Longest time a listener takes.
-    pub slowest: Duration,
+    pub(crate) slowest: Duration,
     /// Whether brokers make the retry topic when the group first shows, or only with its first send-back.
-    pub retry_topic_on_heartbeat: bool,
+    pub(crate) retry_topic_on_heartbeat: bool,
     /// How long delay level n takes: n times this.
-    pub level: Duration,
-    pub succeeded: BTreeMap<u64, usize>,
-    pub events: Vec<(Duration, Event)>,
-    pub consumed_at: BTreeMap<u64, Vec<Duration>>,
-    pub config: GroupConfig,
+    pub(crate) level: Duration,
+    pub(crate) succeeded: BTreeMap<u64, usize>,
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) consumed_at: BTreeMap<u64, Vec<Duration>>,
+    pub(crate) config: GroupConfig,
     held: Vec<(usize, PullRequest)>,
     agenda: BTreeMap<(Instant, u64), Step>,
     serial: u64,
@@ -93,7 +93,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, queues: i32) -> Self {
+    pub(crate) fn new(seed: u64, queues: i32) -> Self {
         let now = Instant::now();
         let mut broker = Broker::default();
         broker.add_topic("t", queues);
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
     }
 
@@ -147,7 +147,7 @@ impl World {
 
     // What a test does.
 
-    pub fn join(&mut self) -> usize {
+    pub(crate) fn join(&mut self) -> usize {
         let id = self.next_member;
         self.next_member += 1;
         let client_id = format!("10.0.0.{id}@gantry#{id}");
@@ -157,7 +157,7 @@ impl World {
         id
     }
 
-    pub fn relisten(&mut self, variant: usize) {
+    pub(crate) fn relisten(&mut self, variant: usize) {
         self.variant = variant;
         for id in self.ids() {
             self.set_listeners_of(id);
@@ -170,7 +170,7 @@ impl World {
         self.take_actions(id);
     }
 
-    pub fn leave(&mut self, id: usize, grace: Duration) {
+    pub(crate) fn leave(&mut self, id: usize, grace: Duration) {
         let now = self.now;
         let member = self.members.get_mut(&id).unwrap();
         member.group.shut_down(now, grace);
@@ -179,24 +179,24 @@ impl World {
         self.take_actions(id);
     }
 
-    pub fn crash(&mut self, id: usize) {
+    pub(crate) fn crash(&mut self, id: usize) {
         let member = self.members.remove(&id).unwrap();
         self.held.retain(|(owner, _)| *owner != id);
         let when = self.now + ms(500);
         self.at(when, Step::MemberExpires(member.client_id));
     }
 
-    pub fn send(&mut self, mq: &MessageQueue, tag: Option<&str>) -> u64 {
+    pub(crate) fn send(&mut self, mq: &MessageQueue, tag: Option<&str>) -> u64 {
         let uid = self.broker.send(mq, tag);
         self.arrived(mq);
         uid
     }
 
-    pub fn queue(&self, id: i32) -> MessageQueue {
+    pub(crate) fn queue(&self, id: i32) -> MessageQueue {
         MessageQueue::new("t", BROKER, id)
     }
 
-    pub fn set_paused(&mut self, listener: ListenerId, paused: bool) {
+    pub(crate) fn set_paused(&mut self, listener: ListenerId, paused: bool) {
         for id in self.ids() {
             let group = &mut self.members.get_mut(&id).unwrap().group;
             if paused {
@@ -208,15 +208,15 @@ impl World {
         }
     }
 
-    pub fn ids(&self) -> Vec<usize> {
+    pub(crate) fn ids(&self) -> Vec<usize> {
         self.members.keys().copied().collect()
     }
 
-    pub fn run(&mut self, duration: Duration) {
+    pub(crate) fn run(&mut self, duration: Duration) {
         self.run_until(self.now + duration);
     }
 
-    pub fn run_until(&mut self, end: Instant) {
+    pub(crate) fn run_until(&mut self, end: Instant) {
         while let Some(next) = self.next_time().filter(|&next| next <= end) {
             assert!(next >= self.now, "time went backwards");
             self.now = next;
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// Runs until `done`, and says whether it came to that within `longest`.
-    pub fn run_while(&mut self, longest: Duration, mut waiting: impl FnMut(&World) -> bool) -> bool {
+    pub(crate) fn run_while(&mut self, longest: Duration, mut waiting: impl FnMut(&World) -> bool) -> bool {
         let end = self.now + longest;
         while waiting(self) {
             if self.now >= end {
@@ -284,23 +284,23 @@ impl World {
                 let when = now + self.latency();
                 self.at(when, Step::AtNameServer(id, topic.to_string()));
             }
-            Action::Heartbeat(_) => self.to_broker(id, Request::Heartbeat),
-            Action::QueryMembers { topic } => self.to_broker(id, Request::Members(topic.to_string())),
+            Action::Heartbeat(_) => self.ask_broker(id, Request::Heartbeat),
+            Action::QueryMembers { topic } => self.ask_broker(id, Request::Members(topic.to_string())),
             Action::QueryOffset { id: query, mq } => {
-                self.to_broker(id, Request::Offset(query, mq, OffsetKind::Stored));
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::Stored));
             }
             Action::QueryMaxOffset { id: query, mq } => {
-                self.to_broker(id, Request::Offset(query, mq, OffsetKind::Max));
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::Max));
             }
             Action::SearchOffset { id: query, mq, .. } => {
-                self.to_broker(id, Request::Offset(query, mq, OffsetKind::AtOrAfter));
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::AtOrAfter));
             }
             Action::Pull(request) => {
                 member.pulls(request.id, &request.mq);
                 if let Some(offset) = request.commit_offset {
                     self.check_commit(&request.mq, offset);
                 }
-                self.to_broker(id, Request::Pull(request));
+                self.ask_broker(id, Request::Pull(request));
             }
             Action::Consume(batch) => {
                 member.given(self.variant, &batch);
@@ -309,18 +309,18 @@ impl World {
             }
             Action::SendBack(request) => {
                 member.send_backs += 1;
-                self.to_broker(id, Request::SendBack(request));
+                self.ask_broker(id, Request::SendBack(request));
             }
             Action::PersistOffset { id: persist, mq, offset, mode } => {
                 self.check_commit(&mq, offset);
-                self.to_broker(id, Request::Persist(persist, mq, offset, mode));
+                self.ask_broker(id, Request::Persist(persist, mq, offset, mode));
             }
             Action::Event(event) => {
                 member.note(&event);
                 let elapsed = self.elapsed();
                 self.events.push((elapsed, event));
             }
-            Action::Unregister => self.to_broker(id, Request::Unregister),
+            Action::Unregister => self.ask_broker(id, Request::Unregister),
             Action::Terminated(report) => {
                 member.terminated = Some(report);
                 // The host closes its connections, which brokers notice.
@@ -330,7 +330,7 @@ impl World {
         }
     }
 
-    fn to_broker(&mut self, id: usize, request: Request) {
+    fn ask_broker(&mut self, id: usize, request: Request) {
         let latency = self.latency();
         let member = self.members.get_mut(&id).unwrap();
         member.channel_free = member.channel_free.max(self.now + latency);
@@ -576,7 +576,7 @@ impl World {
     // What came of it.
 
     /// Messages that had to be consumed and neither succeeded nor became dead letters.
-    pub fn unfinished(&self) -> BTreeSet<u64> {
+    pub(crate) fn unfinished(&self) -> BTreeSet<u64> {
         let entries = self.broker.logs.values().flat_map(|log| &log.entries[log.min..]);
         entries
             .filter(|entry| always_wanted(entry))
@@ -589,7 +589,7 @@ impl World {
     }
 
     /// Queues whose stored offset is not their end.
-    pub fn behind(&self) -> Vec<(MessageQueue, Option<i64>, i64)> {
+    pub(crate) fn behind(&self) -> Vec<(MessageQueue, Option<i64>, i64)> {
         let topics: BTreeSet<String> = listeners(self.variant)
             .iter()
             .flat_map(|spec| spec.subscriptions.iter().map(|subscription| subscription.topic.clone()))
@@ -602,7 +602,7 @@ impl World {
             .collect()
     }
 
-    pub fn retries_on_their_way(&self) -> bool {
+    pub(crate) fn retries_on_their_way(&self) -> bool {
         self.agenda.values().any(|step| matches!(step, Step::RetryDue(_)))
     }
 }
