@@ -11,6 +11,9 @@ use crate::{
     output::{Output, Stream},
 };
 
+/// Handles (streams, pollables) an instance may hold at a time: far more than a listener has use for.
+const MAX_HANDLES: usize = 1024;
+
 /// The host's data beside one instance.
 pub(crate) struct GuestState {
     pub(crate) memory: MemoryLimit,
@@ -33,12 +36,14 @@ impl GuestState {
         hash_seed: u128,
         deadline: Instant,
     ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
         Self {
             memory: MemoryLimit::new(memory_max_bytes),
             at_hand: None,
             deadline,
             hash_seed,
-            table: ResourceTable::new(),
+            table,
             wasi: None,
             stdout: Output::new(Arc::clone(plugin), Stream::Out),
             stderr: Output::new(Arc::clone(plugin), Stream::Err),

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use wasmtime::component::{Component, types::ComponentItem};
+use wasmparser::{
+    BinaryReaderError, Parser, Payload, ValidPayload, Validator, WasmFeatures,
+    component_types::ComponentEntityType, types::TypesRef,
+};
 
 use crate::config::{Grant, Grants};
 
@@ -26,29 +29,67 @@ pub(crate) struct Surface {
 }
 
 impl Surface {
-    pub(crate) fn of(component: &Component) -> Self {
-        let engine = component.engine();
-        let ty = component.component_type();
-        let imports = ty
-            .imports(engine)
-            .map(|(name, import)| Import {
-                name: name.to_owned(),
-                functions: functions(engine, name, &import.ty),
-            })
-            .collect();
-        let exports = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        Self { imports, exports }
+    /// Reads it from a component's bytes, checking the component's structure on the way; the code of its functions is
+    /// left to the compiler. Returns what is wrong where something is.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BinaryReaderError> {
+        let mut parser = Parser::new(0);
+        parser.set_features(WasmFeatures::all());
+        let mut validator = Validator::new_with_features(WasmFeatures::all());
+        let (mut names, mut depth) = (Names::default(), 0_usize);
+        let mut types = None;
+        for payload in parser.parse_all(bytes) {
+            let payload = payload?;
+            match &payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section.clone() {
+                        names.imports.push(import?.name.name);
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section.clone() {
+                        names.exports.push(export?.name.name);
+                    }
+                }
+                _ => {}
+            }
+            if let ValidPayload::End(known) = validator.payload(&payload)? {
+                types = Some(known);
+            }
+        }
+        // The last end is that of the component itself.
+        Ok(types.map(|types| names.resolve(types.as_ref())).unwrap_or_default())
     }
 }
 
-fn functions(engine: &wasmtime::Engine, name: &str, item: &ComponentItem) -> Vec<String> {
-    match item {
-        ComponentItem::ComponentInstance(instance) => instance
-            .exports(engine)
-            .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
-            .map(|(function, _)| function.to_owned())
+/// The names of the component itself, not of those nested in it.
+#[derive(Default)]
+struct Names<'a> {
+    imports: Vec<&'a str>,
+    exports: Vec<&'a str>,
+}
+
+impl Names<'_> {
+    fn resolve(self, types: TypesRef<'_>) -> Surface {
+        let import = |name: &str| Import { name: name.to_owned(), functions: functions(types, name) };
+        Surface {
+            imports: self.imports.into_iter().map(import).collect(),
+            exports: self.exports.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "the index is one that these very types handed out")]
+fn functions(types: TypesRef<'_>, name: &str) -> Vec<String> {
+    match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(instance)) => types[instance]
+            .exports
+            .iter()
+            .filter(|(_, item)| !matches!(item.ty, ComponentEntityType::Type { .. }))
+            .map(|(function, _)| function.clone())
             .collect(),
-        ComponentItem::Type(_) | ComponentItem::Resource(_) => Vec::new(),
+        Some(ComponentEntityType::Type { .. }) => Vec::new(),
         // A function or a module of the world itself: named by the import.
         _ => vec![name.to_owned()],
     }

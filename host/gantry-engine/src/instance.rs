@@ -49,6 +49,11 @@ pub(crate) struct Template {
     pub(crate) plugin: Arc<str>,
 }
 
+/// Most bytes the host takes over from a guest in one call, results and arguments together. 1024 dead letters with a
+/// reason of [`MAX_GUEST_TEXT`](crate::failure::MAX_GUEST_TEXT) bytes fit eight times over; a list that repeats one large
+/// string a million times does not.
+const MAX_BYTES_FROM_GUEST: usize = 8 << 20;
+
 /// A live instance.
 pub(crate) struct Guest {
     store: Store<GuestState>,
@@ -78,6 +83,7 @@ impl Template {
         );
         let mut store = Store::new(&self.engine.wasmtime, state);
         store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(MAX_BYTES_FROM_GUEST);
         store.set_epoch_deadline(ticks_for(deadline, config.deadline_resolution));
         let instance = self.pre.instantiate(&mut store).map_err(|error| {
             let failure = InstantiateError::classify(&error, store.data(), deadline, config.max_instances);

@@ -1,8 +1,8 @@
 //! One outcome for every message, whatever the listener does.
 //!
 //! The batch is handed over whole. If that call costs the instance (a trap, the deadline, too much memory), each message
-//! is tried alone in an instance no other call has touched, so that only those at fault are given back: a batch of one
-//! is alone already and not tried again. If the listener answers wrongly (another number of results) or with an error,
+//! is tried alone in an instance no other call has touched, so that only those at fault are given back. A batch of one
+//! that failed in such an instance has had its trial already. If the listener answers wrongly (another number of results) or with an error,
 //! nothing tells which message was at fault, and the whole batch is given back.
 //!
 //! Time is bounded: after [`MAX_DEADLINES_IN_A_ROW`] lone messages in a row ran into the deadline, or [`MAX_DEADLINES`]
@@ -119,13 +119,19 @@ pub fn consume_isolated(
 
 /// The calls the policy makes.
 trait Calls {
+    /// With the whole batch, in any instance.
     fn whole(&mut self) -> Answer;
+    /// With one message, in an instance no other call has touched.
     fn alone(&mut self, index: usize) -> Answer;
 }
 
 enum Answer {
     Results(Vec<ConsumeResult>),
-    Failed(GuestFailure),
+    Failed {
+        failure: GuestFailure,
+        /// Whether no other call had touched the instance.
+        untouched: bool,
+    },
     NoInstance(InstantiateError),
 }
 
@@ -141,9 +147,10 @@ impl Guests<'_> {
         match instance {
             Err(error) => Answer::NoInstance(error),
             Ok(mut instance) => {
+                let untouched = instance.is_untouched();
                 match instance.consume_range(self.context, self.batch, range, self.deadline) {
                     Ok(results) => Answer::Results(results),
-                    Err(failure) => Answer::Failed(failure),
+                    Err(failure) => Answer::Failed { failure, untouched },
                 }
             }
         }
@@ -187,7 +194,10 @@ fn isolate(messages: usize, guests: &mut dyn Calls) -> BatchReport {
             run.calls = 0;
             None
         }
-        Answer::Failed(failure) => Some(run.batch_failed(failure, messages, guests)),
+        Answer::Failed { failure, untouched } => {
+            let alone_already = untouched && messages == 1;
+            Some(run.batch_failed(failure, messages, alone_already, guests))
+        }
     };
     run.report(failure, began.elapsed())
 }
@@ -197,15 +207,18 @@ impl Run {
         &mut self,
         failure: GuestFailure,
         messages: usize,
+        alone_already: bool,
         guests: &mut dyn Calls,
     ) -> Arc<GuestFailure> {
         let fatal = failure.is_fatal();
         let failure = Arc::new(failure);
         self.instances_lost += u32::from(fatal);
-        match (fatal, messages) {
-            (false, _) => self.give_back(messages, &Cause::BatchFailed(Arc::clone(&failure))),
-            (true, 1) => self.give_back(1, &Cause::FailedAlone(Arc::clone(&failure))),
-            (true, _) => self.one_by_one(messages, guests),
+        if !fatal {
+            self.give_back(messages, &Cause::BatchFailed(Arc::clone(&failure)));
+        } else if alone_already {
+            self.give_back(messages, &Cause::FailedAlone(Arc::clone(&failure)));
+        } else {
+            self.one_by_one(messages, guests);
         }
         failure
     }
@@ -218,7 +231,7 @@ impl Run {
                     self.deadlines_in_a_row = 0;
                     self.take(results, &Cause::AnsweredAlone);
                 }
-                Answer::Failed(failure) => {
+                Answer::Failed { failure, .. } => {
                     let failure = Arc::new(failure);
                     self.count(&failure);
                     self.give_back(1, &Cause::FailedAlone(Arc::clone(&failure)));
@@ -269,35 +282,44 @@ mod tests {
 
     /// Guests that answer by script: `t` traps, `d` runs into the deadline, `e` answers err, `w` gives a wrong count,
     /// `n` has no instance, anything else succeeds. A whole batch does what its first bad message does.
-    struct Script(Vec<char>);
+    struct Script {
+        steps: Vec<char>,
+        /// Whether the instance of the whole batch is fresh.
+        untouched: bool,
+    }
 
     impl Script {
-        fn answer(step: char, messages: usize) -> Answer {
-            match step {
-                't' => Answer::Failed(GuestFailure::Trap { reason: "unreachable".into(), last_words: None }),
-                'd' => Answer::Failed(GuestFailure::Deadline { deadline: Duration::from_millis(10) }),
-                'e' => Answer::Failed(GuestFailure::ListenerError("no database".into())),
-                'w' => Answer::Failed(GuestFailure::WrongCount { expected: messages, got: 0 }),
-                'n' => Answer::NoInstance(InstantiateError::PoolExhausted { max: 1 }),
-                _ => Answer::Results(vec![ConsumeResult::Success; messages]),
-            }
+        fn answer(step: char, messages: usize, untouched: bool) -> Answer {
+            let failure = match step {
+                't' => GuestFailure::Trap { reason: "unreachable".into(), last_words: None },
+                'd' => GuestFailure::Deadline { deadline: Duration::from_millis(10) },
+                'e' => GuestFailure::ListenerError("no database".into()),
+                'w' => GuestFailure::WrongCount { expected: messages, got: 0 },
+                'n' => return Answer::NoInstance(InstantiateError::PoolExhausted { max: 1 }),
+                _ => return Answer::Results(vec![ConsumeResult::Success; messages]),
+            };
+            Answer::Failed { failure, untouched }
         }
     }
 
     impl Calls for Script {
         fn whole(&mut self) -> Answer {
-            let step = self.0.iter().copied().find(|step| *step != '.').unwrap_or('.');
-            Self::answer(step, self.0.len())
+            let step = self.steps.iter().copied().find(|step| *step != '.').unwrap_or('.');
+            Self::answer(step, self.steps.len(), self.untouched)
         }
 
         fn alone(&mut self, index: usize) -> Answer {
-            Self::answer(self.0[index], 1)
+            Self::answer(self.steps[index], 1, true)
         }
     }
 
     /// The causes, message by message, and the number of calls.
     fn run(script: &str) -> (String, u32, u32) {
-        let report = isolate(script.len(), &mut Script(script.chars().collect()));
+        run_in(script, false)
+    }
+
+    fn run_in(script: &str, untouched: bool) -> (String, u32, u32) {
+        let report = isolate(script.len(), &mut Script { steps: script.chars().collect(), untouched });
         assert_eq!(report.outcomes.len(), script.len(), "one outcome for each message");
         for outcome in &report.outcomes {
             let answered = matches!(outcome.cause, Cause::Answered | Cause::AnsweredAlone);
@@ -329,9 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_one_is_not_tried_again() {
-        assert_eq!(run("t"), ("F".into(), 1, 1));
-        assert_eq!(run("d"), ("F".into(), 1, 1));
+    fn a_batch_of_one_has_one_trial_in_an_untouched_instance() {
+        assert_eq!(run("t"), ("F".into(), 2, 2));
+        assert_eq!(run("d"), ("F".into(), 2, 2));
+        assert_eq!(run_in("t", true), ("F".into(), 1, 1));
+        assert_eq!(run_in("t.", true), ("Fa".into(), 3, 2));
     }
 
     #[test]

@@ -145,10 +145,11 @@ impl Engine {
         reached: &mut dyn FnMut(PluginState),
     ) -> Result<ListenerModule, LoadError> {
         check_bytes(bytes)?;
+        check_surface(bytes, grants)?;
+        reached(PluginState::Validated);
         let hash = ContentHash::of(bytes);
         let (component, from_cache, took) = self.0.compile(bytes, &hash)?;
-        let exports = check_surface(&component, grants)?;
-        reached(PluginState::Validated);
+        let exports = ListenerExports::find(&component).map_err(missing)?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
         let plugin: Arc<str> = hash.short().into();
@@ -201,18 +202,17 @@ fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Whether it exports a listener and imports only what it may.
-fn check_surface(component: &Component, grants: &Grants) -> Result<ListenerExports, LoadError> {
-    let surface = Surface::of(component);
+fn check_surface(bytes: &[u8], grants: &Grants) -> Result<(), LoadError> {
+    let surface = Surface::read(bytes).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
     if !surface.exports.iter().any(|name| name == LISTENER_INTERFACE) {
         return Err(LoadError::UnknownWorld { exports: surface.exports });
     }
     let refused = imports::refused(&surface.imports, grants);
-    if !refused.is_empty() {
-        return Err(LoadError::UngrantedImport(refused));
-    }
-    ListenerExports::find(component).map_err(|missing| LoadError::WrongTypes {
-        reason: format!("`{missing}` is not among the functions of {LISTENER_INTERFACE}"),
-    })
+    if refused.is_empty() { Ok(()) } else { Err(LoadError::UngrantedImport(refused)) }
+}
+
+fn missing(name: &str) -> LoadError {
+    LoadError::WrongTypes { reason: format!("`{name}` is not among the functions of {LISTENER_INTERFACE}") }
 }
 
 /// Asks the listener for its description and checks it. The template comes back under the listener's own name.

@@ -240,6 +240,12 @@ impl Instance {
         }
     }
 
+    /// Whether it has not been given a batch yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.guest.as_ref().is_some_and(|guest| guest.calls() == 0)
+    }
+
     /// The module it belongs to.
     #[must_use]
     pub fn module(&self) -> &ListenerModule {

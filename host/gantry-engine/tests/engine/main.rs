@@ -6,6 +6,7 @@
 mod cache;
 mod common;
 mod guests;
+mod hostile;
 mod loading;
 mod pool;
 mod serving;
