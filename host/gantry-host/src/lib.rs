@@ -1,1 +1,26 @@
-//! gantry-host
+//! The host: drives the consumer machines over tokio.
+//!
+//! It owns what the machines may not: sockets and clocks (through `client_instance`), the plugins directory, guest
+//! threads, configuration, the admin API. It deliberately does not know the command line or the embedded broker, and it
+//! makes none of the consumer's decisions: those are `gantry-core`'s.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+)]
+
+mod admin;
+pub mod client_instance;
+pub mod config;
+mod group;
+mod host;
+mod observer;
+mod plugins;
+pub mod status;
+mod tasks;
+
+pub use admin::AdminError;
+pub use host::{Host, StartError, StopReport};
+pub use observer::{Observer, PluginChange, Settled, SettledAs, SharedObserver, Unobserved};
+pub use plugins::{DirectoryError, MAX_FILE};

@@ -1,2 +1,68 @@
-//! gantry
-fn main() {}
+//! The command line of Gantry: parses, wires the crates together, prints. Nothing here is for reuse.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+)]
+
+mod cli;
+mod commands;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, PluginCommand, TopicCommand};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_logging(&cli) {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => commands::run::run(args).await,
+        Command::Broker(args) => commands::broker::run(args).await,
+        Command::Demo(args) => commands::demo::run(args).await,
+        Command::Send(args) => commands::send::run(args).await,
+        Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
+        Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,
+        Command::Plugin(PluginCommand::Check(args)) => commands::plugin::check(&args),
+    }
+}
+
+/// Logs go to standard error: `run` and `broker` tell of their work, the other commands only of trouble.
+fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+    let usual = match cli.command {
+        Command::Run(_) | Command::Broker(_) => "info",
+        _ => "error",
+    };
+    let filter = cli.log.clone().or_else(|| std::env::var("GANTRY_LOG").ok()).unwrap_or_else(|| usual.to_owned());
+    let filter = EnvFilter::try_new(&filter)
+        .map_err(|error| anyhow::anyhow!("the log filter {filter:?} is unsound: {error}; try info or gantry_host=debug"))?;
+    let json = matches!(&cli.command, Command::Run(args) if args.json);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.with_target(false).init() }
+    Ok(())
+}

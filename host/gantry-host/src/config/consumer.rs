@@ -1,0 +1,72 @@
+//! `[consumer]` and `[group.NAME]`: the settings of DefaultMQPushConsumer.
+
+use serde::Deserialize;
+
+use super::units::{ByteSize, Millis};
+
+/// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsumeFrom {
+    /// At the end of each queue (CONSUME_FROM_LAST_OFFSET).
+    LastOffset,
+    /// At the oldest message (CONSUME_FROM_FIRST_OFFSET).
+    FirstOffset,
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $check:expr;)*) => {
+        /// Settings of a consumer group. An absent one has RocketMQ's default.
+        #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct ConsumerSettings { $($(#[$doc])* pub $name: Option<$type>,)* }
+
+        impl ConsumerSettings {
+            /// These settings where they are given, else those of `base`.
+            pub fn over(&self, base: &Self) -> Self {
+                Self { $($name: self.$name.or(base.$name),)* }
+            }
+
+            pub(super) fn check(&self) -> Result<(), (String, String)> {
+                $(if let Some(value) = self.$name {
+                    let check: fn($type) -> Option<&'static str> = $check;
+                    if let Some(expected) = check(value) {
+                        return Err((stringify!($name).replace('_', "-"), format!("expected {expected}")));
+                    }
+                })*
+                Ok(())
+            }
+        }
+    };
+}
+
+fn within(value: u64, low: u64, high: u64, text: &'static str) -> Option<&'static str> {
+    (!(low..=high).contains(&value)).then_some(text)
+}
+
+settings! {
+    /// Where a group without a stored offset begins: `"last-offset"` or `"first-offset"`. Default: as the plugin says.
+    consume_from_where: ConsumeFrom, |_| None;
+    /// Batches of one group that run at once, 1 to 1000 (consumeThreadMax). Default 20.
+    consume_thread_max: u32, |n| within(n.into(), 1, 1000, "1 to 1000");
+    /// Messages cached per queue before pulls pause, 1 to 65535. Default 1000.
+    pull_threshold_for_queue: u32, |n| within(n.into(), 1, 65535, "1 to 65535");
+    /// Bytes cached per queue before pulls pause, 1 MiB to 1 GiB. Default 100 MiB.
+    pull_threshold_size_for_queue: ByteSize, |n| within(n.0, 1 << 20, 1 << 30, "1MiB to 1GiB");
+    /// Messages cached per topic, shared by its queues, 1 to 6553500. Default: no such bound.
+    pull_threshold_for_topic: u32, |n| within(n.into(), 1, 6_553_500, "1 to 6553500");
+    /// Bytes cached per topic, shared by its queues, 1 MiB to 100 GiB. Default: no such bound.
+    pull_threshold_size_for_topic: ByteSize, |n| within(n.0, 1 << 20, 100 << 30, "1MiB to 100GiB");
+    /// Widest distance of offsets cached per queue, 1 to 65535. Default 2000.
+    consume_concurrently_max_span: u32, |n| within(n.into(), 1, 65535, "1 to 65535");
+    /// Messages asked for by one pull, 1 to 1024; a stock broker gives 32 at most. Default 32.
+    pull_batch_size: u32, |n| within(n.into(), 1, 1024, "1 to 1024");
+    /// Bytes asked for by one pull, 1 KiB to 100 MiB. Default 256 KiB.
+    pull_batch_size_in_bytes: ByteSize, |n| within(n.0, 1 << 10, 100 << 20, "1KiB to 100MiB");
+    /// Pause between pulls of a queue, up to 65535 ms. Default 0.
+    pull_interval: Millis, |n| within(n.0, 0, 65535, "0 to 65535 ms");
+    /// How often offsets go to the broker, 100 ms to 10 min. Default 1 s (Java's client: 5 s).
+    persist_consumer_offset_interval: Millis, |n| within(n.0, 100, 600_000, "100ms to 10m");
+    /// How long a queue that is taken away may finish its batches, up to 5 min. Default 5 s.
+    drain_timeout: Millis, |n| within(n.0, 0, 300_000, "0 to 5m");
+}

@@ -1,0 +1,188 @@
+//! `gantry.toml`: what an operator may say, with RocketMQ's own default for everything left out.
+//!
+//! Keys are RocketMQ's setting names in kebab case. Unknown keys, wrong types and values out of bounds are errors that
+//! name the file, the line, the key and what was expected; nothing starts before the whole file is sound.
+
+mod consumer;
+mod error;
+mod plugin;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use consumer::{ConsumeFrom, ConsumerSettings};
+pub use error::ConfigError;
+pub use plugin::{PluginSettings, SubscriptionSetting};
+pub use units::{ByteSize, Millis};
+
+/// The whole configuration of one host.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GantryConfig {
+    /// Name servers, `host:port` joined by `;` or `,` (RocketMQ: `namesrvAddr`). Default `127.0.0.1:9876`.
+    pub name_server: String,
+    /// The directory whose `.wasm` files are the plugins. Default `plugins`.
+    pub plugins: PathBuf,
+    /// How long a stop waits for listeners to finish and offsets to be committed, in milliseconds or as `"10s"`
+    /// (RocketMQ: `awaitTerminationMillisWhenShutdown`, there 0). Default 10 s.
+    pub shutdown_grace: Millis,
+    /// The broker side of the client (RocketMQ: ClientConfig).
+    pub client: ClientSettings,
+    /// Where the admin API listens, and whether it does.
+    pub admin: AdminSettings,
+    /// What guests may use of the machine.
+    pub engine: EngineSettings,
+    /// Settings of every consumer group (RocketMQ: DefaultMQPushConsumer).
+    pub consumer: ConsumerSettings,
+    /// Settings of one consumer group by its name, over `[consumer]`.
+    pub group: BTreeMap<String, ConsumerSettings>,
+    /// Settings of one plugin by its file's name without `.wasm`, over what the plugin says of itself.
+    pub plugin: BTreeMap<String, PluginSettings>,
+}
+
+impl Default for GantryConfig {
+    fn default() -> Self {
+        Self {
+            name_server: "127.0.0.1:9876".into(),
+            plugins: "plugins".into(),
+            shutdown_grace: Millis(10_000),
+            client: ClientSettings::default(),
+            admin: AdminSettings::default(),
+            engine: EngineSettings::default(),
+            consumer: ConsumerSettings::default(),
+            group: BTreeMap::new(),
+            plugin: BTreeMap::new(),
+        }
+    }
+}
+
+/// The client towards name servers and brokers (RocketMQ: ClientConfig).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ClientSettings {
+    /// How often routes are polled. Default 30 s.
+    pub poll_name_server_interval: Millis,
+    /// How often every broker hears of us. Default 30 s.
+    pub heartbeat_broker_interval: Millis,
+    /// The deadline of an ordinary request. Default 3 s.
+    pub mq_client_api_timeout: Millis,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            poll_name_server_interval: Millis(30_000),
+            heartbeat_broker_interval: Millis(30_000),
+            mq_client_api_timeout: Millis(3_000),
+        }
+    }
+}
+
+/// The admin HTTP API.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AdminSettings {
+    /// Off with `false`. Default `true`.
+    pub enabled: bool,
+    /// A loopback address; port 0 takes a free one. Default `127.0.0.1:8088`.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8088)) }
+    }
+}
+
+/// What guests may use of the machine, and where compiled code is kept.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EngineSettings {
+    /// Compiled components are cached here by content hash. Default: `gantry` under the user's cache directory.
+    pub cache_dir: Option<PathBuf>,
+    /// Most linear memory of one instance. Default 64 MiB.
+    pub memory_max: ByteSize,
+    /// How long one call of a listener may take, unless the plugin says otherwise. Default 15 min, RocketMQ's
+    /// `consumeTimeout`; a guest past it is stopped.
+    pub consume_timeout: Millis,
+    /// Threads that run guests. Default: the machine's cores, at least 2.
+    pub threads: Option<usize>,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            memory_max: ByteSize(64 << 20),
+            consume_timeout: Millis(15 * 60 * 1000),
+            threads: None,
+        }
+    }
+}
+
+impl GantryConfig {
+    /// Reads and checks a configuration file. Errors name the file, the line and the key.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+        Self::from_toml(&path.display().to_string(), &text)
+    }
+
+    /// The same from text; `file` is the name that errors give.
+    pub fn from_toml(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError::syntax(file, text, &e))?;
+        config.check().map_err(|(key, message)| ConfigError::rule(file, text, key, message))?;
+        Ok(config)
+    }
+
+    /// The settings of a group: `[group.NAME]` over `[consumer]` over RocketMQ's defaults.
+    pub fn group_settings(&self, group: &str) -> ConsumerSettings {
+        match self.group.get(group) {
+            Some(own) => own.over(&self.consumer),
+            None => self.consumer.clone(),
+        }
+    }
+
+    /// The settings of a plugin by its file's stem.
+    pub fn plugin_settings(&self, stem: &str) -> PluginSettings {
+        self.plugin.get(stem).cloned().unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), (String, String)> {
+        let rule = |key: &str, message: String| Err((key.to_owned(), message));
+        if self.name_server.split([';', ',']).all(|a| a.trim().is_empty()) {
+            return rule("name-server", "expected at least one `host:port`".into());
+        }
+        if self.admin.enabled && !self.admin.listen.ip().is_loopback() {
+            let message = format!(
+                "expected a loopback address such as 127.0.0.1:8088, not {}: the API has no authentication",
+                self.admin.listen
+            );
+            return rule("listen", message);
+        }
+        if self.engine.memory_max.0 < 1 << 20 {
+            return rule("memory-max", "expected at least 1 MiB".into());
+        }
+        if self.engine.consume_timeout.0 == 0 {
+            return rule("consume-timeout", "expected at least 1 ms".into());
+        }
+        if self.engine.threads == Some(0) || self.engine.threads.is_some_and(|n| n > 1024) {
+            return rule("threads", "expected 1 to 1024".into());
+        }
+        self.consumer.check()?;
+        for settings in self.group.values() {
+            settings.check()?;
+        }
+        for settings in self.plugin.values() {
+            settings.check()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! `[plugin.NAME]`: what an operator overrides of a plugin's own description.
+
+use serde::Deserialize;
+
+use super::units::Millis;
+
+/// Overrides of one plugin. What is absent stays as the plugin describes itself.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct PluginSettings {
+    /// The consumer group it joins.
+    pub consumer_group: Option<String>,
+    /// What it subscribes to; replaces the whole list.
+    pub subscriptions: Option<Vec<SubscriptionSetting>>,
+    /// Most messages in one call, 1 to 1024.
+    pub consume_message_batch_max_size: Option<u32>,
+    /// Retries before a message goes to the dead-letter topic.
+    pub max_reconsume_times: Option<u32>,
+    /// How long one call may take.
+    pub consume_timeout: Option<Millis>,
+    /// What it may import beyond the message itself, such as `"clocks"`. Default: nothing.
+    pub grants: Vec<String>,
+    /// `false` leaves the file alone: it is not loaded. Default `true`.
+    pub enabled: Option<bool>,
+}
+
+/// One topic and the tags wanted of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SubscriptionSetting {
+    /// The topic.
+    pub topic: String,
+    /// Tags joined by `||`. Default `*`, every message.
+    #[serde(default = "every_tag")]
+    pub tags: String,
+}
+
+fn every_tag() -> String {
+    "*".into()
+}
+
+impl PluginSettings {
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
+        if self.consume_message_batch_max_size.is_some_and(|n| !(1..=1024).contains(&n)) {
+            return rule("consume-message-batch-max-size", "expected 1 to 1024");
+        }
+        if self.subscriptions.as_ref().is_some_and(Vec::is_empty) {
+            return rule("subscriptions", "expected at least one; leave the key out to keep the plugin's own");
+        }
+        if self.consume_timeout.is_some_and(|t| t.0 == 0) {
+            return rule("consume-timeout", "expected at least 1 ms");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+use super::*;
+
+fn error(text: &str) -> String {
+    GantryConfig::from_toml("gantry.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    assert_eq!(GantryConfig::from_toml("gantry.toml", "").unwrap(), GantryConfig::default());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+    let e = error("name-server = \"a:9876\"\n\n[consumer]\npul-batch-size = 3\n");
+    assert!(e.starts_with("gantry.toml:4: unknown field `pul-batch-size`"), "{e}");
+    assert!(e.contains("`pull-batch-size`"), "{e}");
+}
+
+#[test]
+fn a_wrong_type_is_named_with_its_line_key_and_what_was_expected() {
+    let e = error("[consumer]\nconsume-thread-max = \"many\"\n");
+    assert!(e.starts_with("gantry.toml:2: consume-thread-max: "), "{e}");
+    assert!(e.contains("expected u32"), "{e}");
+}
+
+#[test]
+fn a_value_out_of_bounds_is_named_with_its_line_and_the_bounds() {
+    let e = error("[group.orders]\npull-batch-size = 0\n");
+    assert!(e.starts_with("gantry.toml:2: pull-batch-size: expected 1 to 1024"), "{e}");
+}
+
+#[test]
+fn a_duration_may_carry_a_unit_and_a_bad_one_is_explained() {
+    let config = GantryConfig::from_toml("gantry.toml", "shutdown-grace = \"2m\"").unwrap();
+    assert_eq!(config.shutdown_grace, Millis(120_000));
+    assert!(error("shutdown-grace = \"soon\"").contains("a duration such as"));
+}
+
+#[test]
+fn an_admin_address_off_loopback_is_refused() {
+    assert!(error("[admin]\nlisten = \"0.0.0.0:8088\"").starts_with("gantry.toml:2: listen: expected a loopback"));
+}
+
+#[test]
+fn a_groups_settings_go_over_the_common_ones() {
+    let text = "[consumer]\npull-batch-size = 16\npull-interval = 5\n[group.orders]\npull-batch-size = 8\n";
+    let config = GantryConfig::from_toml("gantry.toml", text).unwrap();
+    let orders = config.group_settings("orders");
+    assert_eq!((orders.pull_batch_size, orders.pull_interval), (Some(8), Some(Millis(5))));
+    assert_eq!(config.group_settings("other").pull_batch_size, Some(16));
+}

@@ -1,0 +1,164 @@
+//! A batch's way through a listener: to a guest thread, and back as one settlement a message.
+
+use std::sync::Arc;
+
+use gantry_core::{Batch, BatchId, RetryDelay, Settlement};
+use gantry_engine::{
+    BatchReport, Cause, ConsumeJob, ConsumeResult, GuestThreads, Lease, MessageBatch, Outcome,
+};
+use gantry_protocol::{MessageExt, delay_level};
+use tokio::sync::mpsc;
+
+use super::batch::{Corrupt, HostBatch};
+use super::input::Input;
+use super::listener::Listener;
+use crate::observer::{Settled, SettledAs, SharedObserver};
+use crate::status::Outcomes;
+
+/// RocketMQ's limit of retries where neither plugin nor configuration sets one.
+pub(super) const DEFAULT_MAX_RECONSUME_TIMES: u32 = 16;
+
+/// What every batch of a group needs on its way.
+#[derive(Clone)]
+pub(super) struct Consumption {
+    pub(super) group: Arc<str>,
+    pub(super) threads: Arc<GuestThreads>,
+    pub(super) observer: SharedObserver,
+    pub(super) inputs: mpsc::Sender<Input>,
+}
+
+/// The batch was not taken: no version serves, or every guest thread is busy and their queue full.
+pub(super) struct NotTaken(pub(super) BatchId);
+
+impl Consumption {
+    /// Hands the batch to a guest thread; the answer arrives as [`Input::Consumed`].
+    pub(super) fn submit(&self, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
+        let Batch { id, topic, mq, messages, .. } = batch;
+        let lease = listener.slot.lease().ok_or(NotTaken(id))?;
+        let (sound, corrupt) = HostBatch::new(messages);
+        let sound = Arc::new(sound);
+        let back = Return {
+            id,
+            topic: Arc::clone(&topic),
+            consumption: self.clone(),
+            listener: Arc::clone(listener),
+            version: version(&lease),
+            batch: Arc::clone(&sound),
+            corrupt,
+        };
+        let job = ConsumeJob {
+            lease,
+            consumer_group: Arc::clone(&self.group),
+            topic,
+            broker_name: Arc::clone(&mq.broker_name),
+            queue_id: mq.queue_id.max(0).unsigned_abs(),
+            batch: sound,
+            deadline: listener.plan().consume_timeout,
+            done: Box::new(move |report| back.report(report)),
+        };
+        self.threads.try_submit(job).map_err(|_busy| NotTaken(id))
+    }
+}
+
+fn version(lease: &Lease) -> String {
+    lease.module().description().version.clone()
+}
+
+/// What brings a batch's outcomes home.
+struct Return {
+    id: BatchId,
+    topic: Arc<str>,
+    consumption: Consumption,
+    listener: Arc<Listener>,
+    version: String,
+    batch: Arc<HostBatch>,
+    corrupt: Vec<Corrupt>,
+}
+
+impl Return {
+    fn report(self, report: BatchReport) {
+        if let Some(failure) = &report.batch_failure {
+            tracing::warn!(
+                group = %self.consumption.group, plugin = %self.listener.plugin, version = %self.version,
+                messages = self.batch.len(), calls = report.calls, "{failure}"
+            );
+        }
+        let mut counts = Outcomes::default();
+        let max = self.listener.plan().max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES);
+        let mut settlements = Vec::with_capacity(report.outcomes.len() + self.corrupt.len());
+        for (message, outcome) in self.batch.stored().zip(report.outcomes) {
+            let failure = failure_text(&outcome.cause);
+            counts.failed += u64::from(failure.is_some());
+            let settlement = settlement(outcome);
+            self.observe(message, &settlement, failure.as_deref(), max, &mut counts);
+            settlements.push(settlement);
+        }
+        for Corrupt { index, stored, error } in &self.corrupt {
+            let text = format!("the body cannot be inflated: {error}");
+            tracing::warn!(group = %self.consumption.group, message = stored.message_id(), "{text}; it is given back");
+            let settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
+            counts.failed += 1;
+            self.observe(stored, &settlement, Some(&text), max, &mut counts);
+            settlements.insert((*index).min(settlements.len()), settlement);
+        }
+        self.listener.count(counts);
+        // The group may be gone: then nobody waits for the answer, and the next owner gets the messages again.
+        let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
+    }
+
+    fn observe(&self, message: &MessageExt, settlement: &Settlement, failure: Option<&str>, max: u32, counts: &mut Outcomes) {
+        let times = message.reconsume_times();
+        let as_ = match settlement {
+            Settlement::Success => SettledAs::Success,
+            Settlement::DeadLetter(reason) => SettledAs::DeadLetter { reason: reason.clone() },
+            Settlement::ReconsumeLater(_) if i64::from(times) >= i64::from(max) => {
+                SettledAs::DeadLetter { reason: format!("reconsumed {times} times, which is the limit") }
+            }
+            Settlement::ReconsumeLater(delay) => SettledAs::ReconsumeLater { level: level(*delay) },
+        };
+        match as_ {
+            SettledAs::Success => counts.succeeded += 1,
+            SettledAs::ReconsumeLater { .. } => counts.reconsumed += 1,
+            SettledAs::DeadLetter { .. } => counts.dead_lettered += 1,
+        }
+        self.consumption.observer.settled(&Settled {
+            group: &self.consumption.group,
+            plugin: &self.listener.plugin,
+            version: &self.version,
+            message,
+            topic: &self.topic,
+            reconsume_times: times,
+            as_,
+            failure,
+        });
+    }
+}
+
+fn level(delay: RetryDelay) -> u8 {
+    match delay {
+        RetryDelay::ByAttempts => 0,
+        RetryDelay::Level(level) => level.clamp(1, 18),
+        RetryDelay::Millis(ms) => u8::try_from(delay_level::level_for_delay(ms)).unwrap_or(18),
+    }
+}
+
+fn settlement(outcome: Outcome) -> Settlement {
+    use gantry_engine::RetryDelay as Asked;
+    match outcome.result {
+        ConsumeResult::Success => Settlement::Success,
+        ConsumeResult::DeadLetter(reason) => Settlement::DeadLetter(reason),
+        ConsumeResult::ReconsumeLater(Asked::ByAttempts) => Settlement::ReconsumeLater(RetryDelay::ByAttempts),
+        ConsumeResult::ReconsumeLater(Asked::Level(level)) => Settlement::ReconsumeLater(RetryDelay::Level(level)),
+        ConsumeResult::ReconsumeLater(Asked::Milliseconds(ms)) => Settlement::ReconsumeLater(RetryDelay::Millis(ms)),
+    }
+}
+
+fn failure_text(cause: &Cause) -> Option<String> {
+    match cause {
+        Cause::Answered | Cause::AnsweredAlone => None,
+        Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => Some(failure.to_string()),
+        Cause::NotRun(failure) => Some(format!("not run, because those before it failed: {failure}")),
+        Cause::NoInstance(error) => Some(error.to_string()),
+        Cause::HostPanic(text) => Some(format!("the host failed: {text}")),
+    }
+}

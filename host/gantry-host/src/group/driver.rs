@@ -1,0 +1,260 @@
+//! The task that owns one group's machine: takes its actions, brings it answers, keeps its clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use gantry_core::{
+    Action, ConsumerGroup, Event, ListenerId, QueuePhase, QueueStatus, Severity, TerminationReport,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Groups;
+use super::consume::{Consumption, NotTaken};
+use super::input::Input;
+use super::listener::Listener;
+use super::requests::Requests;
+use crate::status::{GroupStatus, QueueLine};
+
+/// Answers on their way to the machine. Each belongs to something the machine asked for, so their number is bounded by
+/// the machine's own bounds; when the driver is behind, those that answer wait.
+const INPUTS: usize = 4096;
+/// Answers taken in a row before the machine's actions are looked at.
+const INPUTS_AT_ONCE: usize = 256;
+/// How often the status is renewed.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a batch that no guest thread could take waits before it is offered again.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the host asks of a group.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Take a listener.
+    Add(Arc<Listener>, Reply),
+    /// Let a listener go.
+    Remove(ListenerId, Reply),
+    /// A listener's plan has changed.
+    Refresh(Reply),
+    /// Whether there is no listener left.
+    IsEmpty(oneshot::Sender<bool>),
+    /// End.
+    Stop {
+        /// How long batches at listeners may take.
+        grace: Duration,
+        /// How it ended.
+        done: oneshot::Sender<TerminationReport>,
+    },
+}
+
+type Reply = oneshot::Sender<Result<(), String>>;
+
+pub(super) struct Driver {
+    name: Arc<str>,
+    machine: ConsumerGroup,
+    /// In the order they came, which decides who gets a message that two want.
+    listeners: BTreeMap<ListenerId, Arc<Listener>>,
+    requests: Requests,
+    consumption: Consumption,
+    inputs: mpsc::Receiver<Input>,
+    /// Batches to be offered again, and when.
+    busy: Vec<NotTaken>,
+    status: Arc<ArcSwap<GroupStatus>>,
+    connected: bool,
+    done: Option<oneshot::Sender<TerminationReport>>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        name: &Arc<str>,
+        machine: ConsumerGroup,
+        groups: &Groups,
+        status: Arc<ArcSwap<GroupStatus>>,
+    ) -> Self {
+        let (sender, inputs) = mpsc::channel(INPUTS);
+        let consumption = Consumption {
+            group: Arc::clone(name),
+            threads: Arc::clone(&groups.threads),
+            observer: Arc::clone(&groups.observer),
+            inputs: sender.clone(),
+        };
+        let requests = Requests::new(name, &groups.client, groups.tasks.clone(), sender);
+        Self {
+            name: Arc::clone(name),
+            machine,
+            listeners: BTreeMap::new(),
+            requests,
+            consumption,
+            inputs,
+            busy: Vec::new(),
+            status,
+            connected: false,
+            done: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut status_due = Instant::now();
+        loop {
+            if let Some(report) = self.act().await {
+                return self.end(report);
+            }
+            if Instant::now() >= status_due {
+                self.publish_status();
+                status_due = Instant::now() + STATUS_INTERVAL;
+            }
+            let wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
+            tokio::select! {
+                Some(input) = self.inputs.recv() => self.take(input),
+                Some(command) = commands.recv() => self.command(command),
+                () = self.requests.members_changed() => self.machine.handle_members_changed(Instant::now()),
+                () = tokio::time::sleep(BUSY_PAUSE), if !self.busy.is_empty() => {
+                    for NotTaken(id) in std::mem::take(&mut self.busy) {
+                        self.machine.handle_returned(Instant::now(), id);
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// Does all the machine asks for now. The report, once it is done.
+    async fn act(&mut self) -> Option<TerminationReport> {
+        while let Some(action) = self.machine.poll_action(Instant::now()) {
+            match action {
+                Action::Consume(batch) => match self.listeners.get(&batch.listener) {
+                    Some(listener) => {
+                        if let Err(busy) = self.consumption.submit(listener, batch) {
+                            self.busy.push(busy);
+                        }
+                    }
+                    None => self.busy.push(NotTaken(batch.id)),
+                },
+                Action::Event(event) => self.tell(&event),
+                Action::Unregister => self.requests.unregister().await,
+                Action::Terminated(report) => return Some(report),
+                request => self.requests.start(request),
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, first: Input) {
+        let now = Instant::now();
+        let mut next = Some(first);
+        for _ in 0..INPUTS_AT_ONCE {
+            let Some(input) = next else { return };
+            self.feed(now, input);
+            next = self.inputs.try_recv().ok();
+        }
+        if let Some(input) = next {
+            self.feed(now, input);
+        }
+    }
+
+    fn feed(&mut self, now: Instant, input: Input) {
+        let machine = &mut self.machine;
+        match input {
+            Input::Route(topic, route) => {
+                self.connected |= !matches!(route, gantry_core::Route::Failed(_));
+                machine.handle_route(now, &topic, route);
+            }
+            Input::Heartbeat(outcome) => machine.handle_heartbeat(now, outcome),
+            Input::Members(topic, members) => machine.handle_members(now, &topic, members),
+            Input::Offset(id, answer) => machine.handle_offset(now, id, answer),
+            Input::Pulled(id, outcome) => machine.handle_pulled(now, id, outcome),
+            Input::Consumed(id, settlements) => machine.handle_consumed(now, id, settlements),
+            Input::SentBack(id, result) => machine.handle_sent_back(now, id, result),
+            Input::Persisted(id, result) => machine.handle_persisted(now, id, result),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Add(listener, reply) => {
+                let id = listener.id;
+                self.listeners.insert(id, listener);
+                let result = self.set_listeners();
+                if result.is_err() {
+                    self.listeners.remove(&id);
+                }
+                let _host_gone = reply.send(result);
+            }
+            Command::Remove(id, reply) => {
+                self.listeners.remove(&id);
+                let result = match self.listeners.is_empty() {
+                    false => self.set_listeners(),
+                    // Leaving no listener ends the group: a stop follows, which drains. Until then nothing is given out.
+                    true => {
+                        self.machine.pause_listener(id);
+                        Ok(())
+                    }
+                };
+                let _host_gone = reply.send(result);
+            }
+            Command::Refresh(reply) => {
+                let result = self.set_listeners();
+                let _host_gone = reply.send(result);
+            }
+            Command::IsEmpty(reply) => {
+                let _host_gone = reply.send(self.listeners.is_empty());
+            }
+            Command::Stop { grace, done } => {
+                self.machine.shut_down(Instant::now(), grace);
+                self.done = Some(done);
+            }
+        }
+    }
+
+    fn set_listeners(&mut self) -> Result<(), String> {
+        let specs: Vec<_> = self.listeners.values().map(|listener| listener.spec()).collect();
+        let plain = |error: gantry_core::SubscriptionError| {
+            let mut text = error.to_string();
+            for (id, listener) in &self.listeners {
+                text = text.replace(&id.to_string(), &format!("plugin {}", listener.plugin));
+            }
+            text
+        };
+        self.machine.set_listeners(Instant::now(), unix_millis(), &specs).map_err(plain)
+    }
+
+    fn tell(&self, event: &Event) {
+        match event.severity() {
+            Severity::Info => tracing::info!(group = %self.name, "{event}"),
+            Severity::Warn => tracing::warn!(group = %self.name, "{event}"),
+        }
+    }
+
+    fn publish_status(&self) {
+        let mut queues: Vec<_> = self.machine.queues(Instant::now()).map(|queue| line(&queue)).collect();
+        queues.sort_by(|a, b| (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id)));
+        let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues };
+        self.status.store(Arc::new(status));
+    }
+
+    fn end(mut self, report: TerminationReport) {
+        if let Some(done) = self.done.take() {
+            let _host_gone = done.send(report);
+        }
+    }
+}
+
+fn line(queue: &QueueStatus) -> QueueLine {
+    let known = |offset: i64| (offset >= 0).then_some(offset);
+    QueueLine {
+        topic: queue.mq.topic.to_string(),
+        broker_name: queue.mq.broker_name.to_string(),
+        queue_id: queue.mq.queue_id,
+        consuming: queue.phase == QueuePhase::Consuming,
+        commit_offset: known(queue.commit_offset),
+        max_offset: known(queue.max_offset),
+        cached_messages: queue.cached_count,
+        cached_bytes: queue.cached_bytes,
+        head_age_ms: queue.head_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,28 @@
+//! What comes back to a group's driver from requests and listeners.
+
+use std::sync::Arc;
+
+use gantry_core::{
+    BatchId, HeartbeatOutcome, OffsetAnswer, OffsetQueryId, PersistId, PullId, PullOutcome, Route, SendBackId, Settlement,
+};
+
+/// One answer for the machine.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A topic's route.
+    Route(Arc<str>, Route),
+    /// How a heartbeat went.
+    Heartbeat(HeartbeatOutcome),
+    /// The group's members, if they could be learnt.
+    Members(Arc<str>, Option<Vec<String>>),
+    /// An offset.
+    Offset(OffsetQueryId, OffsetAnswer),
+    /// A pull's end.
+    Pulled(PullId, PullOutcome),
+    /// A batch's results.
+    Consumed(BatchId, Vec<Settlement>),
+    /// Whether a message was given back.
+    SentBack(SendBackId, Result<(), String>),
+    /// Whether an offset was stored.
+    Persisted(PersistId, Result<(), String>),
+}

@@ -1,0 +1,174 @@
+//! Consumer groups: one driver task each, which owns the group's machine and does what it asks.
+
+mod batch;
+mod consume;
+mod driver;
+mod input;
+mod listener;
+mod requests;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
+use gantry_engine::GuestThreads;
+use tokio::sync::{mpsc, oneshot};
+
+pub use listener::Listener;
+
+use crate::client_instance::ClientInstance;
+use crate::config::GantryConfig;
+use crate::observer::SharedObserver;
+use crate::status::GroupStatus;
+use crate::tasks::Tasks;
+use driver::{Command, Driver};
+
+/// Commands waiting for a group's driver.
+const COMMANDS: usize = 64;
+/// What is added to the grace of a group's stop for its last requests.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// A group that runs: a cheap handle to its driver.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupHandle {
+    name: Arc<str>,
+    commands: mpsc::Sender<Command>,
+    status: Arc<ArcSwap<GroupStatus>>,
+}
+
+impl GroupHandle {
+    /// Adds a listener.
+    ///
+    /// # Errors
+    /// Why the group cannot have it: its subscriptions clash with another's.
+    pub(crate) async fn add(&self, listener: Arc<Listener>) -> Result<(), String> {
+        self.ask(|done| Command::Add(listener, done)).await
+    }
+
+    /// Removes a listener; the queues only it wanted are drained and let go.
+    ///
+    /// # Errors
+    /// Why it could not be.
+    pub(crate) async fn remove(&self, id: ListenerId) -> Result<(), String> {
+        self.ask(|done| Command::Remove(id, done)).await
+    }
+
+    /// Tells the group that a listener's plan has changed.
+    ///
+    /// # Errors
+    /// Why the new plan cannot be.
+    pub(crate) async fn refresh(&self) -> Result<(), String> {
+        self.ask(Command::Refresh).await
+    }
+
+    /// The group as it last was.
+    pub(crate) fn status(&self) -> Arc<GroupStatus> {
+        self.status.load_full()
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Command) -> Result<(), String> {
+        let (done, answer) = oneshot::channel();
+        let ended = || format!("group {} has ended", self.name);
+        self.commands.send(command(done)).await.map_err(|_closed| ended())?;
+        answer.await.map_err(|_closed| ended())?
+    }
+
+    async fn stop(&self, grace: Duration) -> Option<TerminationReport> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command::Stop { grace, done }).await.ok()?;
+        tokio::time::timeout(grace + LAST_REQUESTS, answer).await.ok()?.ok()
+    }
+}
+
+/// The groups of a host by name, shared with its status.
+pub(crate) type GroupMap = Arc<ArcSwap<BTreeMap<String, GroupHandle>>>;
+
+/// Starts and stops groups.
+pub(crate) struct Groups {
+    pub(crate) client: ClientInstance,
+    pub(crate) config: Arc<GantryConfig>,
+    pub(crate) threads: Arc<GuestThreads>,
+    pub(crate) observer: SharedObserver,
+    pub(crate) tasks: Tasks,
+    pub(crate) running: GroupMap,
+}
+
+impl Groups {
+    /// The running group of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<GroupHandle> {
+        self.running.load().get(name).cloned()
+    }
+
+    /// The group `listener` belongs to, started if it does not run.
+    ///
+    /// # Errors
+    /// Which of the group's settings breaks its rule.
+    pub(crate) fn of(&self, listener: &Listener) -> Result<GroupHandle, String> {
+        let plan = listener.plan();
+        if let Some(running) = self.get(&plan.group) {
+            return Ok(running);
+        }
+        let config = settings::group_config(&plan, &self.config);
+        let machine = ConsumerGroup::new(config, self.client.client_id(), fastrand::u64(..))
+            .map_err(|error| format!("group {}: {error}", plan.group))?;
+        let handle = self.start(&plan.group, machine);
+        self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
+        Ok(handle)
+    }
+
+    fn start(&self, name: &str, machine: ConsumerGroup) -> GroupHandle {
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let name: Arc<str> = name.into();
+        let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));
+        let driver = Driver::new(&name, machine, self, Arc::clone(&status));
+        self.tasks.spawn("consumer-group", driver.run(receiver));
+        GroupHandle { name, commands, status }
+    }
+
+    /// Ends the group if it has no listener left.
+    pub(crate) async fn stop_if_empty(&self, group: &GroupHandle, grace: Duration) {
+        let (done, answer) = oneshot::channel();
+        let asked = group.commands.send(Command::IsEmpty(done)).await.is_ok();
+        if asked && answer.await.unwrap_or(false) {
+            self.change(|groups| _ = groups.remove(&*group.name));
+            report(&group.name, group.stop(grace).await);
+        }
+    }
+
+    /// Ends every group, all at the same time.
+    pub(crate) async fn stop_all(&self, grace: Duration) {
+        let groups = self.running.swap(Arc::default());
+        let (ended, mut reports) = mpsc::channel(groups.len().max(1));
+        for (name, group) in groups.iter() {
+            let (name, group, ended) = (name.clone(), group.clone(), ended.clone());
+            self.tasks.spawn("stop-group", async move {
+                report(&name, group.stop(grace).await);
+                drop(ended);
+            });
+        }
+        drop(ended);
+        let _every_sender_gone: Option<()> = reports.recv().await;
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, GroupHandle>)) {
+        let mut groups = BTreeMap::clone(&self.running.load());
+        edit(&mut groups);
+        self.running.store(Arc::new(groups));
+    }
+}
+
+fn report(group: &str, report: Option<TerminationReport>) {
+    match report {
+        Some(report) if report.is_graceful() => {
+            tracing::info!(group, redelivered = report.unsettled, "ended: every batch finished, every offset stored");
+        }
+        Some(report) => tracing::warn!(
+            group, batches_running = report.batches_running, offsets_not_stored = report.offsets_not_stored.len(),
+            "ended before everything was done; what was left is delivered again"
+        ),
+        None => tracing::warn!(group, "did not end in time; what was left is delivered again"),
+    }
+}

@@ -1,0 +1,256 @@
+//! What a group's machine asks of the network, done by tasks that report back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gantry_core::{
+    Action, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistMode, PullAnswer, PullOutcome,
+    PullRequest, PullStatus, Route, SendBackRequest,
+};
+use gantry_protocol::body::{ConsumerData, SubscriptionData};
+use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
+use gantry_protocol::sys_flag;
+use tokio::sync::{Notify, mpsc};
+
+use super::input::Input;
+use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
+use crate::tasks::Tasks;
+
+/// How long leaving the group at the brokers may take; they forget a silent client by themselves.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The network side of one group.
+#[derive(Clone)]
+pub(super) struct Requests {
+    group: Arc<str>,
+    client: ClientInstance,
+    tasks: Tasks,
+    inputs: mpsc::Sender<Input>,
+    notice: Arc<Notice>,
+}
+
+/// What brokers tell the group: that its members changed.
+#[derive(Debug, Default)]
+struct Notice {
+    changed: Notify,
+    registered: AtomicBool,
+}
+
+impl GroupListener for Notice {
+    fn members_changed(&self) {
+        self.changed.notify_one();
+    }
+}
+
+impl Requests {
+    pub(super) fn new(group: &Arc<str>, client: &ClientInstance, tasks: Tasks, inputs: mpsc::Sender<Input>) -> Self {
+        let notice = Arc::new(Notice::default());
+        Self { group: Arc::clone(group), client: client.clone(), tasks, inputs, notice }
+    }
+
+    /// Resolves when a broker has said that the group's members changed.
+    pub(super) async fn members_changed(&self) {
+        self.notice.changed.notified().await;
+    }
+
+    /// Starts what the action asks for; the answer arrives as an [`Input`].
+    pub(super) fn start(&self, action: Action) {
+        match action {
+            Action::RefreshRoute { topic } => self.ask("route", async |this: Self| {
+                let route = this.route(&topic).await;
+                Some(Input::Route(topic, route))
+            }),
+            Action::Heartbeat(heartbeat) => self.heartbeat(&heartbeat),
+            Action::QueryMembers { topic } => self.ask("members", async |this: Self| {
+                let members = this.client.get_consumer_list(&this.group, &topic).await;
+                let members = members.inspect_err(|error| tracing::debug!(group = %this.group, %error, "no member list"));
+                Some(Input::Members(topic, members.ok()))
+            }),
+            Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
+                let answer = match this.client.query_offset(&this.group, &mq).await {
+                    Ok(Some(offset)) => OffsetAnswer::Found(offset),
+                    Ok(None) => OffsetAnswer::NotFound,
+                    Err(error) => OffsetAnswer::Failed(error.to_string()),
+                };
+                Some(Input::Offset(id, answer))
+            }),
+            Action::QueryMaxOffset { id, mq } => self.ask("max-offset", async move |this: Self| {
+                Some(Input::Offset(id, offset(this.client.max_offset(&mq).await)))
+            }),
+            Action::SearchOffset { id, mq, timestamp } => self.ask("search-offset", async move |this: Self| {
+                let timestamp = i64::try_from(timestamp).unwrap_or(i64::MAX);
+                Some(Input::Offset(id, offset(this.client.search_offset(&mq, timestamp).await)))
+            }),
+            Action::Pull(pull) => self.ask("pull", async move |this: Self| {
+                let id = pull.id;
+                Some(Input::Pulled(id, this.pull(pull).await))
+            }),
+            Action::SendBack(back) => self.ask("send-back", async move |this: Self| {
+                let id = back.id;
+                Some(Input::SentBack(id, this.send_back(back).await.map_err(|error| error.to_string())))
+            }),
+            Action::PersistOffset { id, mq, offset, mode: PersistMode::Sync } => {
+                self.ask("persist-offset", async move |this: Self| {
+                    let result = this.client.update_offset(&this.group, &mq, offset).await;
+                    Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
+                });
+            }
+            Action::PersistOffset { id, mq, offset, mode: PersistMode::Oneway } => {
+                self.ask("persist-offset", async move |this: Self| {
+                    let result = this.client.update_offset_oneway(&this.group, &mq, offset).await;
+                    Some(Input::Persisted(id, Err(result.err()?.to_string())))
+                });
+            }
+            // The driver keeps these for itself.
+            Action::Consume(_) | Action::Event(_) | Action::Unregister | Action::Terminated(_) => {}
+        }
+    }
+
+    /// Leaves the group at every broker.
+    pub(super) async fn unregister(&self) {
+        if !self.notice.registered.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let left = tokio::time::timeout(UNREGISTER_TIMEOUT, self.client.unregister_group(&self.group)).await;
+        if !left.is_ok_and(|round| round.is_complete()) {
+            tracing::warn!(group = %self.group, "not every broker heard of the leaving; they notice within two minutes");
+        }
+    }
+
+    fn ask<F>(&self, name: &'static str, request: impl FnOnce(Self) -> F + Send + 'static)
+    where
+        F: Future<Output = Option<Input>> + Send + 'static,
+    {
+        let (this, inputs) = (self.clone(), self.inputs.clone());
+        let asked = request(this);
+        self.tasks.spawn(name, async move {
+            if let Some(input) = asked.await {
+                let _group_gone = inputs.send(input).await;
+            }
+        });
+    }
+
+    async fn route(&self, topic: &str) -> Route {
+        match self.client.refresh_route(topic).await {
+            Ok(route) => Route::Found(route.subscribe_queues.clone()),
+            Err(RouteError::Missing { .. }) => Route::Missing,
+            Err(error) => Route::Failed(error.to_string()),
+        }
+    }
+
+    /// Registers, or says anew what the group subscribes to, before the heartbeat leaves: in the order of the actions.
+    fn heartbeat(&self, heartbeat: &Heartbeat) {
+        let data = self.consumer_data(heartbeat);
+        if self.notice.registered.swap(true, Ordering::Relaxed) {
+            self.client.update_group(data);
+        } else {
+            let listener: Arc<dyn GroupListener> = Arc::clone(&self.notice) as _;
+            if !self.client.register_group(data, listener) {
+                tracing::error!(group = %self.group, "the group is registered twice in this host");
+            }
+        }
+        self.ask("heartbeat", async |this: Self| {
+            let round = this.client.heartbeat_group(&this.group).await;
+            let outcome = match (round.accepted, round.failed.len()) {
+                (0, _) => HeartbeatOutcome::Failed,
+                (_, 0) => HeartbeatOutcome::Accepted,
+                _ => HeartbeatOutcome::Partly,
+            };
+            Some(Input::Heartbeat(outcome))
+        });
+    }
+
+    fn consumer_data(&self, heartbeat: &Heartbeat) -> ConsumerData {
+        let subscriptions = heartbeat.subscriptions.iter().map(|subscription| SubscriptionData {
+            code_set: subscription.codes.clone(),
+            expression_type: subscription.expression.kind().to_owned(),
+            sub_string: subscription.expression.text().to_owned(),
+            sub_version: i64::try_from(subscription.sub_version).unwrap_or(i64::MAX),
+            tags_set: subscription.tags.clone(),
+            topic: subscription.topic.to_string(),
+            ..SubscriptionData::default()
+        });
+        ConsumerData {
+            group_name: self.group.to_string(),
+            subscription_data_set: subscriptions.collect(),
+            ..ConsumerData::default()
+        }
+    }
+
+    async fn pull(&self, pull: PullRequest) -> PullOutcome {
+        let timeout = pull.timeout;
+        let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
+        let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
+        let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
+            Ok(answer) => answer,
+            Err(CallError::Refused { code, remark, .. }) => return PullOutcome::Refused { code, remark },
+            Err(error) => return PullOutcome::Failed(error.to_string()),
+        };
+        let messages = match answer.messages() {
+            Ok(messages) => messages,
+            Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
+        };
+        PullOutcome::Answered(PullAnswer {
+            status: match answer.status {
+                client_instance::PullStatus::Found => PullStatus::Found,
+                client_instance::PullStatus::NoNewMsg => PullStatus::NoNewMsg,
+                client_instance::PullStatus::NoMatchedMsg => PullStatus::NoMatchedMsg,
+                client_instance::PullStatus::OffsetIllegal => PullStatus::OffsetIllegal,
+            },
+            next_begin_offset: answer.next_begin_offset,
+            min_offset: answer.min_offset,
+            max_offset: answer.max_offset,
+            suggest_which_broker_id: answer.suggest_which_broker_id.max(0).unsigned_abs(),
+            messages,
+        })
+    }
+
+    fn pull_header(&self, pull: PullRequest) -> PullMessageRequestHeader {
+        let mut flags = sys_flag::PULL_SUSPEND;
+        if pull.commit_offset.is_some() {
+            flags |= sys_flag::PULL_COMMIT_OFFSET;
+        }
+        let posted = pull.post_subscription.then_some(&pull.subscription.expression);
+        if posted.is_some() {
+            flags |= sys_flag::PULL_SUBSCRIPTION;
+        }
+        let narrow = |wide: u32| i32::try_from(wide).unwrap_or(i32::MAX);
+        PullMessageRequestHeader {
+            consumer_group: self.group.to_string(),
+            topic: pull.mq.topic.to_string(),
+            queue_id: pull.mq.queue_id,
+            queue_offset: pull.offset,
+            max_msg_nums: narrow(pull.max_msg_nums),
+            sys_flag: flags,
+            commit_offset: pull.commit_offset.unwrap_or(0),
+            suspend_timeout_millis: i64::try_from(pull.suspend_timeout.as_millis()).unwrap_or(i64::MAX),
+            subscription: posted.map(|expression| expression.text().to_owned()),
+            sub_version: i64::try_from(pull.subscription.sub_version).unwrap_or(i64::MAX),
+            expression_type: Some(pull.subscription.expression.kind().to_owned()),
+            max_msg_bytes: Some(narrow(pull.max_msg_bytes)),
+            ..PullMessageRequestHeader::default()
+        }
+    }
+
+    async fn send_back(&self, back: SendBackRequest) -> Result<(), CallError> {
+        let header = ConsumerSendMsgBackRequestHeader {
+            offset: back.message.physical_offset(),
+            group: self.group.to_string(),
+            delay_level: back.delay_level,
+            origin_msg_id: Some(back.message.message_id()),
+            origin_topic: Some(back.origin_topic.to_string()),
+            unit_mode: Some(false),
+            max_reconsume_times: Some(back.max_reconsume_times),
+            broker_name: None,
+        };
+        self.client.send_message_back(&back.mq.topic, &back.mq.broker_name, header).await
+    }
+}
+
+fn offset(answer: Result<i64, CallError>) -> OffsetAnswer {
+    match answer {
+        Ok(offset) => OffsetAnswer::Found(offset),
+        Err(error) => OffsetAnswer::Failed(error.to_string()),
+    }
+}

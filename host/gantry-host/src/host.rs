@@ -1,0 +1,176 @@
+//! A host from start to stop: configuration, then parts, then tasks, then drain.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use gantry_engine::{Engine, EngineConfig, EngineError, GuestThreads};
+
+use crate::admin::{self, AdminError, StatusSource};
+use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
+use crate::config::GantryConfig;
+use crate::group::{GroupMap, Groups};
+use crate::observer::SharedObserver;
+use crate::plugins::{self, DirectoryError, PluginEntry, Registry};
+use crate::status::HostStatus;
+use crate::tasks::Tasks;
+
+/// Batches waiting for a guest thread. A batch beyond is put off and offered again.
+const GUEST_QUEUE: usize = 1024;
+/// What is added to the configured grace for the host's own tasks.
+const TASKS_GRACE: Duration = Duration::from_secs(10);
+
+/// The host could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The plugins directory.
+    #[error(transparent)]
+    Plugins(#[from] DirectoryError),
+    /// The WebAssembly engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The threads guests run on.
+    #[error("cannot start the threads that run guests: {0}")]
+    Threads(std::io::Error),
+    /// The client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The admin API.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// How a stop went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopReport {
+    /// Every task ended within its grace; the log says what each group left.
+    pub graceful: bool,
+}
+
+/// A running host.
+pub struct Host {
+    client: ClientInstance,
+    tasks: Tasks,
+    threads: Arc<GuestThreads>,
+    status: StatusSource,
+    admin: Option<SocketAddr>,
+    grace: Duration,
+}
+
+impl Host {
+    /// Starts a host. Name servers that cannot be reached are no error: the host keeps trying and says so.
+    ///
+    /// # Errors
+    /// What could not be had on this machine; nothing is left running then.
+    pub async fn start(config: GantryConfig, observer: SharedObserver) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let tasks = Tasks::default();
+        match Self::assemble(Arc::clone(&config), observer, &tasks).await {
+            Ok(host) => Ok(host),
+            Err(error) => {
+                tasks.finish(TASKS_GRACE).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(config: Arc<GantryConfig>, observer: SharedObserver, tasks: &Tasks) -> Result<Self, StartError> {
+        let events = plugins::watch(&config.plugins)?;
+        let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+        let guest_threads = config.engine.threads.unwrap_or(cores);
+        let engine = Engine::new(engine_config(&config))?;
+        let threads = Arc::new(GuestThreads::start(guest_threads, GUEST_QUEUE).map_err(StartError::Threads)?);
+        let client = ClientInstance::start(client_config(&config)).await?;
+        let running = GroupMap::default();
+        let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
+        let status = status_source(&client, &config, &running, &entries);
+        let admin = match config.admin.enabled {
+            true => Some(admin::serve(config.admin.listen, Arc::clone(&status), tasks).await?),
+            false => None,
+        };
+        let groups = Groups {
+            client: client.clone(),
+            config: Arc::clone(&config),
+            threads: Arc::clone(&threads),
+            observer: Arc::clone(&observer),
+            tasks: tasks.clone(),
+            running,
+        };
+        let grace = config.shutdown_grace.duration();
+        let registry =
+            Registry { engine, config, groups, observer, tasks: tasks.clone(), entries, next_listener: 0 };
+        tasks.spawn("plugins", registry.run(events));
+        Ok(Self { client, tasks: tasks.clone(), threads, status, admin, grace })
+    }
+
+    /// Where the admin API listens, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The host at this moment.
+    pub fn status(&self) -> HostStatus {
+        (self.status)()
+    }
+
+    /// Stops pulling, waits for listeners within the configured grace, commits, unregisters, ends.
+    pub async fn stop(self) -> StopReport {
+        let tasks_ended = self.tasks.finish(self.grace + TASKS_GRACE).await;
+        self.client.close().await;
+        let threads = Arc::clone(&self.threads);
+        let grace = self.grace;
+        let joined = tokio::task::spawn_blocking(move || threads.shutdown(grace)).await;
+        let threads_ended = joined.is_ok_and(|report| report.is_clean());
+        StopReport { graceful: tasks_ended && threads_ended }
+    }
+}
+
+fn status_source(
+    client: &ClientInstance,
+    config: &Arc<GantryConfig>,
+    running: &GroupMap,
+    entries: &Arc<ArcSwap<BTreeMap<String, PluginEntry>>>,
+) -> StatusSource {
+    let (client_id, config) = (client.client_id().to_string(), Arc::clone(config));
+    let (running, entries) = (Arc::clone(running), Arc::clone(entries));
+    Arc::new(move || {
+        let plugins: Vec<_> = entries.load().iter().map(|(name, entry)| entry.status(name)).collect();
+        let groups: Vec<_> = running.load().values().map(|group| (*group.status()).clone()).collect();
+        let settled = plugins.iter().all(|plugin| plugin.state != "discovered");
+        HostStatus {
+            client_id: client_id.clone(),
+            name_server: config.name_server.clone(),
+            ready: settled && groups.iter().all(|group| group.ready),
+            plugins,
+            groups,
+        }
+    })
+}
+
+fn engine_config(config: &GantryConfig) -> EngineConfig {
+    EngineConfig {
+        cache_dir: config.engine.cache_dir.clone().or_else(default_cache_dir),
+        memory_max_bytes: usize::try_from(config.engine.memory_max.0).unwrap_or(usize::MAX),
+        ..EngineConfig::default()
+    }
+}
+
+/// `$XDG_CACHE_HOME/gantry` or `~/.cache/gantry`; none where there is no home.
+fn default_cache_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    Some(base.join("gantry"))
+}
+
+fn client_config(config: &GantryConfig) -> ClientConfig {
+    ClientConfig {
+        name_servers: config.name_server.clone(),
+        poll_name_server_interval: config.client.poll_name_server_interval.duration(),
+        heartbeat_broker_interval: config.client.heartbeat_broker_interval.duration(),
+        mq_client_api_timeout: config.client.mq_client_api_timeout.duration(),
+        ..ClientConfig::default()
+    }
+}

@@ -1,0 +1,10 @@
+//! Plugins: the directory's files, what each is to do, and the version of each that serves.
+
+mod directory;
+mod plan;
+mod registry;
+
+pub(crate) use directory::watch;
+pub use directory::{DirectoryError, MAX_FILE};
+pub use plan::ListenerPlan;
+pub(crate) use registry::{PluginEntry, Registry};

@@ -1,0 +1,278 @@
+//! Every plugin file and the version of it that serves: load, swap, reject, retire.
+//!
+//! One task owns the registry and takes the directory's reports in order, so a swap during a swap waits its turn. A
+//! version that fails anywhere before the switch leaves the serving one untouched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use gantry_core::ListenerId;
+use gantry_engine::{ContentHash, Engine, ListenerModule, PluginState, Retired};
+use tokio::sync::mpsc;
+
+use super::directory::FileEvent;
+use super::plan::{self, ListenerPlan};
+use crate::config::GantryConfig;
+use crate::group::{GroupHandle, Groups, Listener};
+use crate::observer::{PluginChange, SharedObserver};
+use crate::status::{Outcomes, PluginStatus};
+use crate::tasks::Tasks;
+
+/// Instances made before a version serves its first batch.
+const WARM_INSTANCES: usize = 2;
+
+/// One plugin file as the status shows it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PluginEntry {
+    state: &'static str,
+    rejected: Option<String>,
+    version: Option<String>,
+    hash: Option<ContentHash>,
+    listener: Option<Arc<Listener>>,
+    swaps: u64,
+}
+
+impl PluginEntry {
+    /// The entry of the plugin `name` as the status shows it.
+    pub(crate) fn status(&self, name: &str) -> PluginStatus {
+        let plan = self.listener.as_ref().map(|listener| listener.plan());
+        PluginStatus {
+            name: name.to_owned(),
+            state: self.state.to_owned(),
+            rejected: self.rejected.clone(),
+            version: self.version.clone(),
+            hash: self.hash.map(|hash| hash.to_string()),
+            consumer_group: plan.as_ref().map(|plan| plan.group.clone()),
+            subscriptions: plan.as_ref().map(|plan| plan.subscription_lines()).unwrap_or_default(),
+            swaps: self.swaps,
+            outcomes: self.listener.as_ref().map_or(Outcomes::default(), |listener| listener.outcomes()),
+        }
+    }
+}
+
+/// All entries, shared with the status.
+pub(crate) type Entries = Arc<ArcSwap<BTreeMap<String, PluginEntry>>>;
+
+/// The plugins of one host.
+pub(crate) struct Registry {
+    pub(crate) engine: Engine,
+    pub(crate) config: Arc<GantryConfig>,
+    pub(crate) groups: Groups,
+    pub(crate) observer: SharedObserver,
+    pub(crate) tasks: Tasks,
+    pub(crate) entries: Entries,
+    pub(crate) next_listener: u64,
+}
+
+impl Registry {
+    /// Takes the directory's reports until the host stops, then lets every group end.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<FileEvent>) {
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => {
+                        tracing::error!("the plugins directory is no longer watched; plugins stay as they are");
+                        self.tasks.cancelled().await;
+                        break;
+                    }
+                },
+                () = self.tasks.cancelled() => break,
+            }
+        }
+        drop(events);
+        self.groups.stop_all(self.config.shutdown_grace.duration()).await;
+    }
+
+    async fn handle(&mut self, event: FileEvent) {
+        match event {
+            FileEvent::Changed { stem, bytes, .. } => self.changed(stem, bytes).await,
+            FileEvent::Unusable { stem, reason, .. } => self.reject(&stem, reason),
+            FileEvent::Removed { stem } => self.removed(&stem).await,
+        }
+    }
+
+    async fn changed(&mut self, stem: String, bytes: Vec<u8>) {
+        if self.config.plugin_settings(&stem).enabled == Some(false) {
+            return self.update(&stem, "disabled", None, |_| ());
+        }
+        let serving = self.entry(&stem).and_then(|entry| entry.hash);
+        if serving == Some(ContentHash::of(&bytes)) {
+            // The file is back at what serves: whatever was rejected in between no longer matters.
+            return self.update(&stem, PluginState::Active.name(), None, |entry| entry.rejected = None);
+        }
+        self.say(&stem, PluginState::Discovered.name(), None, None);
+        match self.load(&stem, bytes).await {
+            Err(reason) => self.reject(&stem, reason),
+            Ok(module) => {
+                if let Err(reason) = self.serve(&stem, module).await {
+                    self.reject(&stem, reason);
+                }
+            }
+        }
+    }
+
+    /// Validates, compiles and warms, all off the async threads.
+    async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<ListenerModule, String> {
+        let grants = plan::grants(stem, &self.config).map_err(|error| format!("[plugin.{stem}] grants: {error}"))?;
+        let engine = self.engine.clone();
+        let (observer, name) = (Arc::clone(&self.observer), stem.to_owned());
+        let work = move || {
+            let module = engine
+                .load_observed(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
+                .map_err(|error| error.to_string())?;
+            let instances = module.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
+            say(&observer, &name, PluginState::Warmed { instances }.name(), None, None);
+            Ok(module)
+        };
+        let joined = tokio::task::spawn_blocking(work).await;
+        joined.map_err(|error| format!("loading failed inside the host: {error}"))?
+    }
+
+    async fn serve(&mut self, stem: &str, module: ListenerModule) -> Result<(), String> {
+        let plan = ListenerPlan::new(stem, module.description(), &self.config);
+        let present = self.entry(stem).and_then(|entry| entry.listener.clone());
+        let (listener, retired) = match present {
+            Some(listener) if listener.plan().group == plan.group => self.swap(listener, plan, &module).await?,
+            moved => {
+                let listener = self.join(stem, plan, &module).await?;
+                let retired = match moved {
+                    Some(old) => self.leave(&old).await,
+                    None => None,
+                };
+                (listener, retired)
+            }
+        };
+        let (version, hash) = (module.description().version.clone(), module.hash());
+        self.update(stem, PluginState::Active.name(), None, |entry| {
+            entry.swaps += u64::from(entry.listener.is_some());
+            entry.rejected = None;
+            entry.version = Some(version);
+            entry.hash = Some(hash);
+            entry.listener = Some(listener);
+        });
+        if let Some(retired) = retired {
+            self.await_drain(stem, retired);
+        }
+        Ok(())
+    }
+
+    /// Another version of a listener in the same group.
+    async fn swap(
+        &self,
+        listener: Arc<Listener>,
+        plan: ListenerPlan,
+        module: &ListenerModule,
+    ) -> Result<(Arc<Listener>, Option<Retired>), String> {
+        let before = listener.plan();
+        if *before != plan {
+            let group = self.groups.get(&plan.group).ok_or("its consumer group is gone")?;
+            listener.set_plan(plan);
+            if let Err(reason) = group.refresh().await {
+                listener.set_plan(ListenerPlan::clone(&before));
+                return Err(reason);
+            }
+        }
+        let (_, retired) = listener.slot.switch(module.clone());
+        Ok((listener, retired))
+    }
+
+    /// A listener that is new to its group; the group starts with its first.
+    async fn join(&mut self, stem: &str, plan: ListenerPlan, module: &ListenerModule) -> Result<Arc<Listener>, String> {
+        self.next_listener += 1;
+        let listener = Arc::new(Listener::new(ListenerId(self.next_listener), stem.to_owned(), plan));
+        listener.slot.switch(module.clone());
+        let group: GroupHandle = self.groups.of(&listener)?;
+        match group.add(Arc::clone(&listener)).await {
+            Ok(()) => Ok(listener),
+            Err(reason) => {
+                self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
+                Err(reason)
+            }
+        }
+    }
+
+    async fn leave(&mut self, listener: &Arc<Listener>) -> Option<Retired> {
+        let group = self.groups.get(&listener.plan().group)?;
+        if let Err(reason) = group.remove(listener.id).await {
+            tracing::error!(plugin = %listener.plugin, "the group kept a listener that is gone: {reason}");
+        }
+        self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
+        listener.slot.clear()
+    }
+
+    async fn removed(&mut self, stem: &str) {
+        let listener = self.entry(stem).and_then(|entry| entry.listener.clone());
+        if let Some(listener) = listener {
+            self.say(stem, "draining", None, Some("its file was removed".into()));
+            if let Some(retired) = self.leave(&listener).await {
+                self.await_drain(stem, retired);
+            }
+        }
+        self.change(|entries| _ = entries.remove(stem));
+        self.say(stem, PluginState::Retired.name(), None, Some("its file was removed".into()));
+    }
+
+    fn reject(&self, stem: &str, reason: String) {
+        let serving = self.entry(stem).is_some_and(|entry| entry.listener.is_some());
+        let state = if serving { PluginState::Active.name() } else { "rejected" };
+        let note = if serving { "; the version before it serves on" } else { "" };
+        tracing::warn!(plugin = stem, "rejected: {reason}{note}");
+        let told = reason.clone();
+        self.change(|entries| {
+            let entry = entries.entry(stem.to_owned()).or_default();
+            entry.state = state;
+            entry.rejected = Some(reason);
+        });
+        let change = PluginChange { plugin: stem.to_owned(), state: "rejected", version: None, reason: Some(told) };
+        self.observer.plugin_changed(&change);
+    }
+
+    fn await_drain(&self, stem: &str, retired: Retired) {
+        let (stem, observer, token) = (stem.to_owned(), Arc::clone(&self.observer), self.tasks.token());
+        self.tasks.spawn("drain-generation", async move {
+            tokio::select! {
+                () = retired.drained() => {
+                    let reason = Some(format!("version {} has finished its batches", retired.hash()));
+                    say(&observer, &stem, PluginState::Retired.name(), None, reason);
+                }
+                () = token.cancelled() => {}
+            }
+        });
+    }
+
+    fn entry(&self, stem: &str) -> Option<PluginEntry> {
+        self.entries.load().get(stem).cloned()
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, PluginEntry>)) {
+        let mut entries = BTreeMap::clone(&self.entries.load());
+        edit(&mut entries);
+        self.entries.store(Arc::new(entries));
+    }
+
+    fn update(&self, stem: &str, state: &'static str, reason: Option<String>, edit: impl FnOnce(&mut PluginEntry)) {
+        let mut version = None;
+        self.change(|entries| {
+            let entry = entries.entry(stem.to_owned()).or_default();
+            entry.state = state;
+            edit(entry);
+            version = entry.version.clone();
+        });
+        self.say(stem, state, version, reason);
+    }
+
+    fn say(&self, stem: &str, state: &'static str, version: Option<String>, reason: Option<String>) {
+        say(&self.observer, stem, state, version, reason);
+    }
+}
+
+fn say(observer: &SharedObserver, plugin: &str, state: &'static str, version: Option<String>, reason: Option<String>) {
+    let shown = version.as_deref().unwrap_or("-");
+    match &reason {
+        Some(reason) => tracing::info!(plugin, state, version = shown, "{reason}"),
+        None => tracing::info!(plugin, state, version = shown),
+    }
+    observer.plugin_changed(&PluginChange { plugin: plugin.to_owned(), state, version, reason });
+}

@@ -1,0 +1,100 @@
+//! What a host says of itself: the admin API's and the CLI's JSON.
+
+use serde::Serialize;
+
+/// The whole host at one moment.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostStatus {
+    /// The client id brokers know it by.
+    pub client_id: String,
+    /// The name servers it was given.
+    pub name_server: String,
+    /// Whether every plugin found at the start is serving or rejected, and every serving group has its routes.
+    pub ready: bool,
+    /// Every plugin file seen, by name.
+    pub plugins: Vec<PluginStatus>,
+    /// Every consumer group, by name.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// One plugin file.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// The file's name without `.wasm`.
+    pub name: String,
+    /// Its state: `active`, `rejected`, ...
+    pub state: String,
+    /// Why the newest content was rejected, if it was; the version named here serves on.
+    pub rejected: Option<String>,
+    /// The serving version as it describes itself.
+    pub version: Option<String>,
+    /// The content hash of the serving version.
+    pub hash: Option<String>,
+    /// The consumer group it serves.
+    pub consumer_group: Option<String>,
+    /// What it subscribes to, as `topic: tags`.
+    pub subscriptions: Vec<String>,
+    /// Times a new version took over.
+    pub swaps: u64,
+    /// Messages settled, by how.
+    pub outcomes: Outcomes,
+}
+
+/// Messages a plugin settled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcomes {
+    /// Answered with success.
+    pub succeeded: u64,
+    /// Given back for a later time.
+    pub reconsumed: u64,
+    /// Sent to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Of these, messages whose listener trapped, ran out of time or memory, or broke its contract.
+    pub failed: u64,
+}
+
+/// One consumer group.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupStatus {
+    /// The group's name.
+    pub group: String,
+    /// Whether its topics were looked up and, where they exist, its brokers know of it.
+    pub ready: bool,
+    /// The queues this host owns.
+    pub queues: Vec<QueueLine>,
+}
+
+impl GroupStatus {
+    /// A group that has only just begun.
+    pub fn starting(group: &str) -> Self {
+        Self { group: group.to_owned(), ready: false, queues: Vec::new() }
+    }
+}
+
+/// One queue of a group, as this host sees it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueLine {
+    /// The topic.
+    pub topic: String,
+    /// The broker's name.
+    pub broker_name: String,
+    /// The queue's id.
+    pub queue_id: i32,
+    /// Whether it is pulled and consumed right now.
+    pub consuming: bool,
+    /// Everything before this offset is settled.
+    pub commit_offset: Option<i64>,
+    /// The end of the queue as the broker last told it.
+    pub max_offset: Option<i64>,
+    /// Messages in the window: pulled, not yet settled.
+    pub cached_messages: usize,
+    /// Bytes of these.
+    pub cached_bytes: u64,
+    /// How long the oldest of these has been here, in milliseconds.
+    pub head_age_ms: Option<u64>,
+}

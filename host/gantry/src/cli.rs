@@ -1,0 +1,269 @@
+//! The command line: what can be said, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// WebAssembly components as message listeners of Apache RocketMQ.
+///
+/// Drop a .wasm file into the plugins directory and messages flow through it; overwrite it and the new logic takes
+/// over, without a restart and with nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log, such as `info`, `debug` or `gantry_host=debug,warn`. The environment variable GANTRY_LOG does the same.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the host: consume messages of a RocketMQ cluster through the plugins of a directory.
+    Run(RunArgs),
+    /// Run the embedded name server and broker alone, for RocketMQ clients of any language.
+    Broker(BrokerArgs),
+    /// See it all at work: embedded broker, host, sample plugins and a stream of messages in one process.
+    Demo(DemoArgs),
+    /// Send messages to a topic.
+    Send(SendArgs),
+    /// Make and list topics.
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Check plugin files.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+/// Where the cluster is.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Name servers, `host:port`, several joined by `;`.
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "127.0.0.1:9876", env = "GANTRY_NAME_SERVER")]
+    pub(crate) name_server: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry run --name-server 127.0.0.1:9876 --plugins plugins/
+  gantry run --config gantry.toml
+
+A plugin needs no configuration: it says itself which group it joins and what it subscribes to; gantry.toml overrides.
+SIGTERM or Ctrl-C drains: pulls stop, batches finish, offsets are committed, the host unregisters. A second one exits at once.")]
+pub(crate) struct RunArgs {
+    /// The configuration file. Without it, `gantry.toml` in this directory is read if it exists.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Name servers, `host:port`, several joined by `;`. Overrides the file. [default: 127.0.0.1:9876]
+    #[arg(short, long, value_name = "HOST:PORT")]
+    pub(crate) name_server: Option<String>,
+    /// The plugins directory. Overrides the file. [default: plugins]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+    /// Where the admin API listens; a loopback address, port 0 takes a free one. Overrides the file. [default: 127.0.0.1:8088]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// One JSON object per line instead of text: the start, each plugin's state, and the report of the stop.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry broker --listen 127.0.0.1:9876 --data broker-data/
+  gantry broker --in-memory
+
+Give clients the printed address as their name server; it is the broker's address too.")]
+pub(crate) struct BrokerArgs {
+    /// Address of the name server and broker; port 0 takes a free one.
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:9876")]
+    pub(crate) listen: SocketAddr,
+    /// Where messages and offsets are kept. Made if it does not exist.
+    #[arg(short, long, value_name = "DIR", default_value = "gantry-broker-data", conflicts_with = "in_memory")]
+    pub(crate) data: PathBuf,
+    /// Keep everything in memory: nothing is left when the broker stops.
+    #[arg(long)]
+    pub(crate) in_memory: bool,
+    /// When an acknowledged message is on disk.
+    #[arg(long, value_enum, default_value_t = Fsync::Os)]
+    pub(crate) fsync: Fsync,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// When an acknowledged message is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fsync {
+    /// Before the acknowledgement: survives a power cut (RocketMQ: SYNC_FLUSH).
+    Always,
+    /// When the system writes it: survives a kill of the broker (RocketMQ: ASYNC_FLUSH).
+    Os,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry demo --plugins target/guests/components
+  gantry demo --plugins target/guests/components --for 20s --json")]
+pub(crate) struct DemoArgs {
+    /// The directory with the built sample plugins, orders.wasm and orders-v2.wasm.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) plugins: PathBuf,
+    /// Where the demo keeps its own plugins directory and broker data; emptied at each start.
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    pub(crate) workspace: PathBuf,
+    /// End by itself after this long, such as `20s` or `2m`, and swap the plugin once on the way. Without it: until Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) for_: Option<Duration>,
+    /// Messages sent per second.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rate: u32,
+    /// No live lines; a JSON summary at the end. Exit code 0 only if nothing was lost.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry send orders '{\"id\":1,\"amount\":12.5}' --tag created --key order-1
+  gantry send orders --file order.json --count 100
+  jq -c '.[]' orders.json | gantry send orders --lines
+
+With --lines each line of standard input is one message.")]
+pub(crate) struct SendArgs {
+    /// The topic. A stock broker makes it if it may (autoCreateTopicEnable).
+    pub(crate) topic: String,
+    /// The message's body.
+    #[arg(required_unless_present_any = ["file", "lines"], conflicts_with_all = ["file", "lines"])]
+    pub(crate) body: Option<String>,
+    /// The body from a file.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "lines")]
+    pub(crate) file: Option<PathBuf>,
+    /// One message per line of standard input.
+    #[arg(long)]
+    pub(crate) lines: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// The tag.
+    #[arg(short, long)]
+    pub(crate) tag: Option<String>,
+    /// A key to find the message by. May be given several times.
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+    /// A user property. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    pub(crate) property: Vec<(String, String)>,
+    /// Deliver later: a delay level from 1 (1 s) to 18 (2 h).
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=18))]
+    pub(crate) delay_level: Option<u8>,
+    /// Send the message this many times.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+    /// One JSON object per message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicCommand {
+    /// Make a topic, or change its number of queues.
+    Create(TopicCreateArgs),
+    /// List the topics the name server knows.
+    List(TopicListArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  gantry topic create orders --queues 8")]
+pub(crate) struct TopicCreateArgs {
+    /// The topic: up to 127 of `A-Z a-z 0-9 _ - % |`.
+    pub(crate) topic: String,
+    /// Queues per broker, for reading and for writing.
+    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) queues: u32,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicListArgs {
+    /// RocketMQ's own topics too: retry, dead-letter, system.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// A JSON array instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Load a plugin file as the host would and show what it says of itself, or why it would be rejected.
+    Check(PluginCheckArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 the file would load, 1 it would be rejected.")]
+pub(crate) struct PluginCheckArgs {
+    /// The .wasm file, a component.
+    pub(crate) file: PathBuf,
+    /// Grant an import, as `grants` in gantry.toml does. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) grant: Vec<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "s" => 1_000,
+        "ms" => 1,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("expected a number with ms, s, m or h, such as 20s".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number with ms, s, m or h, such as 20s".to_owned())?;
+    number.checked_mul(factor).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, both not empty".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_take_units() {
+        assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(duration("soon").is_err());
+    }
+
+    #[test]
+    fn properties_are_name_and_value() {
+        assert_eq!(property("color=blue"), Ok(("color".into(), "blue".into())));
+        assert!(property("color").is_err() && property("=blue").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! One file a command.
+
+pub(crate) mod broker;
+pub(crate) mod demo;
+pub(crate) mod plugin;
+pub(crate) mod run;
+pub(crate) mod send;
+pub(crate) mod topic;
+
+/// Prints one JSON value on a line of its own.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}

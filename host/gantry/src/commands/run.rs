@@ -1,0 +1,69 @@
+//! `gantry run`: the host.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gantry_host::config::GantryConfig;
+use gantry_host::{Host, Unobserved};
+use serde_json::json;
+
+use super::print_json;
+use crate::cli::RunArgs;
+use crate::signals::{asked_to_stop, stop_or_exit};
+
+const DEFAULT_FILE: &str = "gantry.toml";
+
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let config = configuration(&args)?;
+    let (name_server, plugins) = (config.name_server.clone(), config.plugins.display().to_string());
+    let host = Host::start(config, Arc::new(Unobserved)).await.context("the host cannot start")?;
+    let admin = host.admin_address().map(|address| format!("http://{address}"));
+    if args.json {
+        print_json(&json!({ "event": "started", "nameServer": name_server, "plugins": plugins, "admin": admin }))?;
+    } else {
+        println!("gantry runs: name server {name_server}, plugins in {plugins}");
+        match admin {
+            Some(admin) => println!("admin API: {admin} (/healthz, /readyz, /status)"),
+            None => println!("admin API: off"),
+        }
+        println!("Ctrl-C or SIGTERM drains and stops");
+    }
+    asked_to_stop().await?;
+    if !args.json {
+        println!("stopping: pulls end, batches finish, offsets are committed");
+    }
+    let report = stop_or_exit(host.stop()).await?;
+    if args.json {
+        print_json(&json!({ "event": "stopped", "graceful": report.graceful }))?;
+    } else if report.graceful {
+        println!("stopped");
+    } else {
+        println!("stopped before everything was finished: what was left is delivered again (see the log)");
+    }
+    Ok(if report.graceful { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The file, if there is one, with the command line over it.
+fn configuration(args: &RunArgs) -> anyhow::Result<GantryConfig> {
+    let mut config = match &args.config {
+        Some(file) => GantryConfig::from_file(file)?,
+        None if Path::new(DEFAULT_FILE).exists() => GantryConfig::from_file(Path::new(DEFAULT_FILE))?,
+        None => GantryConfig::default(),
+    };
+    if let Some(name_server) = &args.name_server {
+        config.name_server = name_server.clone();
+    }
+    if let Some(plugins) = &args.plugins {
+        config.plugins = plugins.clone();
+    }
+    if let Some(listen) = args.admin_listen {
+        anyhow::ensure!(
+            listen.ip().is_loopback(),
+            "--admin-listen {listen}: expected a loopback address such as 127.0.0.1:8088, because the API has no authentication"
+        );
+        config.admin.listen = listen;
+    }
+    Ok(config)
+}
