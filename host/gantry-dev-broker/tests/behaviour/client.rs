@@ -94,6 +94,24 @@ impl Client {
         receiver
     }
 
+    /// As [`Self::start`], or `None` when the connection is gone.
+    pub(crate) async fn try_start(
+        &self,
+        request: RemotingCommand,
+    ) -> Option<oneshot::Receiver<RemotingCommand>> {
+        let opaque = self.opaque.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().unwrap().insert(opaque, sender);
+        let mut frame = BytesMut::new();
+        RemotingCommand { opaque, ..request }.encode(&mut frame).unwrap();
+        let written = self.writing.lock().await.write_all(&frame).await;
+        // The reader may have given up on everything just before this one was noted.
+        if written.is_err() || self.closed.is_cancelled() {
+            return None;
+        }
+        Some(receiver)
+    }
+
     pub(crate) async fn call(&self, request: RemotingCommand) -> RemotingCommand {
         reply(self.start(request).await).await
     }

@@ -9,8 +9,11 @@
 )]
 
 mod admin;
+mod captured;
 mod client;
+mod durability;
 mod groups;
 mod pulling;
 mod retry;
+mod robustness;
 mod sending;

@@ -1,0 +1,209 @@
+//! What survives a stop, and what survives a kill.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode};
+use serde_json::{Value, json};
+
+use crate::client::{Client, bodies, broker_with, field, in_memory, messages, reply, send_request};
+
+fn on_disk(path: &Path, fsync: FsyncPolicy) -> BrokerConfig {
+    BrokerConfig {
+        storage: Storage::Directory { path: path.into(), fsync },
+        delay_levels: vec![Duration::from_secs(2); 18],
+        ..in_memory()
+    }
+}
+
+async fn offset(client: &Client, group: &str) -> RemotingCommand {
+    let fields = [("consumerGroup", group), ("topic", "t"), ("queueId", "0")];
+    client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &fields).await
+}
+
+#[tokio::test]
+async fn everything_but_memberships_survives_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    client.create_topic("t", 3).await;
+    client.sent("t", 0, "TAGS\u{1}A\u{2}KEYS\u{1}k\u{2}", "one").await;
+    client.sent("t", 0, "DELAY\u{1}1\u{2}", "later").await;
+    let settings = json!({"groupName": "g", "retryMaxTimes": 5, "consumeEnable": false}).to_string();
+    let request =
+        RemotingCommand::bare_request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(settings);
+    client.call(request).await;
+    let commit = [("consumerGroup", "h"), ("topic", "t"), ("queueId", "0"), ("commitOffset", "1")];
+    client.oneway(crate::client::with_fields(RequestCode::UPDATE_CONSUMER_OFFSET, &commit)).await;
+    let last = client.sent("t", 0, "", "two").await;
+    broker.stop().await;
+
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    let stored = messages(&client.pull("h", "t", 0, 0).await);
+    assert_eq!(bodies(&stored), ["one", "two"]);
+    assert_eq!(stored[1].offset_msg_id()[16..], field(&last, "msgId")[16..]);
+    assert_eq!(field(&offset(&client, "h").await, "offset"), "1");
+    let config = client.ask_with(RequestCode::GET_TOPIC_CONFIG, &[("topic", "t")]).await;
+    assert_eq!(serde_json::from_slice::<Value>(&config.body).unwrap()["readQueueNums"], 3);
+    assert_eq!(client.pull("g", "t", 0, 0).await.response_code(), ResponseCode::NO_PERMISSION);
+    let found = client
+        .ask_with(
+            RequestCode::QUERY_MESSAGE,
+            &[
+                ("topic", "t"),
+                ("key", "k"),
+                ("maxNum", "9"),
+                ("beginTimestamp", "0"),
+                ("endTimestamp", "9223372036854775807"),
+            ],
+        )
+        .await;
+    assert_eq!(bodies(&messages(&found)), ["one"]);
+    // The delayed message is still due, and offsets go on where they were.
+    let sent = client.sent("t", 0, "", "three").await;
+    assert_eq!(field(&sent, "queueOffset"), "2");
+    assert_eq!(bodies(&client.wait_for("t", 2, 2).await), ["three", "later"]);
+    broker.stop().await;
+}
+
+/// The example program, which cargo builds beside the tests.
+fn program() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let built = here.parent().and_then(Path::parent).unwrap().join("examples").join("broker");
+    assert!(built.exists(), "{} is not built: run the whole crate's tests", built.display());
+    built
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+fn run(directory: &Path, fsync: &str) -> Running {
+    let mut child = Command::new(program())
+        .arg(directory)
+        .arg(fsync)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    Running { child, address: line.trim().parse().unwrap() }
+}
+
+/// Sends without end from a few connections; answers the acknowledged bodies when the broker dies.
+async fn send_until_death(address: SocketAddr, worker: usize) -> Vec<String> {
+    let client = Client::connect(address).await;
+    let mut acknowledged = Vec::new();
+    for round in 0.. {
+        let mut window = Vec::new();
+        for number in 0..16 {
+            let body = format!("{worker}/{round}/{number}");
+            let Some(receiver) = client.try_start(send_request("t", 0, "", &body)).await else {
+                return acknowledged;
+            };
+            window.push((body, receiver));
+        }
+        for (body, receiver) in window {
+            match receiver.await {
+                Ok(reply) if reply.response_code() == ResponseCode::SUCCESS => acknowledged.push(body),
+                Ok(reply) => panic!("{:?}", reply.remark),
+                Err(_) => return acknowledged,
+            }
+        }
+    }
+    acknowledged
+}
+
+async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = Vec::new();
+    for life in 0..3 {
+        let mut running = run(directory.path(), fsync);
+        if life == 0 {
+            Client::connect(running.address).await.create_topic("t", 1).await;
+        }
+        let workers: Vec<_> = (0..3)
+            .map(|worker| tokio::task::spawn(send_until_death(running.address, life * 10 + worker)))
+            .collect();
+        let watch = Client::connect(running.address).await;
+        watch.wait_for("t", acknowledged.len() as i64 + 100, 1).await;
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        for worker in workers {
+            acknowledged.extend(worker.await.unwrap());
+        }
+    }
+    let (broker, client) = broker_with(on_disk(directory.path(), policy)).await;
+    let mut stored = Vec::new();
+    loop {
+        let read = messages(&client.pull("g", "t", 0, stored.len() as i64).await);
+        if read.is_empty() {
+            break;
+        }
+        for message in &read {
+            assert!(message.body_crc_matches());
+            assert_eq!(message.queue_offset(), stored.len() as i64);
+            stored.push(bodies(std::slice::from_ref(message)).remove(0));
+        }
+    }
+    let stored: std::collections::HashSet<String> = stored.into_iter().collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|body| !stored.contains(*body)).collect();
+    assert!(lost.is_empty(), "{} of {} lost, such as {:?}", lost.len(), acknowledged.len(), lost.first());
+    assert!(acknowledged.len() >= 48, "{}", acknowledged.len());
+    let reply_after = reply(client.start(send_request("t", 0, "", "goes on")).await).await;
+    assert_eq!(reply_after.response_code(), ResponseCode::SUCCESS);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged() {
+    nothing_acknowledged_is_lost("os", FsyncPolicy::Os).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged_with_a_flush_per_commit() {
+    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit).await;
+}
+
+#[tokio::test]
+async fn consumer_offsets_are_written_within_a_second_without_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = run(directory.path(), "os");
+    let client = Client::connect(running.address).await;
+    client.create_topic("t", 1).await;
+    client.sent("t", 0, "", "x").await;
+    let commit = [("consumerGroup", "g"), ("topic", "t"), ("queueId", "0"), ("commitOffset", "1")];
+    client.ask_with(RequestCode::UPDATE_CONSUMER_OFFSET, &commit).await;
+    // The database itself is watched, from beside the broker.
+    let database = directory.path().join("store.db");
+    crate::client::eventually("the offset is written", async || {
+        let seen = rusqlite::Connection::open(&database).and_then(|connection| {
+            connection.query_row("SELECT count(*) FROM consumer_offset", [], |row| row.get::<_, i64>(0))
+        });
+        seen.is_ok_and(|count| count == 1)
+    })
+    .await;
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    assert_eq!(field(&offset(&client, "g").await, "offset"), "1");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_of_another_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let refused = Broker::start(on_disk(directory.path(), FsyncPolicy::Os)).await.expect_err("it started");
+    assert!(
+        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 1, .. }),
+        "{refused}"
+    );
+}
