@@ -14,14 +14,14 @@ pub struct EngineConfig {
     pub cache_max_bytes: u64,
     /// Most linear memory one instance may have, in bytes, all its memories together. Default: 64 MiB.
     pub memory_max_bytes: usize,
-    /// Most instances alive at a time, over all modules. Default: 256.
+    /// Most instances alive at a time, over all modules, at least 1. Default: 256.
     pub max_instances: u32,
     /// Most idle instances one module keeps ready. Default: 16.
     pub max_idle_per_module: usize,
     /// Calls after which an instance is replaced by a fresh one. Default: 100,000.
     pub max_calls_per_instance: u64,
     /// How fine deadlines are: a guest is stopped at most this long after its deadline, and a millisecond or so of
-    /// waking up. Default: 5 ms.
+    /// waking up. At least 1 ms. Default: 5 ms.
     pub deadline_resolution: Duration,
     /// How long `describe`, and the making of an instance, may take. Default: 5 s.
     pub describe_deadline: Duration,

@@ -8,7 +8,6 @@ use crate::wit::{ConsumeMode, FilterExpression, ListenerDescription, MessageMode
 
 const MAX_NAME: usize = 64;
 const MAX_VERSION: usize = 64;
-/// RocketMQ: `Validators.CHARACTER_MAX_LENGTH` for groups in the client is 255, the broker's limit 120.
 const MAX_GROUP: usize = 120;
 /// RocketMQ: `TopicValidator.TOPIC_MAX_LENGTH`.
 const MAX_TOPIC: usize = 127;

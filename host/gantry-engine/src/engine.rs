@@ -2,13 +2,20 @@
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use thiserror::Error;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
 use crate::{cache::CodeCache, config::EngineConfig, delivery, guest::GuestState, ticker::Ticker, wasi};
+
+/// The finest a deadline's resolution can be: below, the clock of deadlines would do little else than tick.
+const FINEST_RESOLUTION: Duration = Duration::from_millis(1);
 
 /// Loads components and runs them. Cloning is cheap; everything lives as long as the last clone, module or instance.
 #[derive(Clone)]
@@ -21,8 +28,29 @@ pub(crate) struct EngineInner {
     pub(crate) cache: Option<CodeCache>,
     /// What guests seed their hash tables with: not guessable from outside, the same for the engine's life.
     pub(crate) hash_seed: u128,
+    /// Instances alive now, over all modules.
+    live: AtomicU32,
     pooled: bool,
     _ticker: Ticker,
+}
+
+/// One instance's place among the engine's `max_instances`.
+pub(crate) struct Place(Arc<EngineInner>);
+
+impl Place {
+    /// Takes a place if there is one. The count holds with and without a pool of reserved memory.
+    pub(crate) fn take(engine: &Arc<EngineInner>) -> Option<Self> {
+        let max = engine.config.max_instances;
+        let more = |live: u32| (live < max).then_some(live + 1);
+        engine.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(engine)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Why an engine cannot be made.
@@ -42,28 +70,30 @@ impl Engine {
     ///
     /// # Errors
     /// See [`EngineError`].
-    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+    pub fn new(mut config: EngineConfig) -> Result<Self, EngineError> {
+        config.max_instances = config.max_instances.max(1);
+        config.deadline_resolution = config.deadline_resolution.max(FINEST_RESOLUTION);
         let (wasmtime, pooled) = make_wasmtime(&config).map_err(EngineError::Wasmtime)?;
         let linker = make_linker(&wasmtime).map_err(EngineError::Wasmtime)?;
         let ticker =
             Ticker::start(wasmtime.weak(), config.deadline_resolution).map_err(EngineError::Ticker)?;
         let cache = open_cache(&config, &wasmtime);
         let hash_seed = hash_seed();
-        Ok(Self(Arc::new(EngineInner {
-            wasmtime,
-            linker,
-            config,
-            cache,
-            hash_seed,
-            pooled,
-            _ticker: ticker,
-        })))
+        let live = AtomicU32::new(0);
+        let inner = EngineInner { wasmtime, linker, config, cache, hash_seed, live, pooled, _ticker: ticker };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Its configuration.
     #[must_use]
     pub fn config(&self) -> &EngineConfig {
         &self.0.config
+    }
+
+    /// Instances alive now, over all modules: idle, lent, or being made. At most `max_instances`.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.0.live.load(Ordering::Relaxed)
     }
 
     /// Whether instances come from reserved memory (the pooling allocator).
@@ -105,7 +135,7 @@ fn base_config() -> Config {
 
 /// Room for `max_instances` components of the shapes that compilers make: Python's have 38 core instances.
 fn pool(config: &EngineConfig) -> PoolingAllocationConfig {
-    let instances = config.max_instances.max(1);
+    let instances = config.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .max_core_instances_per_component(64)

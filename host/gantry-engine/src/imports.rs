@@ -112,7 +112,8 @@ impl fmt::Display for RefusedImport {
         match self.grant {
             Some(grant) => write!(
                 f,
-                " is not granted; allow it with `grants = [\"{}\"]` for this plugin in gantry.toml, or build the plugin without it",
+                " is not granted; allow it with `grants = [\"{}\"]` under [plugin.NAME] in gantry.toml, or build the plugin \
+                 without it",
                 grant.name()
             ),
             None => f.write_str(

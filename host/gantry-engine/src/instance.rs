@@ -13,7 +13,7 @@ use wasmtime::{
 
 use crate::{
     delivery::AtHand,
-    engine::EngineInner,
+    engine::{EngineInner, Place},
     failure::{GuestFailure, InstantiateError, bounded_text},
     guest::GuestState,
     message::{MessageBatch, MessageView},
@@ -61,6 +61,8 @@ pub(crate) struct Guest {
     consume: TypedFunc<ConsumeParams<'static>, ConsumeReturn>,
     calls: u64,
     alive: bool,
+    /// Given up after the store, whose memory it stands for.
+    _place: Place,
 }
 
 /// A failure to make an instance whose functions have the world's types.
@@ -74,6 +76,9 @@ impl Template {
     /// Makes an instance, within the engine's `describe_deadline`.
     pub(crate) fn instantiate(&self) -> Result<Guest, GuestError> {
         let config = &self.engine.config;
+        let max = config.max_instances;
+        let place = Place::take(&self.engine)
+            .ok_or(GuestError::Instantiate(InstantiateError::PoolExhausted { max }))?;
         let deadline = config.describe_deadline;
         let state = GuestState::new(
             &self.plugin,
@@ -86,13 +91,13 @@ impl Template {
         store.set_hostcall_fuel(MAX_BYTES_FROM_GUEST);
         store.set_epoch_deadline(ticks_for(deadline, config.deadline_resolution));
         let instance = self.pre.instantiate(&mut store).map_err(|error| {
-            let failure = InstantiateError::classify(&error, store.data(), deadline, config.max_instances);
+            let failure = InstantiateError::classify(&error, store.data(), deadline, max);
             GuestError::Instantiate(failure)
         })?;
         let types = |error: wasmtime::Error| GuestError::Types(format!("{error:#}"));
         let describe = instance.get_typed_func(&mut store, self.exports.describe).map_err(types)?;
         let consume = instance.get_typed_func(&mut store, self.exports.consume).map_err(types)?;
-        Ok(Guest { store, describe, consume, calls: 0, alive: true })
+        Ok(Guest { store, describe, consume, calls: 0, alive: true, _place: place })
     }
 }
 

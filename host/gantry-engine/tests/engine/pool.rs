@@ -71,3 +71,28 @@ fn a_fresh_instance_takes_the_place_of_an_idle_one_when_the_pool_is_full() {
     assert_eq!(module.warm(2), Ok(2));
     assert!(module.fresh().is_ok());
 }
+
+#[test]
+fn without_room_for_a_pool_instances_are_made_on_demand_and_bounded_all_the_same() {
+    // A million instances of 4 GiB of address space each: more than there is.
+    let engine = engine_with(|config| config.max_instances = 1_000_000);
+    assert!(!engine.is_pooled());
+    let module = engine.load(&component("poison"), &Grants::NONE).unwrap();
+    let report = consume(&module, &["a", "poison"], PATIENCE);
+    assert_eq!(report.outcomes[0].cause.name(), "answered-alone");
+    assert_eq!(u64::from(engine.instances()), u64::try_from(module.stats().idle).unwrap());
+}
+
+#[test]
+fn an_instance_gives_up_its_place_when_it_goes() {
+    let engine = engine_with(|_| ());
+    assert_eq!(engine.instances(), 0);
+    let module = engine.load(&component("minimal"), &Grants::NONE).unwrap();
+    assert_eq!(engine.instances(), 1);
+    let held = [module.checkout().unwrap(), module.checkout().unwrap()];
+    assert_eq!(engine.instances(), 2);
+    drop(module);
+    assert_eq!(engine.instances(), 2, "an instance holds its module");
+    drop(held);
+    assert_eq!(engine.instances(), 0);
+}
