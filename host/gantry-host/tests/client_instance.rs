@@ -248,6 +248,7 @@ async fn a_held_pull_is_answered_by_the_next_message() {
 async fn offsets_are_stored_and_found() {
     let setup = setup().await;
     let (client, mq) = (&setup.client, &setup.topic("Orders", 1).await[0]);
+    join(client, "Orders", "*").await;
     assert_eq!(client.query_offset(GROUP, mq).await.unwrap(), None);
     let before = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     for _ in 0..5 {
