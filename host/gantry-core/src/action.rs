@@ -22,8 +22,8 @@ pub enum Action {
         /// The topic, which may be the group's retry topic.
         topic: Arc<str>,
     },
-    /// Send HEART_BEAT to every broker (each address of each broker) the group's routes name, and report it by
-    /// [`handle_heartbeat`](crate::ConsumerGroup::handle_heartbeat).
+    /// Send HEART_BEAT to every broker (each address of each broker) of the group's topics, those it has just dropped
+    /// included, and report it by [`handle_heartbeat`](crate::ConsumerGroup::handle_heartbeat).
     Heartbeat(Heartbeat),
     /// Ask one broker of the topic for the group's members (GET_CONSUMER_LIST_BY_GROUP) and report them by
     /// [`handle_members`](crate::ConsumerGroup::handle_members).

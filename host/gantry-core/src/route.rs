@@ -54,6 +54,7 @@ pub(crate) enum RouteChange {
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     topics: BTreeMap<Arc<str>, TopicRoute>,
+    /// The brokers of the topics, as of the last answer that changed anything.
     brokers: BTreeSet<Arc<str>>,
 }
 
@@ -63,9 +64,9 @@ impl RouteTable {
         self.topics.entry(topic).or_insert(fresh);
     }
 
+    /// Forgets a topic, but not its brokers: they are to hear that it is no longer subscribed.
     pub(crate) fn remove(&mut self, topic: &str) {
         self.topics.remove(topic);
-        self.brokers = self.names();
     }
 
     /// The queues of a topic that has been found.
@@ -209,8 +210,7 @@ mod tests {
         table.found_queues(now, POLL, "t", queues("b", &[0]));
         table.not_found(now, &mut fastrand::Rng::with_seed(1), "t", true);
         assert_eq!(table.queues("t").map(<[_]>::len), Some(1));
-        assert!(table.has_brokers());
         table.remove("t");
-        assert!(!table.has_brokers());
+        assert_eq!((table.queues("t"), table.has_brokers()), (None, true));
     }
 }
