@@ -26,6 +26,7 @@ const BODY_BYTES: usize = 128;
 /// Medians over many rounds; times in the unit of the name.
 #[derive(Serialize)]
 struct Figures {
+    engine_start_ms: f64,
     compile_ms: f64,
     load_warm_cache_ms: f64,
     instance_fresh_us: f64,
@@ -73,6 +74,7 @@ fn show(figures: &Figures, json: bool) -> serde_json::Result<()> {
 fn measure(file: &Path) -> Result<Figures, Box<dyn Error>> {
     let component = std::fs::read(file)?;
     let cache = tempfile::tempdir()?;
+    let engine_start_ms = median(10, || drop(black_box(Engine::new(EngineConfig::default())))) / 1e6;
     let (compile_ms, _) = load(&component, cache.path().to_path_buf())?;
     let (load_warm_cache_ms, module) = load(&component, cache.path().to_path_buf())?;
     let lean = batch(BATCH, &[]);
@@ -80,6 +82,7 @@ fn measure(file: &Path) -> Result<Figures, Box<dyn Error>> {
     let one = batch(1, &[]);
     let per_message = |duration: f64| duration / f64::from(u32::try_from(BATCH).unwrap_or(1));
     Ok(Figures {
+        engine_start_ms,
         compile_ms,
         load_warm_cache_ms,
         instance_fresh_us: median(500, || drop(black_box(module.fresh()))) / 1e3,

@@ -67,3 +67,22 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
         Ok((ask(store.data(), index, MessageBatch::offset_message_id),))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::OwnedMessage;
+
+    #[test]
+    fn a_call_sees_its_own_part_of_the_batch_and_nothing_past_it() {
+        let messages: Vec<_> = ["a", "b", "c", "d"].map(|id| OwnedMessage::new(id, "")).into();
+        let batch: Arc<dyn MessageBatch> = Arc::new(messages);
+        let at_hand = AtHand::new(&batch, 1..3);
+        let id =
+            |index| at_hand.locate(index).map(|(batch, index)| batch.message(index).message_id.to_owned());
+        assert_eq!(id(0).as_deref(), Some("b"));
+        assert_eq!(id(1).as_deref(), Some("c"));
+        assert_eq!(id(2), None);
+        assert_eq!(id(u32::MAX), None);
+    }
+}

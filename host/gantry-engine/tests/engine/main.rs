@@ -7,6 +7,7 @@ mod cache;
 mod common;
 mod guests;
 mod hostile;
+mod last_words;
 mod loading;
 mod pool;
 mod serving;
