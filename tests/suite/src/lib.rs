@@ -1,1 +1,31 @@
-//! suite
+//! The harness of the conformance suite: the whole product, run against the embedded broker and against Apache RocketMQ.
+//!
+//! A scenario is an async function of a [`World`]: a cluster, and names no other test uses. [`scenarios!`] makes two
+//! tests of each, `embedded::name` and `apache::name`, which differ in the broker only. It deliberately uses nothing
+//! of the product but what any user of the `gantry-host` library has: configuration, files, status, the observer.
+//! A harness has one way to report: it panics, which fails the test.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod apache;
+mod cluster;
+mod component;
+mod embedded;
+mod host;
+mod observed;
+mod scenario;
+mod wait;
+
+pub use cluster::{BrokerKind, TestCluster};
+pub use component::{component, versioned};
+pub use host::{HostSetup, HostUnderTest};
+pub use observed::{Observed, Record};
+pub use scenario::{World, installation, run};
+pub use wait::{eventually, eventually_within, that};

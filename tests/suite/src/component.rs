@@ -1,0 +1,31 @@
+//! The components under test, as `cargo xtask guests` builds them.
+
+use std::path::PathBuf;
+
+/// The bytes of a component by its directory's name under `plugins/` or `tests/guests/`.
+///
+/// # Panics
+/// When it was not built.
+pub fn component(name: &str) -> Vec<u8> {
+    let directory = project().join("target/guests/components");
+    let path = directory.join(format!("{name}.wasm"));
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests` first", path.display()))
+}
+
+/// The same component with another content hash: a custom section, which means nothing, is added at its end.
+///
+/// # Panics
+/// When it was not built.
+pub fn versioned(name: &str, version: u8) -> Vec<u8> {
+    const SECTION: &[u8] = b"\x00\x09\x07version";
+    let mut bytes = component(name);
+    bytes.extend_from_slice(SECTION);
+    bytes.push(version);
+    bytes
+}
+
+/// The project's root.
+pub(crate) fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

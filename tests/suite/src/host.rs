@@ -1,0 +1,204 @@
+//! A host with a plugins directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gantry_host::config::{ConsumeFrom, GantryConfig, Millis, PluginSettings, SubscriptionSetting};
+use gantry_host::status::{GroupStatus, HostStatus, PluginStatus};
+use gantry_host::{Host, SharedObserver, StopReport};
+use tempfile::TempDir;
+
+use crate::component::{component, project};
+use crate::observed::Observed;
+use crate::wait::{eventually, that};
+
+/// A host's configuration and directory, before it starts and between its runs.
+pub struct HostSetup {
+    config: GantryConfig,
+    directory: Directory,
+    observed: Arc<Observed>,
+}
+
+/// A running host.
+pub struct HostUnderTest {
+    host: Host,
+    config: GantryConfig,
+    directory: Directory,
+    /// What it told.
+    pub observed: Arc<Observed>,
+}
+
+/// The plugins directory; a file put in place whole appears by a rename.
+struct Directory(TempDir);
+
+impl Directory {
+    fn file(&self, stem: &str) -> PathBuf {
+        self.0.path().join(format!("{stem}.wasm"))
+    }
+
+    fn put(&self, stem: &str, bytes: &[u8]) {
+        let aside = self.0.path().join(format!("{stem}.wasm.new"));
+        std::fs::write(&aside, bytes).unwrap();
+        std::fs::rename(&aside, self.file(stem)).unwrap();
+    }
+}
+
+impl HostSetup {
+    /// A host for these name servers: empty plugins directory, groups begin at the first offset, no admin API.
+    pub fn new(name_server: &str) -> Self {
+        let directory = Directory(tempfile::tempdir().unwrap());
+        let mut config = GantryConfig {
+            name_server: name_server.to_owned(),
+            plugins: directory.0.path().to_owned(),
+            ..GantryConfig::default()
+        };
+        config.admin.enabled = false;
+        config.engine.cache_dir = Some(project().join("target/suite/compiled"));
+        config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
+        Self { config, directory, observed: Arc::default() }
+    }
+
+    /// The plugin in the file `stem` joins `group` and subscribes to these topics and tags.
+    #[must_use]
+    pub fn plugin(self, stem: &str, group: &str, subscriptions: &[(&str, &str)]) -> Self {
+        let subscription = |(topic, tags): &(&str, &str)| SubscriptionSetting {
+            topic: (*topic).to_owned(),
+            tags: (*tags).to_owned(),
+        };
+        let subscriptions = subscriptions.iter().map(subscription).collect();
+        self.plugin_settings(stem, |settings| {
+            settings.consumer_group = Some(group.to_owned());
+            settings.subscriptions = Some(subscriptions);
+        })
+    }
+
+    /// Further settings of the plugin in the file `stem`.
+    #[must_use]
+    pub fn plugin_settings(mut self, stem: &str, set: impl FnOnce(&mut PluginSettings)) -> Self {
+        set(self.config.plugin.entry(stem.to_owned()).or_default());
+        self
+    }
+
+    /// How long one call of the plugin in the file `stem` may take, in milliseconds.
+    #[must_use]
+    pub fn consume_timeout(self, stem: &str, milliseconds: u64) -> Self {
+        self.plugin_settings(stem, |settings| settings.consume_timeout = Some(Millis(milliseconds)))
+    }
+
+    /// Further settings.
+    #[must_use]
+    pub fn configure(mut self, set: impl FnOnce(&mut GantryConfig)) -> Self {
+        set(&mut self.config);
+        self
+    }
+
+    /// Tells this observer, which another host tells too.
+    #[must_use]
+    pub fn observed_by(mut self, observed: &Arc<Observed>) -> Self {
+        self.observed = Arc::clone(observed);
+        self
+    }
+
+    /// Puts a component into the plugins directory before the host starts.
+    #[must_use]
+    pub fn with_file(self, name: &str, stem: &str) -> Self {
+        self.directory.put(stem, &component(name));
+        self
+    }
+
+    /// Starts the host.
+    pub async fn start(self) -> HostUnderTest {
+        let Self { config, directory, observed } = self;
+        let observer: SharedObserver = observed.clone();
+        let host = Host::start(config.clone(), observer).await.unwrap();
+        HostUnderTest { host, config, directory, observed }
+    }
+}
+
+impl HostUnderTest {
+    /// Its plugins directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.0.path()
+    }
+
+    /// Deploys a component as `stem`, by a rename.
+    pub fn deploy(&self, name: &str, stem: &str) {
+        self.directory.put(stem, &component(name));
+    }
+
+    /// Deploys these bytes as `stem`, by a rename.
+    pub fn deploy_bytes(&self, stem: &str, bytes: &[u8]) {
+        self.directory.put(stem, bytes);
+    }
+
+    /// Writes these bytes into the file `stem` as `cp` would: truncated first, then in pieces.
+    pub fn copy_bytes(&self, stem: &str, bytes: &[u8]) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.directory.file(stem)).unwrap();
+        for piece in bytes.chunks(4096) {
+            file.write_all(piece).unwrap();
+        }
+    }
+
+    /// Removes the file `stem`.
+    pub fn remove(&self, stem: &str) {
+        std::fs::remove_file(self.directory.file(stem)).unwrap();
+    }
+
+    /// The host as it is.
+    pub fn status(&self) -> HostStatus {
+        self.host.status()
+    }
+
+    /// A plugin as it is.
+    pub fn plugin(&self, stem: &str) -> Option<PluginStatus> {
+        self.status().plugins.into_iter().find(|plugin| plugin.name == stem)
+    }
+
+    /// A group as it is.
+    pub fn group(&self, group: &str) -> Option<GroupStatus> {
+        self.status().groups.into_iter().find(|status| status.group == group)
+    }
+
+    /// The queues of `topic` this host consumes for `group`, by id, as `broker/queue`.
+    pub fn queues(&self, group: &str, topic: &str) -> Vec<String> {
+        let queues = self.group(group).map(|status| status.queues).unwrap_or_default();
+        let wanted = queues.into_iter().filter(|queue| queue.topic == topic && queue.consuming);
+        wanted.map(|queue| format!("{}/{}", queue.broker_name, queue.queue_id)).collect()
+    }
+
+    /// Waits until the plugin serves, and nothing newer was rejected.
+    pub async fn active(&self, stem: &str) -> PluginStatus {
+        eventually(&format!("{stem} is active"), async || {
+            let plugin = self.plugin(stem).ok_or("there is no such plugin yet")?;
+            that(plugin.state == "active" && plugin.rejected.is_none(), || format!("{plugin:?}"))?;
+            Ok(plugin)
+        })
+        .await
+    }
+
+    /// Waits until the newest content of the file was rejected; returns the reason.
+    pub async fn rejected(&self, stem: &str) -> String {
+        eventually(&format!("{stem} is rejected"), async || {
+            let plugin = self.plugin(stem).ok_or("there is no such plugin yet")?;
+            plugin.rejected.clone().ok_or_else(|| format!("{plugin:?}"))
+        })
+        .await
+    }
+
+    /// Waits until `count` settlements were told.
+    pub async fn settled(&self, count: usize) {
+        eventually(&format!("{count} messages are settled"), async || {
+            let records = self.observed.records();
+            that(records.len() >= count, || format!("{} are: {records:#?}", records.len()))
+        })
+        .await;
+    }
+
+    /// Stops the host, which must go gracefully; what is needed to start it again.
+    pub async fn stop(self) -> HostSetup {
+        let Self { host, config, directory, observed } = self;
+        assert_eq!(host.stop().await, StopReport { graceful: true });
+        HostSetup { config, directory, observed }
+    }
+}

@@ -1,0 +1,108 @@
+//! One scenario, two brokers.
+
+use std::future::Future;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gantry_apache::Installation;
+
+use crate::cluster::{BrokerKind, TestCluster};
+use crate::host::HostSetup;
+
+/// The longest a scenario may take.
+const BOUND: Duration = Duration::from_secs(240);
+
+/// What a scenario is played in.
+pub struct World {
+    /// The cluster. Apache RocketMQ is one for all scenarios of the process; the embedded broker is this one's own.
+    pub cluster: TestCluster,
+    name: String,
+}
+
+impl World {
+    /// A name for a topic or group of this scenario, which no other has.
+    pub fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.name)
+    }
+
+    /// A topic of this scenario's own.
+    pub async fn topic(&self, what: &str, queues: i32) -> String {
+        let topic = self.name(what);
+        self.cluster.create_topic(&topic, queues).await;
+        topic
+    }
+
+    /// A host for the cluster.
+    pub fn host(&self) -> HostSetup {
+        HostSetup::new(&self.cluster.name_server())
+    }
+
+    /// A host with one plugin, in the file `stem`, in the group of this name.
+    pub fn host_with(&self, stem: &str, group: &str, topic: &str) -> HostSetup {
+        self.host().plugin(stem, group, &[(topic, "*")])
+    }
+
+    /// Whether the broker is Apache RocketMQ.
+    pub fn is_apache(&self) -> bool {
+        self.cluster.kind() == BrokerKind::Apache
+    }
+}
+
+/// Runs a scenario against one kind of broker; `own` for a cluster of its own that it may kill.
+///
+/// # Panics
+/// When the scenario does, or takes longer than four minutes.
+pub fn run<F, S>(kind: BrokerKind, own: bool, name: &str, scenario: F)
+where
+    F: FnOnce(World) -> S,
+    S: Future<Output = ()>,
+{
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let started = runtime.block_on(TestCluster::start(kind, own));
+    let Some(cluster) = started else { return };
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let world = World { cluster, name: format!("{}-{number}", name.replace('_', "-")) };
+    let played = runtime.block_on(async { tokio::time::timeout(BOUND, scenario(world)).await });
+    assert!(played.is_ok(), "{name} takes longer than {BOUND:?}");
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// RocketMQ's installation; none, with a note, where Java or Maven are missing and it is not required.
+///
+/// # Panics
+/// When it cannot be made ready.
+pub fn installation() -> Option<Installation> {
+    Installation::for_tests().unwrap()
+}
+
+fn log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".to_owned());
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        tracing_subscriber::fmt().with_test_writer().with_env_filter(filter).with_ansi(false).init();
+    });
+}
+
+/// Makes two tests of each scenario named: `embedded::name` and `apache::name`. With `own` first, each gets a cluster of
+/// its own, which it may kill.
+#[macro_export]
+macro_rules! scenarios {
+    (own: $($name:ident),* $(,)?) => { $crate::scenarios! { @make true; $($name),* } };
+    ($($name:ident),* $(,)?) => { $crate::scenarios! { @make false; $($name),* } };
+    (@make $own:literal; $($name:ident),*) => {
+        mod embedded {
+            $(#[test] fn $name() {
+                $crate::run($crate::BrokerKind::Embedded, $own, stringify!($name), super::$name);
+            })*
+        }
+        mod apache {
+            $(#[test] fn $name() {
+                $crate::run($crate::BrokerKind::Apache, $own, stringify!($name), super::$name);
+            })*
+        }
+    };
+}

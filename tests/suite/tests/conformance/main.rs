@@ -1,0 +1,12 @@
+//! The whole product against the embedded broker and against Apache RocketMQ: what a user may rely on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod consuming;
+mod retrying;
