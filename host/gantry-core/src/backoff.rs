@@ -1,6 +1,11 @@
-//! Growing waits between attempts, a little apart from each other so that many queues do not try as one.
+//! Growing waits between attempts, a little apart from each other so that many queues do not try as one; and how long
+//! an answer may take.
 
 use std::time::Duration;
+
+/// How long after its own time-out an answer is given up. A driver always answers; should one get lost all the same, no
+/// queue, topic or message is to wait for it in silence for ever.
+pub(crate) const ANSWER_OVERDUE: Duration = Duration::from_secs(60);
 
 /// Waits that double from `first` to `most`.
 #[derive(Debug, Clone, Copy)]

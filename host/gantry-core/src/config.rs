@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use gantry_protocol::body;
 use gantry_protocol::names::{self, NameError};
 use thiserror::Error;
 
@@ -34,17 +33,6 @@ pub enum ConsumeFromWhere {
     FirstOffset,
     /// At the first message stored at or after this time, in milliseconds since the Unix epoch (consumeTimestamp).
     Timestamp(u64),
-}
-
-impl ConsumeFromWhere {
-    /// RocketMQ's word for it, as heartbeats say it.
-    pub fn kind(self) -> body::ConsumeFromWhere {
-        match self {
-            Self::LastOffset => body::ConsumeFromWhere::LastOffset,
-            Self::FirstOffset => body::ConsumeFromWhere::FirstOffset,
-            Self::Timestamp(_) => body::ConsumeFromWhere::Timestamp,
-        }
-    }
 }
 
 /// The settings of one consumer group. Every default is RocketMQ's unless its line says otherwise.

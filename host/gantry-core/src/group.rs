@@ -8,7 +8,7 @@ mod pulling;
 mod rebalancing;
 mod sending_back;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,12 +19,13 @@ use crate::allocate::{AllocateMessageQueueAveragely, AllocateMessageQueueStrateg
 use crate::config::{ConfigError, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig};
 use crate::event::Event;
 use crate::id::{BatchId, ListenerId, QueueKey};
+use crate::listener::{ListenerSpec, SubscriptionError};
 use crate::queue::Queue;
 use crate::rebalance::Rounds;
 use crate::retry::SendBacks;
 use crate::route::RouteTable;
 use crate::status::{GroupStats, TerminationReport};
-use crate::subscription::{ListenerDefaults, ListenerSpec, SubscriptionError, SubscriptionTable};
+use crate::subscription::{ListenerDefaults, SubscriptionTable};
 use crate::timer::{Timer, Timers};
 
 use connecting::Heartbeats;
@@ -49,7 +50,7 @@ pub struct ConsumerGroup {
     /// Queues with something to consume, in turn.
     line: VecDeque<QueueKey>,
     /// Batches at listeners, also of queues that have been let go: they still take a place.
-    batches: HashMap<BatchId, RunningBatch>,
+    batches: BTreeMap<BatchId, RunningBatch>,
     send_backs: SendBacks,
     timers: Timers,
     out: VecDeque<Action>,
@@ -85,7 +86,7 @@ impl ConsumerGroup {
             queues: BTreeMap::new(),
             owned: BTreeMap::new(),
             line: VecDeque::new(),
-            batches: HashMap::new(),
+            batches: BTreeMap::new(),
             send_backs: SendBacks::new(config.max_send_backs_in_flight as usize),
             timers: Timers::default(),
             out: VecDeque::new(),
@@ -172,7 +173,8 @@ impl ConsumerGroup {
         while self.out.is_empty() {
             if let Some(timer) = self.timers.pop_due(now) {
                 self.fire(now, timer);
-            } else if let Some(request) = self.send_backs.start() {
+            } else if let Some(request) = self.send_backs.start(now) {
+                self.arm_send_backs();
                 return Some(Action::SendBack(request));
             } else {
                 return self.next_batch(now).map(Action::Consume);
@@ -189,7 +191,7 @@ impl ConsumerGroup {
     fn fire(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Routes => self.ask_routes(now),
-            Timer::Heartbeat => self.request_heartbeat(),
+            Timer::Heartbeat => self.request_heartbeat(now),
             Timer::Rebalance => self.rebalance(now),
             Timer::Persist => self.persist_dirty(now),
             Timer::SendBacks => self.wake_send_backs(now),

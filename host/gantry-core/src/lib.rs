@@ -35,6 +35,7 @@ mod group;
 mod id;
 mod input;
 mod lanes;
+mod listener;
 mod offset;
 mod process_queue;
 mod pull;
@@ -60,8 +61,6 @@ pub use id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
 pub use input::{
     HeartbeatOutcome, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route, Settlement,
 };
-pub use route::subscribe_queues;
+pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
 pub use status::{GroupStats, QueuePhase, QueueStatus, TerminationReport};
-pub use subscription::{
-    FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError, TopicSubscription,
-};
+pub use subscription::TopicSubscription;

@@ -5,22 +5,30 @@
 pub(crate) struct CommitOffset {
     value: i64,
     stored: Option<i64>,
+    /// The broker had no offset of this group when the queue was taken.
+    first: bool,
 }
 
 impl CommitOffset {
     /// An offset the broker has.
     pub(crate) fn stored(offset: i64) -> Self {
-        Self { value: offset, stored: Some(offset) }
+        Self { value: offset, stored: Some(offset), first: false }
     }
 
     /// An offset the broker does not have yet: a group's first in this queue. It is stored like any other, so that a
     /// restart continues from here and not from wherever the queue then ends.
     pub(crate) fn fresh(offset: i64) -> Self {
-        Self { value: offset, stored: None }
+        Self { value: offset, stored: None, first: true }
     }
 
     pub(crate) fn value(&self) -> i64 {
         self.value
+    }
+
+    /// What each pull carries along, which repairs what was lost on its way. As in RocketMQ 0 is not worth it, unless it
+    /// is where the group began: with nothing stored, a restart would begin at the end again.
+    pub(crate) fn piggyback(&self) -> Option<i64> {
+        (self.value > 0 || self.first).then_some(self.value)
     }
 
     /// Moves forward to `offset`; a smaller one changes nothing.
@@ -63,7 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn a_groups_first_offset_is_dirty_at_once() {
+    fn a_groups_first_offset_is_dirty_at_once_and_goes_with_every_pull() {
         assert_eq!(CommitOffset::fresh(0).dirty(), Some(0));
+        assert_eq!(CommitOffset::fresh(0).piggyback(), Some(0));
+        assert_eq!(CommitOffset::stored(0).piggyback(), None);
+        assert_eq!(CommitOffset::stored(1).piggyback(), Some(1));
     }
 }

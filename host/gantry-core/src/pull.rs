@@ -60,8 +60,9 @@ impl PullState {
         }
     }
 
-    pub(crate) fn is_outstanding(&self) -> bool {
-        self.outstanding.is_some()
+    /// The pull on the way.
+    pub(crate) fn outstanding(&self) -> Option<u64> {
+        self.outstanding
     }
 
     pub(crate) fn started(&mut self, now: Instant, serial: u64) {
@@ -276,7 +277,7 @@ mod tests {
         let mut state = PullState::new();
         state.started(Instant::now(), 5);
         assert!(!state.ended(4));
-        assert!(state.is_outstanding());
+        assert_eq!(state.outstanding(), Some(5));
         assert!(state.ended(5));
         assert!(!state.ended(5));
     }

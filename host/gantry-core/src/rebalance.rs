@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use gantry_protocol::MessageQueue;
 
 use crate::allocate::AllocateError;
+use crate::backoff::ANSWER_OVERDUE;
 
 /// How many times running the brokers must leave this client out of the members before it believes that its queues are
 /// others' now. Once or twice, and a broker may merely not have its heartbeat yet.
@@ -14,7 +16,8 @@ const ABSENCES_BELIEVED: u32 = 3;
 /// One topic's round of asking for members.
 #[derive(Debug, Default)]
 struct Round {
-    asking: bool,
+    /// Since when an answer is waited for.
+    asking: Option<Instant>,
     /// Ask once more when the answer is there: something changed meanwhile.
     again: bool,
     absences: u32,
@@ -29,16 +32,19 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// Whether to ask for the topic's members now; if a question is on the way, it is repeated after its answer.
-    pub(crate) fn begin(&mut self, topic: &Arc<str>) -> bool {
+    pub(crate) fn begin(&mut self, now: Instant, topic: &Arc<str>) -> bool {
         let round = self.topics.entry(topic.clone()).or_default();
-        round.again = round.asking;
-        !std::mem::replace(&mut round.asking, true)
+        round.again = round.asking.is_some_and(|since| now < since + ANSWER_OVERDUE);
+        if !round.again {
+            round.asking = Some(now);
+        }
+        !round.again
     }
 
     /// Takes an answer; whether to ask again at once.
     pub(crate) fn answered(&mut self, topic: &str) -> bool {
         let Some(round) = self.topics.get_mut(topic) else { return false };
-        round.asking = false;
+        round.asking = None;
         std::mem::take(&mut round.again)
     }
 
@@ -92,19 +98,21 @@ mod tests {
 
     #[test]
     fn one_question_at_a_time_and_one_more_when_something_changed() {
-        let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
-        assert!(rounds.begin(&topic));
-        assert!(!rounds.begin(&topic));
+        let (mut rounds, topic, now) = (Rounds::default(), Arc::<str>::from("t"), Instant::now());
+        assert!(rounds.begin(now, &topic));
+        assert!(!rounds.begin(now, &topic));
         assert!(rounds.answered("t"), "asked meanwhile");
-        assert!(rounds.begin(&topic));
+        assert!(rounds.begin(now, &topic));
         assert!(!rounds.answered("t"));
+        assert!(rounds.begin(now, &topic));
+        assert!(rounds.begin(now + ANSWER_OVERDUE, &topic), "the answer got lost");
         assert!(!rounds.answered("unknown"));
     }
 
     #[test]
     fn being_left_out_is_believed_the_third_time_running() {
         let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
-        rounds.begin(&topic);
+        rounds.begin(Instant::now(), &topic);
         assert_eq!([(); 3].map(|()| rounds.absent("t")), [false, false, true]);
         rounds.well("t");
         assert!(!rounds.absent("t"));
@@ -113,7 +121,7 @@ mod tests {
     #[test]
     fn trouble_is_told_once_until_it_is_over() {
         let (mut rounds, topic) = (Rounds::default(), Arc::<str>::from("t"));
-        rounds.begin(&topic);
+        rounds.begin(Instant::now(), &topic);
         assert_eq!([(); 2].map(|()| rounds.trouble("t")), [true, false]);
         rounds.well("t");
         assert!(rounds.trouble("t"));

@@ -3,14 +3,14 @@
 //! A message whose send-back fails stays in its window and holds the offset; the *send-back* is tried again, not the
 //! listener, so that a broker in trouble does not make listeners do their work twice.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_protocol::{MessageExt, MessageQueue, delay_level};
 
 use crate::action::SendBackRequest;
-use crate::backoff::Backoff;
+use crate::backoff::{ANSWER_OVERDUE, Backoff};
 use crate::id::{QueueKey, SendBackId};
 use crate::input::{RetryDelay, Settlement};
 use crate::process_queue::Seq;
@@ -69,14 +69,20 @@ pub(crate) struct SendBacks {
     most_in_flight: usize,
     waiting: VecDeque<SendBack>,
     delayed: BTreeMap<(Instant, u64), SendBack>,
-    in_flight: HashMap<SendBackId, SendBack>,
+    /// With the time each was started.
+    in_flight: BTreeMap<SendBackId, (Instant, SendBack)>,
     serial: u64,
 }
 
 impl SendBacks {
     pub(crate) fn new(most_in_flight: usize) -> Self {
-        let (waiting, delayed, in_flight) = (VecDeque::new(), BTreeMap::new(), HashMap::new());
-        Self { most_in_flight, waiting, delayed, in_flight, serial: 0 }
+        Self {
+            most_in_flight,
+            waiting: VecDeque::new(),
+            delayed: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            serial: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, send_back: SendBack) {
@@ -89,8 +95,16 @@ impl SendBacks {
         self.delayed.insert((until, self.serial), send_back);
     }
 
+    /// When the next one is to be tried again or given up.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.delayed.keys().next().map(|&(until, _)| until)
+        let again = self.delayed.keys().next().map(|&(until, _)| until);
+        let overdue = self.in_flight.values().map(|(since, _)| *since + ANSWER_OVERDUE);
+        again.into_iter().chain(overdue).min()
+    }
+
+    /// One whose answer got lost.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<SendBackId> {
+        self.in_flight.iter().find(|(_, (since, _))| *since + ANSWER_OVERDUE <= now).map(|(&id, _)| id)
     }
 
     /// Those whose wait is over, back in the line; the queue of each is returned.
@@ -105,7 +119,7 @@ impl SendBacks {
     }
 
     /// The next one to go, if there is room for it.
-    pub(crate) fn start(&mut self) -> Option<SendBackRequest> {
+    pub(crate) fn start(&mut self, now: Instant) -> Option<SendBackRequest> {
         if self.in_flight.len() >= self.most_in_flight {
             return None;
         }
@@ -120,12 +134,12 @@ impl SendBacks {
             delay_level: send_back.delay_level,
             max_reconsume_times: send_back.max_reconsume_times,
         };
-        self.in_flight.insert(id, send_back);
+        self.in_flight.insert(id, (now, send_back));
         Some(request)
     }
 
     pub(crate) fn answered(&mut self, id: SendBackId) -> Option<SendBack> {
-        self.in_flight.remove(&id)
+        self.in_flight.remove(&id).map(|(_, send_back)| send_back)
     }
 
     /// Forgets those of a queue that wait for another try.

@@ -4,37 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gantry_protocol::body::TopicRouteData;
-use gantry_protocol::{MessageQueue, perm};
+use gantry_protocol::MessageQueue;
 
-use crate::backoff::Backoff;
+use crate::backoff::{ANSWER_OVERDUE, Backoff};
 
 /// A topic that is not there is asked for soon and then less soon. RocketMQ asks every 30 s, which is why the first
 /// retry of a new group takes it up to 40 s.
 const MISSING: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(5) };
-
-/// Most queues of a topic at one broker that are believed; brokers make at most a few hundred.
-const MOST_QUEUES: i32 = 16_384;
-
-/// The queues of a topic that may be read, for [`Route::Found`](crate::Route::Found): at each broker with read
-/// permission, 0 to readQueueNums − 1 (RocketMQ: MQClientInstance.topicRouteData2TopicSubscribeInfo).
-pub fn subscribe_queues(topic: &str, route: &TopicRouteData) -> Vec<MessageQueue> {
-    let topic: Arc<str> = topic.into();
-    let readable = route.queue_datas.iter().filter(|data| perm::is_readable(data.perm));
-    readable
-        .flat_map(|data| {
-            let (topic, broker) = (topic.clone(), Arc::<str>::from(data.broker_name.as_str()));
-            (0..data.read_queue_nums.min(MOST_QUEUES))
-                .map(move |id| MessageQueue::new(topic.clone(), broker.clone(), id))
-        })
-        .collect()
-}
 
 #[derive(Debug)]
 struct TopicRoute {
     /// Sorted; none until found.
     queues: Option<Vec<MessageQueue>>,
     asking: bool,
+    /// When to ask, or to ask again if no answer has come.
     due: Instant,
     misses: u32,
     missing_told: bool,
@@ -89,14 +72,14 @@ impl RouteTable {
 
     /// When the next topic is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.topics.values().filter(|route| !route.asking).map(|route| route.due).min()
+        self.topics.values().map(|route| route.due).min()
     }
 
     /// The topics that are due, from now on being asked for.
     pub(crate) fn ask_due(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let due = self.topics.iter_mut().filter(|(_, route)| !route.asking && route.due <= now);
+        let due = self.topics.iter_mut().filter(|(_, route)| route.due <= now);
         due.map(|(topic, route)| {
-            route.asking = true;
+            (route.asking, route.due) = (true, now + ANSWER_OVERDUE);
             topic.clone()
         })
         .collect()
@@ -106,7 +89,9 @@ impl RouteTable {
     pub(crate) fn hurry(&mut self, now: Instant, topic: &str) {
         if let Some(route) = self.topics.get_mut(topic).filter(|route| route.queues.is_none()) {
             route.misses = 0;
-            route.due = route.due.min(now + MISSING.first);
+            if !route.asking {
+                route.due = route.due.min(now + MISSING.first);
+            }
         }
     }
 
@@ -173,7 +158,7 @@ mod tests {
         let mut table = RouteTable::default();
         table.add(now, "t".into());
         assert_eq!(table.ask_due(now).len(), 1);
-        assert_eq!((table.ask_due(now).len(), table.next_due()), (0, None));
+        assert_eq!((table.ask_due(now).len(), table.next_due()), (0, Some(now + ANSWER_OVERDUE)));
         let change = table.found_queues(now, POLL, "t", queues("b", &[1, 0]));
         assert_eq!(change, RouteChange::Queues { count: 2, new_broker: true });
         assert_eq!(table.queues("t"), Some(&queues("b", &[0, 1])[..]), "sorted");

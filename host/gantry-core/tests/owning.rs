@@ -360,3 +360,54 @@ fn a_group_that_never_met_a_broker_just_ends() {
     solo.pump();
     assert!(matches!(&solo.actions[..], [Action::Terminated(_)]), "{:?}", solo.actions);
 }
+
+#[test]
+fn lost_answers_leave_nothing_silent() {
+    let mut solo = Solo::plain();
+    let lost = solo.pull();
+    solo.wait(ms(89_000));
+    let heartbeats = solo.count(|action| matches!(action, Action::Heartbeat(_)));
+    let questions = solo.count(|action| matches!(action, Action::QueryMembers { .. }));
+    assert_eq!((heartbeats, questions), (1, 2), "nothing is asked twice before its time");
+    assert!(!solo.has(|action| matches!(action, Action::Pull(_))));
+    solo.wait(ms(5_000));
+    assert_eq!(solo.pull().offset, 0);
+    solo.answer(lost.id, found(vec![message(&mq(0), 0, &[])], 1));
+    assert!(!solo.has(|action| matches!(action, Action::Consume(_))), "an answer given up no longer counts");
+    solo.wait(ms(30_000));
+    assert!(solo.count(|action| matches!(action, Action::Heartbeat(_))) > heartbeats);
+    assert!(solo.count(|action| matches!(action, Action::RefreshRoute { .. })) > 2);
+}
+
+#[test]
+fn a_send_back_without_an_answer_is_tried_again() {
+    let mut solo = Solo::plain();
+    solo.feed(0..1);
+    let batch = solo.batch();
+    solo.consumed(&batch, &LATER);
+    let lost = take!(solo, Action::SendBack(request) => request.id);
+    solo.wait(ms(59_000));
+    assert!(!solo.has(|action| matches!(action, Action::SendBack(_))));
+    solo.wait(ms(7_000));
+    let id = take!(solo, Action::SendBack(request) => request.id);
+    solo.group.handle_sent_back(solo.now, lost, Ok(()));
+    assert_eq!(solo.status(0).commit_offset, 0);
+    solo.group.handle_sent_back(solo.now, id, Ok(()));
+    assert_eq!(solo.status(0).commit_offset, 1);
+}
+
+#[test]
+fn a_start_offset_without_an_answer_is_asked_for_again() {
+    let mut solo = Solo::new(GroupConfig::new("orders"));
+    solo.listen(&[listener(1, &[("t", "*")])]);
+    solo.answer_routes(&[0]);
+    solo.heartbeat();
+    solo.members(&[OWN_ID]);
+    let lost = take!(solo, Action::QueryOffset { id, .. } => id);
+    solo.wait(ms(60_000));
+    let id = take!(solo, Action::QueryOffset { id, .. } => id);
+    solo.group.handle_offset(solo.now, lost, OffsetAnswer::Found(3));
+    assert!(!solo.has(|action| matches!(action, Action::Pull(_))));
+    solo.group.handle_offset(solo.now, id, OffsetAnswer::Found(5));
+    assert_eq!(solo.pull().offset, 5);
+}

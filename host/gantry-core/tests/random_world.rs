@@ -185,8 +185,8 @@ fn settle_down(world: &mut World) {
 }
 
 fn end(world: &mut World) {
-    // Queues that are still changing hands come to rest.
-    world.run(ms(30_000));
+    // Queues that are still changing hands come to rest; a lost answer about members may have kept one at two owners.
+    world.run(ms(120_000));
     let present: Vec<usize> =
         world.ids().into_iter().filter(|id| world.members[id].terminated_by.is_none()).collect();
     for &id in &present {

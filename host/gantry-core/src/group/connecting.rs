@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{ConsumerGroup, Life};
 use crate::action::{Action, Heartbeat};
-use crate::backoff::Backoff;
+use crate::backoff::{ANSWER_OVERDUE, Backoff};
 use crate::event::Event;
 use crate::input::{HeartbeatOutcome, Route};
 use crate::route::RouteChange;
@@ -16,7 +16,8 @@ const FAILED: Backoff = Backoff { first: Duration::from_secs(1), most: Duration:
 /// A broker must have the group's heartbeat before it answers pulls, and before it counts this client a member.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeats {
-    in_flight: bool,
+    /// Since when an answer is waited for.
+    in_flight: Option<Instant>,
     /// Something changed since the one in flight was sent.
     again: bool,
     /// The brokers know the present subscriptions.
@@ -64,7 +65,7 @@ impl ConsumerGroup {
         if matches!(self.life, Life::Terminated) {
             return;
         }
-        self.heartbeats.in_flight = false;
+        self.heartbeats.in_flight = None;
         let again = std::mem::take(&mut self.heartbeats.again);
         if outcome == HeartbeatOutcome::Failed {
             self.heartbeat_failed(now);
@@ -72,7 +73,7 @@ impl ConsumerGroup {
             self.heartbeat_accepted(now, outcome, again);
         }
         if again {
-            self.request_heartbeat();
+            self.request_heartbeat(now);
         }
     }
 
@@ -106,18 +107,21 @@ impl ConsumerGroup {
         self.timers.arm_no_later(Timer::Heartbeat, now);
     }
 
-    pub(super) fn request_heartbeat(&mut self) {
+    pub(super) fn request_heartbeat(&mut self, now: Instant) {
         if !self.routes.has_brokers() {
             return;
         }
-        if self.heartbeats.in_flight {
+        if let Some(overdue) = self.heartbeats.in_flight.map(|since| since + ANSWER_OVERDUE)
+            && now < overdue
+        {
             self.heartbeats.again = true;
-            return;
+            return self.timers.arm(Timer::Heartbeat, overdue);
         }
-        self.heartbeats.in_flight = true;
+        self.heartbeats.in_flight = Some(now);
         self.heartbeats.ever_sent = true;
-        self.out
-            .push_back(Action::Heartbeat(Heartbeat { subscriptions: self.subscriptions.subscriptions() }));
+        self.timers.arm(Timer::Heartbeat, now + ANSWER_OVERDUE);
+        let subscriptions = self.subscriptions.subscriptions();
+        self.out.push_back(Action::Heartbeat(Heartbeat { subscriptions }));
     }
 
     pub(super) fn ask_routes(&mut self, now: Instant) {

@@ -197,8 +197,8 @@ impl ConsumerGroup {
 
     pub(super) fn wake_queue(&mut self, now: Instant, key: QueueKey) {
         match self.queues.get(&key).map(|queue| queue.phase) {
-            Some(Phase::Locating { .. }) => self.locate(key),
-            Some(Phase::Consuming) => self.pull_if_open(now, key),
+            Some(Phase::Locating { .. }) => self.locate(now, key),
+            Some(Phase::Consuming) => self.wake_pull(now, key),
             Some(Phase::Draining { .. }) => self.store(now, key),
             Some(Phase::Storing { .. }) => self.try_store(now, key),
             None => {}

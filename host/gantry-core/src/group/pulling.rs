@@ -8,6 +8,7 @@ use gantry_protocol::properties::keys;
 
 use super::ConsumerGroup;
 use crate::action::{Action, PullRequest};
+use crate::backoff::ANSWER_OVERDUE;
 use crate::event::Event;
 use crate::flow_control::CACHE_FLOW_CONTROL_DELAY;
 use crate::id::{PullId, QueueKey};
@@ -67,7 +68,7 @@ impl ConsumerGroup {
                 self.stats.pull_failures += 1;
                 self.pause_pulls(now, key, pause);
                 if heartbeat {
-                    self.request_heartbeat();
+                    self.request_heartbeat(now);
                 }
                 if let Some(event) = event {
                     self.event(event);
@@ -109,7 +110,7 @@ impl ConsumerGroup {
     pub(super) fn pull_if_open(&mut self, now: Instant, key: QueueKey) {
         let serial = self.next_serial();
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if !queue.is_consuming() || queue.pull.is_outstanding() {
+        if !queue.is_consuming() || queue.pull.outstanding().is_some() {
             return;
         }
         if let Some(until) = queue.pull.not_before.filter(|&until| until > now) {
@@ -122,21 +123,32 @@ impl ConsumerGroup {
         }
         let Some(subscription) = self.subscriptions.subscription(&queue.mq.topic) else { return };
         queue.pull.started(now, serial);
-        self.timers.disarm(Timer::Queue(key));
-        let commit = queue.offset.value();
+        let overdue = now + self.config.consumer_timeout_when_suspend + ANSWER_OVERDUE;
+        self.timers.arm(Timer::Queue(key), overdue);
         self.out.push_back(Action::Pull(PullRequest {
             id: PullId { queue: key, serial },
             mq: queue.mq.clone(),
             offset: queue.window.end(),
             max_msg_nums: self.config.pull_batch_size,
             max_msg_bytes: self.config.pull_batch_size_in_bytes,
-            commit_offset: (commit > 0).then_some(commit),
+            commit_offset: queue.offset.piggyback(),
             suspend_timeout: self.config.broker_suspend_max_time,
             timeout: self.config.consumer_timeout_when_suspend,
             subscription: subscription.clone(),
             post_subscription: self.config.post_subscription_when_pull,
             broker_id: queue.pull.broker_id,
         }));
+    }
+
+    /// The time has come to look at a queue: it may pull again, or the answer to its pull got lost.
+    pub(super) fn wake_pull(&mut self, now: Instant, key: QueueKey) {
+        match self.queues.get(&key).and_then(|queue| queue.pull.outstanding()) {
+            Some(serial) => {
+                let lost = PullOutcome::Failed("no answer came, nor a time-out".to_owned());
+                self.handle_pulled(now, PullId { queue: key, serial }, lost);
+            }
+            None => self.pull_if_open(now, key),
+        }
     }
 
     /// Looks again at a queue that flow control holds, now that its window has shrunk; so a fast listener does not wait

@@ -9,7 +9,7 @@ use gantry_protocol::MessageQueue;
 use super::{ConsumerGroup, Life};
 use crate::action::Action;
 use crate::allocate::AllocateError;
-use crate::backoff::Backoff;
+use crate::backoff::{ANSWER_OVERDUE, Backoff};
 use crate::event::Event;
 use crate::flow_control::Limits;
 use crate::id::{OffsetQueryId, QueueKey};
@@ -49,7 +49,7 @@ impl ConsumerGroup {
             }
         }
         if ask_again {
-            self.ask_members(&topic);
+            self.ask_members(now, &topic);
         }
     }
 
@@ -72,13 +72,13 @@ impl ConsumerGroup {
             if self.routes.queues(&topic).is_some_and(<[_]>::is_empty) {
                 self.apply_allocation(now, &topic, BTreeSet::new());
             } else {
-                self.ask_members(&topic);
+                self.ask_members(now, &topic);
             }
         }
     }
 
-    fn ask_members(&mut self, topic: &Arc<str>) {
-        if self.rounds.begin(topic) {
+    fn ask_members(&mut self, now: Instant, topic: &Arc<str>) {
+        if self.rounds.begin(now, topic) {
             self.out.push_back(Action::QueryMembers { topic: topic.clone() });
         }
     }
@@ -106,7 +106,7 @@ impl ConsumerGroup {
             self.event(Event::AllocationRefused { topic: topic.clone(), error });
         }
         if left_out {
-            self.request_heartbeat();
+            self.request_heartbeat(now);
             if self.rounds.absent(topic) {
                 self.apply_allocation(now, topic, BTreeSet::new());
             }
@@ -126,7 +126,7 @@ impl ConsumerGroup {
         }
         for mq in allocated {
             if !self.owned.contains_key(&mq) {
-                self.take_queue(mq);
+                self.take_queue(now, mq);
             }
         }
         self.share_limits(topic);
@@ -135,13 +135,13 @@ impl ConsumerGroup {
         }
     }
 
-    fn take_queue(&mut self, mq: MessageQueue) {
+    fn take_queue(&mut self, now: Instant, mq: MessageQueue) {
         let key = QueueKey(self.next_serial());
         let retry_topic = self.subscriptions.is_retry(&mq.topic);
         self.owned.insert(mq.clone(), key);
         self.queues.insert(key, Queue::new(key, mq, retry_topic, Limits::new(&self.config, 1)));
         self.stats.queues_assigned += 1;
-        self.locate(key);
+        self.locate(now, key);
     }
 
     /// Thresholds of a topic are shared among the queues of it that are here.
@@ -156,11 +156,12 @@ impl ConsumerGroup {
     }
 
     /// Asks what is to be known next about a queue's start offset.
-    pub(super) fn locate(&mut self, key: QueueKey) {
+    pub(super) fn locate(&mut self, now: Instant, key: QueueKey) {
         let serial = self.next_serial();
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Phase::Locating { step, asked, .. } = &mut queue.phase else { return };
         *asked = Some(serial);
+        self.timers.arm(Timer::Queue(key), now + ANSWER_OVERDUE);
         let id = OffsetQueryId { queue: key, serial };
         let mq = queue.mq.clone();
         self.out.push_back(match *step {
@@ -200,7 +201,7 @@ impl ConsumerGroup {
             StartOffset::AskMax => Locating::Max,
             StartOffset::AskTime(time) => Locating::Time(time),
         };
-        self.locate(id.queue);
+        self.locate(now, id.queue);
     }
 
     fn start_offset_unknown(

@@ -12,6 +12,7 @@ impl ConsumerGroup {
     /// Whether the broker took a message back. One that it did not take stays in the window and is tried again.
     pub fn handle_sent_back(&mut self, now: Instant, id: SendBackId, result: Result<(), String>) {
         let Some(send_back) = self.send_backs.answered(id) else { return };
+        self.arm_send_backs();
         match result {
             Ok(()) => self.sent_back(now, &send_back),
             Err(reason) => self.send_back_failed(now, send_back, reason),
@@ -58,6 +59,9 @@ impl ConsumerGroup {
     }
 
     pub(super) fn wake_send_backs(&mut self, now: Instant) {
+        while let Some(id) = self.send_backs.overdue(now) {
+            self.handle_sent_back(now, id, Err("no answer came, nor a time-out".to_owned()));
+        }
         for key in self.send_backs.wake(now) {
             if let Some(queue) = self.queues.get_mut(&key) {
                 queue.held -= 1;

@@ -350,6 +350,13 @@ impl World {
     // What happens.
 
     fn reply(&mut self, id: usize, input: Input) {
+        if self.random.f64() < self.faults / 20.0 {
+            // Lost: neither an answer nor a failure.
+            if let (Input::SentBack(..), Some(member)) = (&input, self.members.get_mut(&id)) {
+                member.send_backs -= 1;
+            }
+            return;
+        }
         let when = self.now + self.latency();
         self.at(when, Step::Input(id, input));
     }
