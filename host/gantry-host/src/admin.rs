@@ -13,18 +13,24 @@ use crate::status::HostStatus;
 use crate::tasks::Tasks;
 
 /// Where the status comes from at each request.
-pub type StatusSource = Arc<dyn Fn() -> HostStatus + Send + Sync>;
+pub(crate) type StatusSource = Arc<dyn Fn() -> HostStatus + Send + Sync>;
 
 /// The admin API could not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("the admin API cannot listen on {address}: {source}; choose another with [admin] listen or --admin-listen, or port 0 for a free one")]
+#[error(
+    "the admin API cannot listen on {address}: {source}; choose another with [admin] listen or --admin-listen, or port 0 for a free one"
+)]
 pub struct AdminError {
     address: SocketAddr,
     source: std::io::Error,
 }
 
 /// Serves the API on `address` until the host stops; returns the address it got.
-pub async fn serve(address: SocketAddr, status: StatusSource, tasks: &Tasks) -> Result<SocketAddr, AdminError> {
+pub(crate) async fn serve(
+    address: SocketAddr,
+    status: StatusSource,
+    tasks: &Tasks,
+) -> Result<SocketAddr, AdminError> {
     let fail = |source| AdminError { address, source };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;

@@ -4,22 +4,27 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gantry_engine::{Engine, EngineConfig, EngineError, GuestThreads};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
-use crate::group::{GroupMap, Groups};
+use crate::group::{GroupMap, Groups, NativeListener};
+use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, DirectoryError, PluginEntry, Registry};
+use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
 
 /// Batches waiting for a guest thread. A batch beyond is put off and offered again.
 const GUEST_QUEUE: usize = 1024;
+/// Native listeners waiting to be added.
+const ADDITIONS: usize = 16;
 /// What is added to the configured grace for the host's own tasks.
 const TASKS_GRACE: Duration = Duration::from_secs(10);
 
@@ -57,6 +62,7 @@ pub struct Host {
     threads: Arc<GuestThreads>,
     status: StatusSource,
     admin: Option<SocketAddr>,
+    additions: mpsc::Sender<Addition>,
     grace: Duration,
 }
 
@@ -77,7 +83,11 @@ impl Host {
         }
     }
 
-    async fn assemble(config: Arc<GantryConfig>, observer: SharedObserver, tasks: &Tasks) -> Result<Self, StartError> {
+    async fn assemble(
+        config: Arc<GantryConfig>,
+        observer: SharedObserver,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
         let events = plugins::watch(&config.plugins)?;
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         let guest_threads = config.engine.threads.unwrap_or(cores);
@@ -86,7 +96,8 @@ impl Host {
         let client = ClientInstance::start(client_config(&config)).await?;
         let running = GroupMap::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
-        let status = status_source(&client, &config, &running, &entries);
+        let surveyed = Arc::new(AtomicBool::new(false));
+        let status = status_source(&client, &config, &running, &entries, &surveyed);
         let admin = match config.admin.enabled {
             true => Some(admin::serve(config.admin.listen, Arc::clone(&status), tasks).await?),
             false => None,
@@ -100,10 +111,30 @@ impl Host {
             running,
         };
         let grace = config.shutdown_grace.duration();
-        let registry =
-            Registry { engine, config, groups, observer, tasks: tasks.clone(), entries, next_listener: 0 };
-        tasks.spawn("plugins", registry.run(events));
-        Ok(Self { client, tasks: tasks.clone(), threads, status, admin, grace })
+        let registry = Registry {
+            engine,
+            config,
+            groups,
+            observer,
+            tasks: tasks.clone(),
+            entries,
+            surveyed,
+            next_listener: 0,
+        };
+        let (additions, receiver) = mpsc::channel(ADDITIONS);
+        tasks.spawn("plugins", registry.run(events, receiver));
+        Ok(Self { client, tasks: tasks.clone(), threads, status, admin, additions, grace })
+    }
+
+    /// Adds a listener that is Rust code of this program. It serves until the host stops.
+    ///
+    /// # Errors
+    /// See [`NativeError`]; nothing has changed then.
+    pub async fn add_native(&self, listener: impl NativeListener) -> Result<(), NativeError> {
+        let (done, added) = oneshot::channel();
+        let addition = Addition { code: Arc::new(listener), done };
+        self.additions.send(addition).await.map_err(|_gone| NativeError::Stopping)?;
+        added.await.map_err(|_gone| NativeError::Stopping)?
     }
 
     /// Where the admin API listens, if it does.
@@ -133,17 +164,17 @@ fn status_source(
     config: &Arc<GantryConfig>,
     running: &GroupMap,
     entries: &Arc<ArcSwap<BTreeMap<String, PluginEntry>>>,
+    surveyed: &Arc<AtomicBool>,
 ) -> StatusSource {
     let (client_id, config) = (client.client_id().to_string(), Arc::clone(config));
-    let (running, entries) = (Arc::clone(running), Arc::clone(entries));
+    let (running, entries, surveyed) = (Arc::clone(running), Arc::clone(entries), Arc::clone(surveyed));
     Arc::new(move || {
         let plugins: Vec<_> = entries.load().iter().map(|(name, entry)| entry.status(name)).collect();
         let groups: Vec<_> = running.load().values().map(|group| (*group.status()).clone()).collect();
-        let settled = plugins.iter().all(|plugin| plugin.state != "discovered");
         HostStatus {
             client_id: client_id.clone(),
             name_server: config.name_server.clone(),
-            ready: settled && groups.iter().all(|group| group.ready),
+            ready: surveyed.load(Ordering::Relaxed) && groups.iter().all(|group| group.ready),
             plugins,
             groups,
         }

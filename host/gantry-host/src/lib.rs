@@ -7,7 +7,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
 )]
 
 mod admin;
@@ -15,12 +21,19 @@ pub mod client_instance;
 pub mod config;
 mod group;
 mod host;
+mod native;
 mod observer;
 mod plugins;
 pub mod status;
 mod tasks;
 
 pub use admin::AdminError;
+pub use gantry_engine::{
+    ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, FilterExpression, ListenerDescription,
+    MessageBatch, MessageModel, MessageView, RetryDelay, Subscription,
+};
+pub use group::NativeListener;
 pub use host::{Host, StartError, StopReport};
+pub use native::NativeError;
 pub use observer::{Observer, PluginChange, Settled, SettledAs, SharedObserver, Unobserved};
 pub use plugins::{DirectoryError, MAX_FILE};

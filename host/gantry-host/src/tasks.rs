@@ -9,30 +9,30 @@ use tracing::Instrument as _;
 
 /// Spawns tasks and waits for them at the end.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks {
+pub(crate) struct Tasks {
     tracker: TaskTracker,
     cancelled: CancellationToken,
 }
 
 impl Tasks {
     /// Runs `future` as a task named `name`. The task ends by itself; it should watch [`Tasks::cancelled`].
-    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::debug_span!("task", name);
         self.tracker.spawn(future.instrument(span));
     }
 
     /// Resolves once the host is stopping.
-    pub async fn cancelled(&self) {
+    pub(crate) async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
     /// A token that tells of the stop, for code that needs one to keep.
-    pub fn token(&self) -> CancellationToken {
+    pub(crate) fn token(&self) -> CancellationToken {
         self.cancelled.clone()
     }
 
     /// Asks every task to end and waits for at most `grace`; `false` if some had not ended by then.
-    pub async fn finish(&self, grace: Duration) -> bool {
+    pub(crate) async fn finish(&self, grace: Duration) -> bool {
         self.cancelled.cancel();
         self.tracker.close();
         tokio::time::timeout(grace, self.tracker.wait()).await.is_ok()

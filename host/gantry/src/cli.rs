@@ -43,7 +43,13 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
     /// Name servers, `host:port`, several joined by `;`.
-    #[arg(short, long, value_name = "HOST:PORT", default_value = "127.0.0.1:9876", env = "GANTRY_NAME_SERVER")]
+    #[arg(
+        short,
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9876",
+        env = "GANTRY_NAME_SERVER"
+    )]
     pub(crate) name_server: String,
 }
 
@@ -83,7 +89,13 @@ pub(crate) struct BrokerArgs {
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:9876")]
     pub(crate) listen: SocketAddr,
     /// Where messages and offsets are kept. Made if it does not exist.
-    #[arg(short, long, value_name = "DIR", default_value = "gantry-broker-data", conflicts_with = "in_memory")]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "gantry-broker-data",
+        conflicts_with = "in_memory"
+    )]
     pub(crate) data: PathBuf,
     /// Keep everything in memory: nothing is left when the broker stops.
     #[arg(long)]
@@ -161,7 +173,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=18))]
     pub(crate) delay_level: Option<u8>,
     /// Send the message this many times.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
     /// One JSON object per message.
     #[arg(long)]
@@ -233,13 +245,16 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err("expected a number with ms, s, m or h, such as 20s".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "expected a number with ms, s, m or h, such as 20s".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "expected a number with ms, s, m or h, such as 20s".to_owned())?;
     number.checked_mul(factor).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("expected NAME=VALUE, both not empty".into()),
     }
 }

@@ -4,7 +4,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
 )]
 
 mod cli;
@@ -58,11 +64,17 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
         Command::Run(_) | Command::Broker(_) => "info",
         _ => "error",
     };
-    let filter = cli.log.clone().or_else(|| std::env::var("GANTRY_LOG").ok()).unwrap_or_else(|| usual.to_owned());
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|error| anyhow::anyhow!("the log filter {filter:?} is unsound: {error}; try info or gantry_host=debug"))?;
+    let filter =
+        cli.log.clone().or_else(|| std::env::var("GANTRY_LOG").ok()).unwrap_or_else(|| usual.to_owned());
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        anyhow::anyhow!("the log filter {filter:?} is unsound: {error}; try info or gantry_host=debug")
+    })?;
     let json = matches!(&cli.command, Command::Run(args) if args.json);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.with_target(false).init() }
+    if json {
+        builder.json().init()
+    } else {
+        builder.with_target(false).init()
+    }
     Ok(())
 }

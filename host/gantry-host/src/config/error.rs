@@ -43,9 +43,15 @@ impl ConfigError {
     /// From a rule of ours about `key`; the line is the first that sets the key.
     pub(super) fn rule(file: &str, source: &str, key: String, message: String) -> Self {
         let sets_key = |line: &&str| line.split('=').next().is_some_and(|left| left.trim() == key);
-        let offset = source.lines().find(sets_key).map_or(0, |line| line.as_ptr() as usize - source.as_ptr() as usize);
+        let offset =
+            source.lines().find(sets_key).map_or(0, |line| line.as_ptr() as usize - source.as_ptr() as usize);
         let (line, text) = line_at(source, offset);
-        Self::Line { file: file.to_owned(), line, text: text.to_owned(), message: format!("{key}: {message}") }
+        Self::Line {
+            file: file.to_owned(),
+            line,
+            text: text.to_owned(),
+            message: format!("{key}: {message}"),
+        }
     }
 }
 

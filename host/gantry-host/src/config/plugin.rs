@@ -46,7 +46,10 @@ impl PluginSettings {
             return rule("consume-message-batch-max-size", "expected 1 to 1024");
         }
         if self.subscriptions.as_ref().is_some_and(Vec::is_empty) {
-            return rule("subscriptions", "expected at least one; leave the key out to keep the plugin's own");
+            return rule(
+                "subscriptions",
+                "expected at least one; leave the key out to keep the plugin's own",
+            );
         }
         if self.consume_timeout.is_some_and(|t| t.0 == 0) {
             return rule("consume-timeout", "expected at least 1 ms");

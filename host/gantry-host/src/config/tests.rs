@@ -38,7 +38,9 @@ fn a_duration_may_carry_a_unit_and_a_bad_one_is_explained() {
 
 #[test]
 fn an_admin_address_off_loopback_is_refused() {
-    assert!(error("[admin]\nlisten = \"0.0.0.0:8088\"").starts_with("gantry.toml:2: listen: expected a loopback"));
+    assert!(
+        error("[admin]\nlisten = \"0.0.0.0:8088\"").starts_with("gantry.toml:2: listen: expected a loopback")
+    );
 }
 
 #[test]

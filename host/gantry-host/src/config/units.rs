@@ -48,7 +48,8 @@ impl Visitor<'_> for Quantity {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<u64, E> {
-        u64::try_from(value).map_err(|_negative| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+        u64::try_from(value)
+            .map_err(|_negative| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<u64, E> {

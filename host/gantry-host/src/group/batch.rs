@@ -8,7 +8,7 @@ use gantry_protocol::properties::keys;
 
 /// Messages of one queue on their way to a listener.
 #[derive(Debug)]
-pub struct HostBatch {
+pub(super) struct HostBatch {
     messages: Vec<HostMessage>,
 }
 
@@ -23,7 +23,7 @@ struct HostMessage {
 
 /// A message whose body cannot be inflated: it is given back, its neighbours are not.
 #[derive(Debug)]
-pub struct Corrupt {
+pub(super) struct Corrupt {
     /// Its place in the batch it came in.
     pub index: usize,
     /// The message.
@@ -34,7 +34,7 @@ pub struct Corrupt {
 
 impl HostBatch {
     /// A batch of these messages, inflating what is compressed; and apart, those that cannot be.
-    pub fn new(messages: Vec<MessageExt>) -> (Self, Vec<Corrupt>) {
+    pub(super) fn new(messages: Vec<MessageExt>) -> (Self, Vec<Corrupt>) {
         let (mut sound, mut corrupt) = (Vec::with_capacity(messages.len()), Vec::new());
         for (index, stored) in messages.into_iter().enumerate() {
             match stored.body() {
@@ -49,7 +49,7 @@ impl HostBatch {
     }
 
     /// The messages as they came from the broker, in order.
-    pub fn stored(&self) -> impl Iterator<Item = &MessageExt> {
+    pub(super) fn stored(&self) -> impl Iterator<Item = &MessageExt> {
         self.messages.iter().map(|message| &message.stored)
     }
 

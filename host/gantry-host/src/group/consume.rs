@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use gantry_core::{Batch, BatchId, RetryDelay, Settlement};
 use gantry_engine::{
-    BatchReport, Cause, ConsumeJob, ConsumeResult, GuestThreads, Lease, MessageBatch, Outcome,
+    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, GuestThreads, Job, MessageBatch, Outcome,
 };
 use gantry_protocol::{MessageExt, delay_level};
 use tokio::sync::mpsc;
 
 use super::batch::{Corrupt, HostBatch};
 use super::input::Input;
-use super::listener::Listener;
+use super::listener::{Call, Listener};
 use crate::observer::{Settled, SettledAs, SharedObserver};
 use crate::status::Outcomes;
 
@@ -34,7 +34,7 @@ impl Consumption {
     /// Hands the batch to a guest thread; the answer arrives as [`Input::Consumed`].
     pub(super) fn submit(&self, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
         let Batch { id, topic, mq, messages, .. } = batch;
-        let lease = listener.slot.lease().ok_or(NotTaken(id))?;
+        let call = listener.call().ok_or(NotTaken(id))?;
         let (sound, corrupt) = HostBatch::new(messages);
         let sound = Arc::new(sound);
         let back = Return {
@@ -42,26 +42,31 @@ impl Consumption {
             topic: Arc::clone(&topic),
             consumption: self.clone(),
             listener: Arc::clone(listener),
-            version: version(&lease),
+            version: call.version().to_owned(),
             batch: Arc::clone(&sound),
             corrupt,
         };
-        let job = ConsumeJob {
-            lease,
-            consumer_group: Arc::clone(&self.group),
-            topic,
-            broker_name: Arc::clone(&mq.broker_name),
-            queue_id: mq.queue_id.max(0).unsigned_abs(),
-            batch: sound,
-            deadline: listener.plan().consume_timeout,
-            done: Box::new(move |report| back.report(report)),
+        let (consumer_group, broker_name) = (Arc::clone(&self.group), mq.broker_name);
+        let queue_id = mq.queue_id.max(0).unsigned_abs();
+        let job = match call {
+            Call::Guest(lease) => Job::Consume(ConsumeJob {
+                lease,
+                consumer_group,
+                topic,
+                broker_name,
+                queue_id,
+                batch: sound,
+                deadline: listener.plan().consume_timeout,
+                done: Box::new(move |report| back.report(report)),
+            }),
+            Call::Native(native) => Job::work(move || {
+                let (consumer_group, topic, broker_name) = (&*consumer_group, &*topic, &*broker_name);
+                let context = ConsumeContext { consumer_group, topic, broker_name, queue_id };
+                back.report(native.consume(&context, &*sound));
+            }),
         };
         self.threads.try_submit(job).map_err(|_busy| NotTaken(id))
     }
-}
-
-fn version(lease: &Lease) -> String {
-    lease.module().description().version.clone()
 }
 
 /// What brings a batch's outcomes home.
@@ -106,7 +111,14 @@ impl Return {
         let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
     }
 
-    fn observe(&self, message: &MessageExt, settlement: &Settlement, failure: Option<&str>, max: u32, counts: &mut Outcomes) {
+    fn observe(
+        &self,
+        message: &MessageExt,
+        settlement: &Settlement,
+        failure: Option<&str>,
+        max: u32,
+        counts: &mut Outcomes,
+    ) {
         let times = message.reconsume_times();
         let as_ = match settlement {
             Settlement::Success => SettledAs::Success,
@@ -147,9 +159,15 @@ fn settlement(outcome: Outcome) -> Settlement {
     match outcome.result {
         ConsumeResult::Success => Settlement::Success,
         ConsumeResult::DeadLetter(reason) => Settlement::DeadLetter(reason),
-        ConsumeResult::ReconsumeLater(Asked::ByAttempts) => Settlement::ReconsumeLater(RetryDelay::ByAttempts),
-        ConsumeResult::ReconsumeLater(Asked::Level(level)) => Settlement::ReconsumeLater(RetryDelay::Level(level)),
-        ConsumeResult::ReconsumeLater(Asked::Milliseconds(ms)) => Settlement::ReconsumeLater(RetryDelay::Millis(ms)),
+        ConsumeResult::ReconsumeLater(Asked::ByAttempts) => {
+            Settlement::ReconsumeLater(RetryDelay::ByAttempts)
+        }
+        ConsumeResult::ReconsumeLater(Asked::Level(level)) => {
+            Settlement::ReconsumeLater(RetryDelay::Level(level))
+        }
+        ConsumeResult::ReconsumeLater(Asked::Milliseconds(ms)) => {
+            Settlement::ReconsumeLater(RetryDelay::Millis(ms))
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gantry_core::{
-    Action, ConsumerGroup, Event, ListenerId, QueuePhase, QueueStatus, Severity, TerminationReport,
+    Action, ConsumerGroup, Event, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus, Route, Severity,
+    TerminationReport,
 };
+use gantry_protocol::names;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Groups;
@@ -78,7 +80,7 @@ impl Driver {
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
         };
-        let requests = Requests::new(name, &groups.client, groups.tasks.clone(), sender);
+        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender);
         Self {
             name: Arc::clone(name),
             machine,
@@ -156,10 +158,13 @@ impl Driver {
         let machine = &mut self.machine;
         match input {
             Input::Route(topic, route) => {
-                self.connected |= !matches!(route, gantry_core::Route::Failed(_));
+                self.connected |= matches!(route, Route::Missing) && !names::is_retry(&topic);
                 machine.handle_route(now, &topic, route);
             }
-            Input::Heartbeat(outcome) => machine.handle_heartbeat(now, outcome),
+            Input::Heartbeat(outcome) => {
+                self.connected |= outcome != HeartbeatOutcome::Failed;
+                machine.handle_heartbeat(now, outcome);
+            }
             Input::Members(topic, members) => machine.handle_members(now, &topic, members),
             Input::Offset(id, answer) => machine.handle_offset(now, id, answer),
             Input::Pulled(id, outcome) => machine.handle_pulled(now, id, outcome),
@@ -227,12 +232,15 @@ impl Driver {
 
     fn publish_status(&self) {
         let mut queues: Vec<_> = self.machine.queues(Instant::now()).map(|queue| line(&queue)).collect();
-        queues.sort_by(|a, b| (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id)));
+        queues.sort_by(|a, b| {
+            (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
+        });
         let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues };
         self.status.store(Arc::new(status));
     }
 
     fn end(mut self, report: TerminationReport) {
+        self.requests.end();
         if let Some(done) = self.done.take() {
             let _host_gone = done.send(report);
         }

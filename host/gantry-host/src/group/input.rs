@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gantry_core::{
-    BatchId, HeartbeatOutcome, OffsetAnswer, OffsetQueryId, PersistId, PullId, PullOutcome, Route, SendBackId, Settlement,
+    BatchId, HeartbeatOutcome, OffsetAnswer, OffsetQueryId, PersistId, PullId, PullOutcome, Route,
+    SendBackId, Settlement,
 };
 
 /// One answer for the machine.

@@ -1,26 +1,40 @@
-//! A listener as its group sees it: which plugin serves it, under which plan, and how it has done.
+//! A listener as its group sees it: what serves it, under which plan, and how it has done.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use gantry_core::{ListenerId, ListenerSpec};
-use gantry_engine::Slot;
+use gantry_engine::{Lease, ListenerModule, Retired, Slot};
 
+use super::native::Native;
 use crate::plugins::ListenerPlan;
 use crate::status::Outcomes;
 
-/// One plugin's listener. It outlives the versions that serve it.
-#[derive(Debug)]
-pub struct Listener {
+/// One plugin's listener, which outlives the versions that serve it; or a native one.
+pub(crate) struct Listener {
     /// What the core calls it.
     pub id: ListenerId,
-    /// The plugin's file name without `.wasm`.
+    /// The plugin's file name without `.wasm`, or the native listener's name.
     pub plugin: String,
-    /// The version that serves.
-    pub slot: Slot,
+    serving: Serving,
     plan: ArcSwap<ListenerPlan>,
     counters: Counters,
+}
+
+/// The code behind a listener.
+enum Serving {
+    Plugin(Slot),
+    Native(Arc<Native>),
+}
+
+/// The code for one batch.
+pub(super) enum Call {
+    /// The version of the plugin that serves now.
+    Guest(Lease),
+    /// The native listener.
+    Native(Arc<Native>),
 }
 
 #[derive(Debug, Default)]
@@ -32,24 +46,64 @@ struct Counters {
 }
 
 impl Listener {
-    /// A listener that no version serves yet.
-    pub fn new(id: ListenerId, plugin: String, plan: ListenerPlan) -> Self {
-        let (slot, plan, counters) = (Slot::new(), ArcSwap::from_pointee(plan), Counters::default());
-        Self { id, plugin, slot, plan, counters }
+    /// A plugin's listener, served by `module` at first.
+    pub(crate) fn plugin(id: ListenerId, plugin: &str, plan: ListenerPlan, module: ListenerModule) -> Self {
+        let slot = Slot::new();
+        slot.switch(module);
+        Self::new(id, plugin, plan, Serving::Plugin(slot))
+    }
+
+    /// A native listener.
+    pub(crate) fn native(id: ListenerId, name: &str, plan: ListenerPlan, native: Native) -> Self {
+        Self::new(id, name, plan, Serving::Native(Arc::new(native)))
+    }
+
+    fn new(id: ListenerId, name: &str, plan: ListenerPlan, serving: Serving) -> Self {
+        let (plan, counters) = (ArcSwap::from_pointee(plan), Counters::default());
+        Self { id, plugin: name.to_owned(), serving, plan, counters }
+    }
+
+    /// Whether it is part of the embedding program, so that no file of its name can serve it.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.serving, Serving::Native(_))
+    }
+
+    /// Lets another version serve from now on; the one before it drains. Nothing changes for a native listener.
+    pub(crate) fn switch(&self, module: ListenerModule) -> Option<Retired> {
+        match &self.serving {
+            Serving::Plugin(slot) => slot.switch(module).1,
+            Serving::Native(_) => None,
+        }
+    }
+
+    /// Lets no version serve from now on.
+    pub(crate) fn clear(&self) -> Option<Retired> {
+        match &self.serving {
+            Serving::Plugin(slot) => slot.clear(),
+            Serving::Native(_) => None,
+        }
+    }
+
+    /// What a batch that leaves now is to run; none if no version serves.
+    pub(super) fn call(&self) -> Option<Call> {
+        match &self.serving {
+            Serving::Plugin(slot) => slot.lease().map(Call::Guest),
+            Serving::Native(native) => Some(Call::Native(Arc::clone(native))),
+        }
     }
 
     /// Its part in the group, as of now.
-    pub fn plan(&self) -> Arc<ListenerPlan> {
+    pub(crate) fn plan(&self) -> Arc<ListenerPlan> {
         self.plan.load_full()
     }
 
     /// Gives it another plan of the same group.
-    pub fn set_plan(&self, plan: ListenerPlan) {
+    pub(crate) fn set_plan(&self, plan: ListenerPlan) {
         self.plan.store(Arc::new(plan));
     }
 
     /// What the core needs to know of it.
-    pub fn spec(&self) -> ListenerSpec {
+    pub(crate) fn spec(&self) -> ListenerSpec {
         let plan = self.plan.load();
         ListenerSpec {
             batch_max_size: plan.batch_max_size,
@@ -59,7 +113,7 @@ impl Listener {
     }
 
     /// Counts the outcomes of one batch.
-    pub fn count(&self, batch: Outcomes) {
+    pub(crate) fn count(&self, batch: Outcomes) {
         let add = |counter: &AtomicU64, n| _ = counter.fetch_add(n, Ordering::Relaxed);
         add(&self.counters.succeeded, batch.succeeded);
         add(&self.counters.reconsumed, batch.reconsumed);
@@ -68,13 +122,29 @@ impl Listener {
     }
 
     /// All outcomes so far.
-    pub fn outcomes(&self) -> Outcomes {
+    pub(crate) fn outcomes(&self) -> Outcomes {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Outcomes {
             succeeded: read(&self.counters.succeeded),
             reconsumed: read(&self.counters.reconsumed),
             dead_lettered: read(&self.counters.dead_lettered),
             failed: read(&self.counters.failed),
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("id", &self.id).field("plugin", &self.plugin).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    /// The version of the code, for observers and logs.
+    pub(super) fn version(&self) -> &str {
+        match self {
+            Self::Guest(lease) => &lease.module().description().version,
+            Self::Native(native) => native.version(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod consume;
 mod driver;
 mod input;
 mod listener;
+mod native;
 mod requests;
 mod settings;
 
@@ -17,7 +18,9 @@ use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
 use gantry_engine::GuestThreads;
 use tokio::sync::{mpsc, oneshot};
 
-pub use listener::Listener;
+pub(crate) use listener::Listener;
+pub(crate) use native::Native;
+pub use native::NativeListener;
 
 use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;
@@ -69,7 +72,10 @@ impl GroupHandle {
         self.status.load_full()
     }
 
-    async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Command) -> Result<(), String> {
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Command,
+    ) -> Result<(), String> {
         let (done, answer) = oneshot::channel();
         let ended = || format!("group {} has ended", self.name);
         self.commands.send(command(done)).await.map_err(|_closed| ended())?;
@@ -163,10 +169,16 @@ impl Groups {
 fn report(group: &str, report: Option<TerminationReport>) {
     match report {
         Some(report) if report.is_graceful() => {
-            tracing::info!(group, redelivered = report.unsettled, "ended: every batch finished, every offset stored");
+            tracing::info!(
+                group,
+                redelivered = report.unsettled,
+                "ended: every batch finished, every offset stored"
+            );
         }
         Some(report) => tracing::warn!(
-            group, batches_running = report.batches_running, offsets_not_stored = report.offsets_not_stored.len(),
+            group,
+            batches_running = report.batches_running,
+            offsets_not_stored = report.offsets_not_stored.len(),
             "ended before everything was done; what was left is delivered again"
         ),
         None => tracing::warn!(group, "did not end in time; what was left is delivered again"),

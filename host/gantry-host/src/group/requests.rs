@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gantry_core::{
-    Action, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistMode, PullAnswer, PullOutcome,
+    Action, GroupConfig, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistMode, PullAnswer, PullOutcome,
     PullRequest, PullStatus, Route, SendBackRequest,
 };
-use gantry_protocol::body::{ConsumerData, SubscriptionData};
+use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
 use gantry_protocol::sys_flag;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
@@ -28,6 +29,10 @@ pub(super) struct Requests {
     tasks: Tasks,
     inputs: mpsc::Sender<Input>,
     notice: Arc<Notice>,
+    /// The group's settings that brokers are told in heartbeats.
+    consume_from_where: ConsumeFromWhere,
+    /// The group has ended: nobody waits for answers any more, such as those of held pulls.
+    ended: CancellationToken,
 }
 
 /// What brokers tell the group: that its members changed.
@@ -44,9 +49,31 @@ impl GroupListener for Notice {
 }
 
 impl Requests {
-    pub(super) fn new(group: &Arc<str>, client: &ClientInstance, tasks: Tasks, inputs: mpsc::Sender<Input>) -> Self {
-        let notice = Arc::new(Notice::default());
-        Self { group: Arc::clone(group), client: client.clone(), tasks, inputs, notice }
+    pub(super) fn new(
+        config: &GroupConfig,
+        client: &ClientInstance,
+        tasks: Tasks,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
+        let consume_from_where = match config.consume_from_where {
+            gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
+            gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
+            gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
+        };
+        Self {
+            group: config.consumer_group.as_str().into(),
+            client: client.clone(),
+            tasks,
+            inputs,
+            notice: Arc::default(),
+            consume_from_where,
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// Ends every request still on its way.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
     }
 
     /// Resolves when a broker has said that the group's members changed.
@@ -64,7 +91,8 @@ impl Requests {
             Action::Heartbeat(heartbeat) => self.heartbeat(&heartbeat),
             Action::QueryMembers { topic } => self.ask("members", async |this: Self| {
                 let members = this.client.get_consumer_list(&this.group, &topic).await;
-                let members = members.inspect_err(|error| tracing::debug!(group = %this.group, %error, "no member list"));
+                let members = members
+                    .inspect_err(|error| tracing::debug!(group = %this.group, %error, "no member list"));
                 Some(Input::Members(topic, members.ok()))
             }),
             Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
@@ -78,10 +106,12 @@ impl Requests {
             Action::QueryMaxOffset { id, mq } => self.ask("max-offset", async move |this: Self| {
                 Some(Input::Offset(id, offset(this.client.max_offset(&mq).await)))
             }),
-            Action::SearchOffset { id, mq, timestamp } => self.ask("search-offset", async move |this: Self| {
-                let timestamp = i64::try_from(timestamp).unwrap_or(i64::MAX);
-                Some(Input::Offset(id, offset(this.client.search_offset(&mq, timestamp).await)))
-            }),
+            Action::SearchOffset { id, mq, timestamp } => {
+                self.ask("search-offset", async move |this: Self| {
+                    let timestamp = i64::try_from(timestamp).unwrap_or(i64::MAX);
+                    Some(Input::Offset(id, offset(this.client.search_offset(&mq, timestamp).await)))
+                })
+            }
             Action::Pull(pull) => self.ask("pull", async move |this: Self| {
                 let id = pull.id;
                 Some(Input::Pulled(id, this.pull(pull).await))
@@ -122,12 +152,15 @@ impl Requests {
     where
         F: Future<Output = Option<Input>> + Send + 'static,
     {
-        let (this, inputs) = (self.clone(), self.inputs.clone());
-        let asked = request(this);
+        let (inputs, ended) = (self.inputs.clone(), self.ended.clone());
+        let asked = request(self.clone());
         self.tasks.spawn(name, async move {
-            if let Some(input) = asked.await {
-                let _group_gone = inputs.send(input).await;
-            }
+            let answered = async {
+                if let Some(input) = asked.await {
+                    let _group_gone = inputs.send(input).await;
+                }
+            };
+            ended.run_until_cancelled(answered).await;
         });
     }
 
@@ -172,6 +205,7 @@ impl Requests {
             ..SubscriptionData::default()
         });
         ConsumerData {
+            consume_from_where: self.consume_from_where,
             group_name: self.group.to_string(),
             subscription_data_set: subscriptions.collect(),
             ..ConsumerData::default()

@@ -16,7 +16,10 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     set(&mut group.consume_thread_max, given.consume_thread_max);
     group.consume_thread_min = group.consume_thread_min.min(group.consume_thread_max);
     set(&mut group.pull_threshold_for_queue, given.pull_threshold_for_queue);
-    set(&mut group.pull_threshold_size_for_queue, given.pull_threshold_size_for_queue.map(|size| mib(size.0)));
+    set(
+        &mut group.pull_threshold_size_for_queue,
+        given.pull_threshold_size_for_queue.map(|size| mib(size.0)),
+    );
     group.pull_threshold_for_topic = given.pull_threshold_for_topic;
     group.pull_threshold_size_for_topic = given.pull_threshold_size_for_topic.map(|size| mib(size.0));
     set(&mut group.consume_concurrently_max_span, given.consume_concurrently_max_span);

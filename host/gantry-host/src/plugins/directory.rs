@@ -14,7 +14,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 /// How long a file must stand still before it is read.
-pub const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// How often the directory is listed when no notice comes.
 const RESCAN: Duration = Duration::from_secs(2);
 /// The largest file that is read.
@@ -24,7 +24,7 @@ const QUEUE: usize = 64;
 
 /// What happened to a plugin's file. `stem` is the file's name without `.wasm`.
 #[derive(Debug)]
-pub enum FileEvent {
+pub(crate) enum FileEvent {
     /// A new file, or new content.
     Changed {
         /// The file's name without `.wasm`.
@@ -39,6 +39,8 @@ pub enum FileEvent {
         /// Why, for people.
         reason: String,
     },
+    /// Every file that was there when the watch began has been reported. Said once.
+    Surveyed,
     /// The file is gone.
     Removed {
         /// The file's name without `.wasm`.
@@ -85,8 +87,13 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Takes a listing; returns the stems that are gone and those that have stood still and are due to be read.
-    fn compare(&mut self, now: Instant, listing: &BTreeMap<String, Fingerprint>) -> (Vec<String>, Vec<String>) {
-        let gone: Vec<String> = self.seen.keys().filter(|stem| !listing.contains_key(*stem)).cloned().collect();
+    fn compare(
+        &mut self,
+        now: Instant,
+        listing: &BTreeMap<String, Fingerprint>,
+    ) -> (Vec<String>, Vec<String>) {
+        let gone: Vec<String> =
+            self.seen.keys().filter(|stem| !listing.contains_key(*stem)).cloned().collect();
         for stem in &gone {
             self.seen.remove(stem);
         }
@@ -122,8 +129,18 @@ impl Comparison {
     }
 }
 
+impl FileEvent {
+    /// The plugin it is about; none if it is about all.
+    pub(crate) fn stem(&self) -> Option<&str> {
+        match self {
+            Self::Changed { stem, .. } | Self::Unusable { stem, .. } | Self::Removed { stem } => Some(stem),
+            Self::Surveyed => None,
+        }
+    }
+}
+
 /// Watches `directory` on a thread of its own until the receiver is dropped.
-pub fn watch(directory: &Path) -> Result<mpsc::Receiver<FileEvent>, DirectoryError> {
+pub(crate) fn watch(directory: &Path) -> Result<mpsc::Receiver<FileEvent>, DirectoryError> {
     let unlistable = |source| DirectoryError::Unlistable { path: directory.to_owned(), source };
     std::fs::read_dir(directory).map_err(unlistable)?;
     let (events, receiver) = mpsc::channel(QUEUE);
@@ -151,6 +168,7 @@ fn run(
         tracing::warn!(%error, "no change notices for the plugins directory; it is listed every 2 s instead");
     }
     let mut comparison = Comparison::default();
+    let mut surveyed = false;
     while !events.is_closed() {
         let delivered = match list(directory) {
             Ok(listing) => report(directory, &mut comparison, &listing, events),
@@ -161,6 +179,12 @@ fn run(
         };
         if delivered.is_err() {
             return;
+        }
+        if !surveyed && !comparison.settling() {
+            surveyed = true;
+            if events.blocking_send(FileEvent::Surveyed).is_err() {
+                return;
+            }
         }
         let pause = if comparison.settling() { SETTLE / 2 } else { RESCAN };
         let _woken_or_time = woken.recv_timeout(pause);
@@ -280,7 +304,10 @@ mod tests {
         std::fs::write(&file, b"one").unwrap();
         std::fs::write(directory.path().join("notes.txt"), b"not a plugin").unwrap();
         let mut events = watch(directory.path()).unwrap();
-        assert!(matches!(next(&mut events).await, FileEvent::Changed { stem, bytes, .. } if stem == "orders" && bytes == b"one"));
+        assert!(
+            matches!(next(&mut events).await, FileEvent::Changed { stem, bytes, .. } if stem == "orders" && bytes == b"one")
+        );
+        assert!(matches!(next(&mut events).await, FileEvent::Surveyed));
 
         let aside = directory.path().join("orders.wasm.new");
         std::fs::write(&aside, b"two").unwrap();

@@ -6,5 +6,5 @@ mod registry;
 
 pub(crate) use directory::watch;
 pub use directory::{DirectoryError, MAX_FILE};
-pub use plan::ListenerPlan;
-pub(crate) use registry::{PluginEntry, Registry};
+pub(crate) use plan::ListenerPlan;
+pub(crate) use registry::{Addition, PluginEntry, Registry};

@@ -9,7 +9,7 @@ use crate::config::{ConsumeFrom, GantryConfig, PluginSettings};
 
 /// A listener's part in its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerPlan {
+pub(crate) struct ListenerPlan {
     /// The consumer group it joins.
     pub group: String,
     /// What it wants.
@@ -26,7 +26,7 @@ pub struct ListenerPlan {
 
 impl ListenerPlan {
     /// The plan for the plugin in the file `stem`.
-    pub fn new(stem: &str, description: &ListenerDescription, config: &GantryConfig) -> Self {
+    pub(crate) fn new(stem: &str, description: &ListenerDescription, config: &GantryConfig) -> Self {
         let settings = config.plugin_settings(stem);
         let group = settings.consumer_group.clone().unwrap_or_else(|| description.consumer_group.clone());
         let consume_from_where = match config.group_settings(&group).consume_from_where {
@@ -38,7 +38,9 @@ impl ListenerPlan {
         Self {
             group,
             subscriptions: subscriptions(&settings, description),
-            batch_max_size: settings.consume_message_batch_max_size.or(description.consume_message_batch_max_size),
+            batch_max_size: settings
+                .consume_message_batch_max_size
+                .or(description.consume_message_batch_max_size),
             max_reconsume_times: settings.max_reconsume_times.or(description.max_reconsume_times),
             consume_timeout: (settings.consume_timeout.map(|t| t.duration()))
                 .or(described_timeout)
@@ -48,13 +50,13 @@ impl ListenerPlan {
     }
 
     /// The subscriptions as people read them.
-    pub fn subscription_lines(&self) -> Vec<String> {
+    pub(crate) fn subscription_lines(&self) -> Vec<String> {
         self.subscriptions.iter().map(|s| format!("{}: {}", s.topic, s.expression.text())).collect()
     }
 }
 
 /// What the operator grants the plugin in the file `stem`, or why the list is unsound.
-pub fn grants(stem: &str, config: &GantryConfig) -> Result<Grants, gantry_engine::UnknownGrant> {
+pub(super) fn grants(stem: &str, config: &GantryConfig) -> Result<Grants, gantry_engine::UnknownGrant> {
     Grants::from_names(&config.plugin_settings(stem).grants)
 }
 
@@ -130,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_grant_that_does_not_exist_is_named() {
-        let config = GantryConfig::from_toml("gantry.toml", "[plugin.orders]\ngrants = [\"network\"]").unwrap();
+        let config =
+            GantryConfig::from_toml("gantry.toml", "[plugin.orders]\ngrants = [\"network\"]").unwrap();
         assert!(grants("orders", &config).unwrap_err().to_string().contains("network"));
     }
 }

@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use gantry_core::ListenerId;
 use gantry_engine::{ContentHash, Engine, ListenerModule, PluginState, Retired};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::directory::FileEvent;
 use super::plan::{self, ListenerPlan};
 use crate::config::GantryConfig;
-use crate::group::{GroupHandle, Groups, Listener};
+use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
+use crate::native::NativeError;
 use crate::observer::{PluginChange, SharedObserver};
 use crate::status::{Outcomes, PluginStatus};
 use crate::tasks::Tasks;
@@ -51,6 +53,12 @@ impl PluginEntry {
     }
 }
 
+/// A native listener on its way into the host, and who waits to hear how it went.
+pub(crate) struct Addition {
+    pub(crate) code: Arc<dyn NativeListener>,
+    pub(crate) done: oneshot::Sender<Result<(), NativeError>>,
+}
+
 /// All entries, shared with the status.
 pub(crate) type Entries = Arc<ArcSwap<BTreeMap<String, PluginEntry>>>;
 
@@ -62,12 +70,18 @@ pub(crate) struct Registry {
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) entries: Entries,
+    /// Whether every plugin that was there at the start has been taken or rejected.
+    pub(crate) surveyed: Arc<AtomicBool>,
     pub(crate) next_listener: u64,
 }
 
 impl Registry {
-    /// Takes the directory's reports until the host stops, then lets every group end.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<FileEvent>) {
+    /// Takes the directory's reports and native listeners until the host stops, then lets every group end.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<FileEvent>,
+        mut additions: mpsc::Receiver<Addition>,
+    ) {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -78,17 +92,46 @@ impl Registry {
                         break;
                     }
                 },
+                Some(Addition { code, done }) = additions.recv() => {
+                    let _caller_gone = done.send(self.add_native(code).await);
+                }
                 () = self.tasks.cancelled() => break,
             }
         }
-        drop(events);
+        drop((events, additions));
         self.groups.stop_all(self.config.shutdown_grace.duration()).await;
     }
 
+    async fn add_native(&mut self, code: Arc<dyn NativeListener>) -> Result<(), NativeError> {
+        let description = code.describe();
+        description.check()?;
+        description.check_supported()?;
+        let name = description.name.as_str();
+        if self.entry(name).is_some() {
+            return Err(NativeError::NameTaken(name.to_owned()));
+        }
+        let plan = ListenerPlan::new(name, &description, &self.config);
+        let native = Native::new(code, description.version.clone());
+        let listener = Arc::new(Listener::native(self.next_id(), name, plan, native));
+        self.join(&listener).await.map_err(NativeError::Refused)?;
+        self.update(name, PluginState::Active.name(), None, |entry| {
+            entry.version = Some(description.version.clone());
+            entry.listener = Some(listener);
+        });
+        Ok(())
+    }
+
     async fn handle(&mut self, event: FileEvent) {
+        if let Some(stem) = event.stem().filter(|stem| self.is_native(stem)) {
+            return tracing::warn!(
+                plugin = stem,
+                "left alone: a native listener has this name; rename the file"
+            );
+        }
         match event {
             FileEvent::Changed { stem, bytes, .. } => self.changed(stem, bytes).await,
             FileEvent::Unusable { stem, reason, .. } => self.reject(&stem, reason),
+            FileEvent::Surveyed => self.surveyed.store(true, Ordering::Relaxed),
             FileEvent::Removed { stem } => self.removed(&stem).await,
         }
     }
@@ -115,7 +158,8 @@ impl Registry {
 
     /// Validates, compiles and warms, all off the async threads.
     async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<ListenerModule, String> {
-        let grants = plan::grants(stem, &self.config).map_err(|error| format!("[plugin.{stem}] grants: {error}"))?;
+        let grants =
+            plan::grants(stem, &self.config).map_err(|error| format!("[plugin.{stem}] grants: {error}"))?;
         let engine = self.engine.clone();
         let (observer, name) = (Arc::clone(&self.observer), stem.to_owned());
         let work = move || {
@@ -134,9 +178,12 @@ impl Registry {
         let plan = ListenerPlan::new(stem, module.description(), &self.config);
         let present = self.entry(stem).and_then(|entry| entry.listener.clone());
         let (listener, retired) = match present {
-            Some(listener) if listener.plan().group == plan.group => self.swap(listener, plan, &module).await?,
+            Some(listener) if listener.plan().group == plan.group => {
+                self.swap(listener, plan, &module).await?
+            }
             moved => {
-                let listener = self.join(stem, plan, &module).await?;
+                let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
+                self.join(&listener).await?;
                 let retired = match moved {
                     Some(old) => self.leave(&old).await,
                     None => None,
@@ -174,23 +221,23 @@ impl Registry {
                 return Err(reason);
             }
         }
-        let (_, retired) = listener.slot.switch(module.clone());
+        let retired = listener.switch(module.clone());
         Ok((listener, retired))
     }
 
     /// A listener that is new to its group; the group starts with its first.
-    async fn join(&mut self, stem: &str, plan: ListenerPlan, module: &ListenerModule) -> Result<Arc<Listener>, String> {
-        self.next_listener += 1;
-        let listener = Arc::new(Listener::new(ListenerId(self.next_listener), stem.to_owned(), plan));
-        listener.slot.switch(module.clone());
-        let group: GroupHandle = self.groups.of(&listener)?;
-        match group.add(Arc::clone(&listener)).await {
-            Ok(()) => Ok(listener),
-            Err(reason) => {
-                self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
-                Err(reason)
-            }
+    async fn join(&self, listener: &Arc<Listener>) -> Result<(), String> {
+        let group: GroupHandle = self.groups.of(listener)?;
+        let added = group.add(Arc::clone(listener)).await;
+        if added.is_err() {
+            self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
         }
+        added
+    }
+
+    fn next_id(&mut self) -> ListenerId {
+        self.next_listener += 1;
+        ListenerId(self.next_listener)
     }
 
     async fn leave(&mut self, listener: &Arc<Listener>) -> Option<Retired> {
@@ -199,7 +246,7 @@ impl Registry {
             tracing::error!(plugin = %listener.plugin, "the group kept a listener that is gone: {reason}");
         }
         self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
-        listener.slot.clear()
+        listener.clear()
     }
 
     async fn removed(&mut self, stem: &str) {
@@ -225,7 +272,8 @@ impl Registry {
             entry.state = state;
             entry.rejected = Some(reason);
         });
-        let change = PluginChange { plugin: stem.to_owned(), state: "rejected", version: None, reason: Some(told) };
+        let change =
+            PluginChange { plugin: stem.to_owned(), state: "rejected", version: None, reason: Some(told) };
         self.observer.plugin_changed(&change);
     }
 
@@ -242,6 +290,14 @@ impl Registry {
         });
     }
 
+    fn is_native(&self, name: &str) -> bool {
+        let entries = self.entries.load();
+        entries
+            .get(name)
+            .and_then(|entry| entry.listener.as_ref())
+            .is_some_and(|listener| listener.is_native())
+    }
+
     fn entry(&self, stem: &str) -> Option<PluginEntry> {
         self.entries.load().get(stem).cloned()
     }
@@ -252,7 +308,13 @@ impl Registry {
         self.entries.store(Arc::new(entries));
     }
 
-    fn update(&self, stem: &str, state: &'static str, reason: Option<String>, edit: impl FnOnce(&mut PluginEntry)) {
+    fn update(
+        &self,
+        stem: &str,
+        state: &'static str,
+        reason: Option<String>,
+        edit: impl FnOnce(&mut PluginEntry),
+    ) {
         let mut version = None;
         self.change(|entries| {
             let entry = entries.entry(stem.to_owned()).or_default();
@@ -268,7 +330,13 @@ impl Registry {
     }
 }
 
-fn say(observer: &SharedObserver, plugin: &str, state: &'static str, version: Option<String>, reason: Option<String>) {
+fn say(
+    observer: &SharedObserver,
+    plugin: &str,
+    state: &'static str,
+    version: Option<String>,
+    reason: Option<String>,
+) {
     let shown = version.as_deref().unwrap_or("-");
     match &reason {
         Some(reason) => tracing::info!(plugin, state, version = shown, "{reason}"),

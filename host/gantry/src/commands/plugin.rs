@@ -19,7 +19,9 @@ pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
             let description = module.description();
             if args.json {
                 let hash = module.hash().to_string();
-                print_json(&json!({ "file": file, "loads": true, "bytes": bytes.len(), "hash": hash, "description": description }))?;
+                print_json(
+                    &json!({ "file": file, "loads": true, "bytes": bytes.len(), "hash": hash, "description": description }),
+                )?;
             } else {
                 println!("{file}: a message listener, {} bytes, content hash {}", bytes.len(), module.hash());
                 print(description);

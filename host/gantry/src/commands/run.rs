@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use gantry_host::config::GantryConfig;
-use gantry_host::{Host, Unobserved};
+use gantry_host::{Host, Observer, PluginChange, SharedObserver, Unobserved};
 use serde_json::json;
 
 use super::print_json;
@@ -18,10 +18,13 @@ const DEFAULT_FILE: &str = "gantry.toml";
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let config = configuration(&args)?;
     let (name_server, plugins) = (config.name_server.clone(), config.plugins.display().to_string());
-    let host = Host::start(config, Arc::new(Unobserved)).await.context("the host cannot start")?;
+    let observer: SharedObserver = if args.json { Arc::new(JsonLines) } else { Arc::new(Unobserved) };
+    let host = Host::start(config, observer).await.context("the host cannot start")?;
     let admin = host.admin_address().map(|address| format!("http://{address}"));
     if args.json {
-        print_json(&json!({ "event": "started", "nameServer": name_server, "plugins": plugins, "admin": admin }))?;
+        print_json(
+            &json!({ "event": "started", "nameServer": name_server, "plugins": plugins, "admin": admin }),
+        )?;
     } else {
         println!("gantry runs: name server {name_server}, plugins in {plugins}");
         match admin {
@@ -43,6 +46,19 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         println!("stopped before everything was finished: what was left is delivered again (see the log)");
     }
     Ok(if report.graceful { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Each step of a plugin's life as one JSON object; in text the log tells of them.
+struct JsonLines;
+
+impl Observer for JsonLines {
+    fn plugin_changed(&self, change: &PluginChange) {
+        let PluginChange { plugin, state, version, reason } = change;
+        println!(
+            "{}",
+            json!({ "event": "plugin", "plugin": plugin, "state": state, "version": version, "reason": reason })
+        );
+    }
 }
 
 /// The file, if there is one, with the command line over it.

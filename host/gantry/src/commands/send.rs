@@ -34,7 +34,9 @@ async fn send_all(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
     }
     let body = match (&args.body, &args.file) {
         (Some(body), _) => Bytes::from(body.clone()),
-        (None, Some(file)) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?.into(),
+        (None, Some(file)) => {
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?.into()
+        }
         (None, None) => anyhow::bail!("no body: give one, or --file, or --lines"),
     };
     let message = message(args, body);
@@ -84,7 +86,10 @@ fn show(args: &SendArgs, receipt: &SendReceipt) -> anyhow::Result<()> {
         }));
     }
     if args.count == 1 && !args.lines {
-        println!("sent {message_id} to {}, queue {} of {}, offset {queue_offset}", queue.topic, queue.queue_id, queue.broker_name);
+        println!(
+            "sent {message_id} to {}, queue {} of {}, offset {queue_offset}",
+            queue.topic, queue.queue_id, queue.broker_name
+        );
     }
     Ok(())
 }

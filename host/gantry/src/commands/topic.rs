@@ -19,7 +19,8 @@ pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
     names::check_topic(&args.topic)?;
     let client = client(&args.cluster).await?;
     let queues = i32::try_from(args.queues)?;
-    let settings = TopicSettings { read_queue_nums: queues, write_queue_nums: queues, ..TopicSettings::default() };
+    let settings =
+        TopicSettings { read_queue_nums: queues, write_queue_nums: queues, ..TopicSettings::default() };
     let made = client.create_topic(&args.topic, &settings).await;
     client.close().await;
     let brokers = made.with_context(|| format!("topic {} was not made", args.topic))?;

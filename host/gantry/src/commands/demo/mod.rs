@@ -41,7 +41,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let name_server = broker.local_addr().to_string();
     let config = ClientConfig { name_servers: name_server.clone(), ..ClientConfig::default() };
     let client = ClientInstance::start(config).await?;
-    let settings = TopicSettings { read_queue_nums: QUEUES, write_queue_nums: QUEUES, ..TopicSettings::default() };
+    let settings =
+        TopicSettings { read_queue_nums: QUEUES, write_queue_nums: QUEUES, ..TopicSettings::default() };
     client.create_topic(TOPIC, &settings).await.context("the demo's topic cannot be made")?;
 
     let (watch, lines) = Watch::new();
@@ -150,7 +151,9 @@ fn introduce(host: &Host, name_server: &str, files: &Files) {
     println!("plugins directory        {}", files.plugins.display());
     println!("swap to version 2        cp {} {}", files.second.display(), files.deployed().display());
     println!("and back                 cp {} {}", files.first.display(), files.deployed().display());
-    println!("send one yourself        gantry send {TOPIC} '{{\"id\":\"B-1\",\"status\":\"paid\",\"amount\":5}}' --tag paid --key B-1 --name-server {name_server}");
+    println!(
+        "send one yourself        gantry send {TOPIC} '{{\"id\":\"B-1\",\"status\":\"paid\",\"amount\":5}}' --tag paid --key B-1 --name-server {name_server}"
+    );
     println!("end                      Ctrl-C\n");
 }
 
@@ -163,7 +166,12 @@ fn print_lines(mut lines: mpsc::Receiver<String>) -> tokio::task::JoinHandle<()>
 }
 
 /// Sends orders until Ctrl-C, or for the asked time, swapping the plugin half-way then.
-async fn send_until_the_end(args: &DemoArgs, producer: &Producer, files: &Files, watch: &Watch) -> anyhow::Result<()> {
+async fn send_until_the_end(
+    args: &DemoArgs,
+    producer: &Producer,
+    files: &Files,
+    watch: &Watch,
+) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(Duration::from_secs(1) / args.rate);
     let forever = Duration::from_secs(365 * 24 * 3600);
     let (length, swap_after) = match args.for_ {
@@ -171,7 +179,8 @@ async fn send_until_the_end(args: &DemoArgs, producer: &Producer, files: &Files,
         None => (forever, forever),
     };
     let began = Instant::now();
-    let (mut end, mut swap) = (std::pin::pin!(tokio::time::sleep(length)), std::pin::pin!(tokio::time::sleep(swap_after)));
+    let (mut end, mut swap) =
+        (std::pin::pin!(tokio::time::sleep(length)), std::pin::pin!(tokio::time::sleep(swap_after)));
     let mut stop = std::pin::pin!(asked_to_stop());
     let (mut n, mut swapped) = (0, false);
     loop {
@@ -194,7 +203,8 @@ async fn send_until_the_end(args: &DemoArgs, producer: &Producer, files: &Files,
 
 async fn send(producer: &Producer, watch: &Watch, n: u64) -> anyhow::Result<()> {
     let order = traffic::order(n);
-    let message = OutgoingMessage::new(TOPIC, order.body.into_bytes()).with_tag(order.tag).with_key(&order.id);
+    let message =
+        OutgoingMessage::new(TOPIC, order.body.into_bytes()).with_tag(order.tag).with_key(&order.id);
     let sent = producer.send(&message).await.context("an order could not be sent")?;
     watch.tally().sent(&sent.message_id);
     Ok(())

@@ -58,7 +58,8 @@ impl Observer for Watch {
     }
 
     fn plugin_changed(&self, change: &PluginChange) {
-        let version = change.version.as_deref().map(|version| format!(" version {version}")).unwrap_or_default();
+        let version =
+            change.version.as_deref().map(|version| format!(" version {version}")).unwrap_or_default();
         let reason = change.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         self.line(&format!("-- plugin {}{version} {}{reason}", change.plugin, change.state));
     }

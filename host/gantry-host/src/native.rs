@@ -1,0 +1,23 @@
+//! Adding native listeners to a running host.
+
+use gantry_engine::{UnsoundDescription, UnsupportedListener};
+
+/// A native listener was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum NativeError {
+    /// A field of its description breaks its rule.
+    #[error(transparent)]
+    Unsound(#[from] UnsoundDescription),
+    /// It asks for something the host cannot do.
+    #[error(transparent)]
+    Unsupported(#[from] UnsupportedListener),
+    /// A listener of this name is there.
+    #[error("a plugin or native listener named {0} is there already; names are unique in a host")]
+    NameTaken(String),
+    /// Its consumer group cannot have it.
+    #[error("{0}")]
+    Refused(String),
+    /// The host is stopping.
+    #[error("the host is stopping")]
+    Stopping,
+}

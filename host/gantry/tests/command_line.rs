@@ -1,0 +1,273 @@
+//! The binary as a user meets it: its output, its errors, its exit codes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const BOUND: Duration = Duration::from_secs(60);
+
+fn gantry() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
+    command.env_remove("GANTRY_LOG").env_remove("GANTRY_NAME_SERVER").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    gantry().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn components() -> PathBuf {
+    let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/components");
+    assert!(
+        components.join("orders.wasm").exists(),
+        "the guests are not built: run `cargo xtask guests` first"
+    );
+    components
+}
+
+/// A gantry that runs, its standard output line by line, killed at the end if it has not ended itself.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    log: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child =
+            gantry().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            let _not_text = stderr.read_to_string(&mut log);
+            log
+        });
+        Self { child, lines, log: Some(log) }
+    }
+
+    /// The next JSON line of this event.
+    fn event(&self, event: &str) -> Value {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {event:?} in {BOUND:?}"));
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            if value["event"] == event {
+                return value;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// The exit code and the log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + BOUND;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "still running after {BOUND:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let code = self.child.wait().unwrap().code();
+        (code, self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn broker(arguments: &[&str]) -> (Running, String) {
+    let broker = Running::start(&[&["broker", "--listen", "127.0.0.1:0", "--json"], arguments].concat());
+    let address = broker.event("started")["nameServer"].as_str().unwrap().to_owned();
+    (broker, address)
+}
+
+#[test]
+fn every_command_has_help_with_examples_or_options() {
+    for command in [
+        &["run"][..],
+        &["broker"],
+        &["demo"],
+        &["send"],
+        &["topic", "create"],
+        &["topic", "list"],
+        &["plugin", "check"],
+    ] {
+        let output = run(&[command, &["--help"]].concat());
+        assert!(output.status.success(), "{command:?}");
+        assert!(text(&output.stdout).contains("--json"), "{command:?} has no --json");
+    }
+}
+
+#[test]
+fn a_bad_configuration_names_file_line_key_and_what_was_expected() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gantry.toml");
+    std::fs::write(&file, "plugins = \"plugins\"\n\n[consumer]\nconsume-thread-max = \"many\"\n").unwrap();
+    let output = run(&["run", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains(&format!("{}:4: consume-thread-max: ", file.display())), "{error}");
+}
+
+#[test]
+fn a_missing_plugins_directory_is_an_error_with_its_mend() {
+    let output = run(&["run", "--plugins", "/nonexistent/plugins", "--admin-listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("mkdir -p"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn plugin_check_tells_a_listener_from_what_would_be_rejected() {
+    let components = components();
+    let good = run(&["plugin", "check", components.join("orders.wasm").to_str().unwrap(), "--json"]);
+    assert_eq!(good.status.code(), Some(0));
+    let value: Value = serde_json::from_slice(&good.stdout).unwrap();
+    assert_eq!(value["description"]["consumer_group"], "orders-group");
+
+    let bad = run(&["plugin", "check", components.join("imports-clock.wasm").to_str().unwrap()]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stdout).contains("clocks"), "{}", text(&bad.stdout));
+    let granted = run(&[
+        "plugin",
+        "check",
+        components.join("imports-clock.wasm").to_str().unwrap(),
+        "--grant",
+        "clocks",
+    ]);
+    assert_eq!(granted.status.code(), Some(0), "{}", text(&granted.stdout));
+}
+
+#[test]
+fn a_broker_takes_topics_and_messages_and_keeps_them_through_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let keep = ["--data", data.path().to_str().unwrap()];
+    let (first, address) = broker(&keep);
+    let made = run(&["topic", "create", "orders", "--queues", "2", "-n", &address, "--json"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let sent = run(&[
+        "send", "orders", "{}", "--tag", "paid", "--key", "k", "--count", "5", "-n", &address, "--json",
+    ]);
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    assert_eq!(text(&sent.stdout).lines().count(), 5);
+
+    first.signal("-KILL");
+    first.end();
+    let (second, address) = broker(&keep);
+    let listed = run(&["topic", "list", "-n", &address]);
+    assert_eq!(text(&listed.stdout), "orders\n");
+    let next = run(&["send", "orders", "{}", "--count", "2", "-n", &address, "--json"]);
+    let offsets: u64 = text(&next.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["queueOffset"].as_u64().unwrap())
+        .sum();
+    assert_eq!(offsets, 2 + 3, "two queues held five messages before the kill");
+    second.signal("-TERM");
+    assert_eq!(second.end().0, Some(0));
+}
+
+#[test]
+fn lines_of_standard_input_are_messages() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    let mut send = gantry()
+        .args(["send", "notes", "--lines", "-n", &address, "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    send.stdin.take().unwrap().write_all(b"one\n\ntwo\n").unwrap();
+    let output = send.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout).lines().count(), 2, "an empty line is no message");
+}
+
+#[test]
+fn run_waits_for_its_name_server_and_drains_on_sigterm() {
+    let plugins = tempfile::tempdir().unwrap();
+    std::fs::copy(components().join("minimal.wasm"), plugins.path().join("minimal.wasm")).unwrap();
+    // An address where nothing listens, until a broker takes it.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let host = Running::start(&[
+        "run",
+        "--name-server",
+        &free,
+        "--plugins",
+        plugins.path().to_str().unwrap(),
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--json",
+    ]);
+    host.event("started");
+    while host.event("plugin")["state"] != "active" {}
+    let broker = Running::start(&["broker", "--listen", &free, "--in-memory", "--json"]);
+    broker.event("started");
+    let sent = run(&["send", "greetings", "hello", "-n", &free]);
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+
+    host.signal("-TERM");
+    assert_eq!(host.event("stopped")["graceful"], true);
+    let (code, log) = host.end();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("name servers do not answer"), "the log says why nothing happens: {log}");
+}
+
+#[test]
+fn a_second_broker_on_the_same_data_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let (_first, _) = broker(&["--data", data.path().to_str().unwrap()]);
+    let second = run(&["broker", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("in use by another broker"), "{}", text(&second.stderr));
+}
+
+#[test]
+fn the_demo_ends_by_itself_and_loses_nothing() {
+    let workspace = tempfile::tempdir().unwrap();
+    let output = run(&[
+        "demo",
+        "--plugins",
+        components().to_str().unwrap(),
+        "--workspace",
+        workspace.path().to_str().unwrap(),
+        "--for",
+        "8s",
+        "--rate",
+        "20",
+        "--json",
+    ]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    assert!(count("sent") > 100, "{summary}");
+    assert!(count("deadLettered") > 0 && count("reconsumed") > 0, "{summary}");
+    assert_eq!((count("lost"), count("duplicated"), count("swaps")), (0, 0, 1), "{summary}");
+    assert_eq!(count("sent"), count("succeeded") + count("deadLettered") + count("waiting"), "{summary}");
+}
