@@ -68,8 +68,7 @@ async fn schedule(core: Arc<Core>) {
 async fn sweep_held(core: Arc<Core>) {
     let mut ticks = ticks(core.config.timing.hold_sweep);
     while ticked(&core, &mut ticks).await {
-        let due = core.held.take_for_sweep(core.clock.ticks_ms());
-        due.into_iter().for_each(|pull| handlers::resume(&core, pull));
+        handlers::sweep(&core);
     }
 }
 

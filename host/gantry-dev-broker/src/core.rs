@@ -69,18 +69,17 @@ impl From<gantry_protocol::HeaderError> for Refusal {
 impl Core {
     /// Creates or changes a topic; it is there for others once it is safe.
     pub(crate) async fn put_topic(&self, config: TopicConfig) -> Result<Arc<TopicConfig>, Refusal> {
-        let name = config.topic_name.clone();
+        let full = || {
+            let remark = format!("the broker has its {} topics already", self.config.limits.topics);
+            Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+        };
+        if !self.topics.has_room_for(&config.topic_name) {
+            return Err(full());
+        }
         let text = serde_json::to_string(&config)
             .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
-        if !self.topics.put(config.clone()) {
-            let remark = format!("the broker has its {} topics already", self.config.limits.topics);
-            return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
-        }
-        if let Err(error) = self.store.put(Settings::Topic, name, text).await {
-            self.topics.remove(&config.topic_name);
-            return Err(error.into());
-        }
-        Ok(Arc::new(config))
+        self.store.put(Settings::Topic, config.topic_name.clone(), text).await?;
+        if self.topics.put(config.clone()) { Ok(Arc::new(config)) } else { Err(full()) }
     }
 
     /// The topic, made with `queues` queues when it is not there yet.

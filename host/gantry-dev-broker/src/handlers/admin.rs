@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gantry_protocol::body::{
     ConsumeStats, OffsetWrapper, QueueMap, SubscriptionGroupConfig, TopicOffset, TopicStatsTable,
@@ -8,7 +9,7 @@ use gantry_protocol::header::{
     GetConsumerConnectionListRequestHeader, GetTopicStatsInfoRequestHeader,
 };
 use gantry_protocol::tag::{TagExpression, hash_code};
-use gantry_protocol::{MessageQueue, RemotingCommand, ResponseCode, names};
+use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, names};
 use serde_json::json;
 
 use super::{Answer, no_such_topic, read_json, success, with_json};
@@ -25,12 +26,12 @@ pub(super) async fn update_group(core: &Core, request: &RemotingCommand) -> Answ
     let name = settings.group_name.clone();
     let text = serde_json::to_string(&settings)
         .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
-    if !core.settings.put(settings, core.config.limits.topics) {
-        let remark = format!("the broker has settings of {} groups already", core.config.limits.topics);
-        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
-    }
     core.store.put(Settings::ConsumerGroup, name, text).await?;
-    Ok(success())
+    if core.settings.put(settings, core.config.limits.topics) {
+        return Ok(success());
+    }
+    let remark = format!("the broker has settings of {} groups already", core.config.limits.topics);
+    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
 }
 
 /// DELETE_SUBSCRIPTIONGROUP 207.
@@ -42,6 +43,22 @@ pub(super) async fn delete_group(core: &Core, request: &RemotingCommand) -> Answ
     }
     core.store.delete_group(header.group_name, header.clean_offset).await?;
     Ok(success())
+}
+
+/// The request of `mqadmin brokerStatus` and `clusterList`.
+pub(super) const GET_BROKER_RUNTIME_INFO: RequestCode = RequestCode(28);
+
+/// GET_BROKER_RUNTIME_INFO 28: what is known; rates are not measured.
+pub(super) fn runtime_info(core: &Core) -> Answer {
+    let stored = core.store.shared.counters.messages_stored.load(Ordering::Relaxed);
+    with_json(&json!({"table": {
+        "brokerActive": "true",
+        "brokerVersionDesc": concat!("gantry-dev-broker ", env!("CARGO_PKG_VERSION")),
+        "heldPulls": core.held.count().to_string(),
+        "messagesStored": stored.to_string(),
+        "openConnections": core.server.open.load(Ordering::Relaxed).to_string(),
+        "runtime": format!("{} s", core.clock.ticks_ms() / 1000),
+    }}))
 }
 
 /// GET_TOPIC_STATS_INFO 202: where each queue begins and ends. The rate is not measured and given as 0.

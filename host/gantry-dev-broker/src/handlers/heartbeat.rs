@@ -6,7 +6,7 @@ use gantry_protocol::{RemotingCommand, ResponseCode};
 use serde::Deserialize;
 
 use super::message::tags_hash;
-use super::{Answer, read_json, success};
+use super::{Answer, pull, read_json, success};
 use crate::core::{Core, Refusal};
 use crate::filter::TagFilter;
 use crate::server::Peer;
@@ -67,13 +67,16 @@ pub(super) async fn heartbeat(core: &Arc<Core>, peer: &Arc<Peer>, request: &Remo
 }
 
 /// Tells the group; answers whether the client must send its subscriptions again.
-fn apply(core: &Core, group: &str, change: Change) -> Result<bool, Refusal> {
+fn apply(core: &Arc<Core>, group: &str, change: Change) -> Result<bool, Refusal> {
     if change.full {
         let remark = format!("the broker has its {} group members already", core.config.limits.members);
         return Err(Refusal::new(ResponseCode::SYSTEM_BUSY, remark));
     }
     if change.notify {
         core.notify_group(group);
+    }
+    if change.subscribed {
+        pull::subscribed(core, group);
     }
     Ok(change.unknown)
 }

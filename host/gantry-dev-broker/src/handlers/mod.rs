@@ -24,7 +24,7 @@ use crate::core::{Core, Refusal};
 use crate::server::Call;
 
 pub(crate) use message::redeliver;
-pub(crate) use pull::resume;
+pub(crate) use pull::{resume, sweep};
 
 /// A response, or the refusal that stands for it.
 type Answer = Result<RemotingCommand, Refusal>;
@@ -77,6 +77,7 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
         Code::GET_BROKER_CLUSTER_INFO => route::cluster(core, &call.peer),
         Code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => route::topic_list(core),
         Code::GET_TOPIC_CONFIG => topic::config(core, request),
+        admin::GET_BROKER_RUNTIME_INFO => admin::runtime_info(core),
         Code::GET_TOPIC_STATS_INFO => admin::topic_stats(core, request),
         Code::GET_CONSUMER_CONNECTION_LIST => admin::consumer_connections(core, request),
         // The name server keeps no topics of its own here, and no keys.

@@ -8,7 +8,7 @@ use crate::core::{Core, Refusal};
 use crate::filter::TagFilter;
 use crate::server::Call;
 use crate::state::groups::Subscription;
-use crate::state::held::Pull;
+use crate::state::held::{Early, Pull};
 use crate::store::{ReadRange, ReadResult, Span};
 
 use super::heartbeat::tag_filter;
@@ -53,10 +53,15 @@ impl Status {
 
 /// PULL_MESSAGE 11 and LITE_PULL_MESSAGE 361.
 pub(super) fn pull(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
-    let header = match request.header::<PullMessageRequestHeader>() {
-        Ok(header) => header,
-        Err(error) => return call.refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
-    };
+    match request.header::<PullMessageRequestHeader>() {
+        Ok(header) => start(core, call, header, true),
+        Err(error) => call.refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
+    }
+}
+
+/// Starts a pull. One that is ahead of its group's subscription may wait for the heartbeat that brings it: a Java
+/// client pulls with the new version before it has sent that heartbeat, and when it is refused waits seconds.
+fn start(core: &Arc<Core>, call: Call, header: PullMessageRequestHeader, may_wait: bool) {
     match check(core, &call, &header) {
         Ok((filter, topic_sys_flag)) => {
             let pull = Pull {
@@ -66,8 +71,7 @@ pub(super) fn pull(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
                 topic_sys_flag,
                 call,
             };
-            let suspend = header.sys_flag & sys_flag::PULL_SUSPEND != 0;
-            let hold_ms = suspend.then_some(header.suspend_timeout_millis.clamp(0, MAX_HOLD_MS));
+            let hold_ms = may_suspend(&header).then_some(header.suspend_timeout_millis.clamp(0, MAX_HOLD_MS));
             run(core, pull, hold_ms);
             if header.sys_flag & sys_flag::PULL_COMMIT_OFFSET != 0 && header.commit_offset >= 0 {
                 core.offsets.commit(
@@ -78,10 +82,51 @@ pub(super) fn pull(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
                 );
             }
         }
+        Err(refusal) if may_wait && may_suspend(&header) && refusal.code == NOT_LATEST => {
+            postpone(core, call, header)
+        }
         Err(refusal) => call.refuse(refusal.code, refusal.remark),
     }
 }
 
+fn may_suspend(header: &PullMessageRequestHeader) -> bool {
+    header.sys_flag & sys_flag::PULL_SUSPEND != 0
+}
+
+fn postpone(core: &Arc<Core>, call: Call, header: PullMessageRequestHeader) {
+    let group = header.consumer_group.clone();
+    let deadline_ms = core.clock.ticks_ms() + header.suspend_timeout_millis.clamp(0, MAX_WAIT_MS);
+    match core.held.postpone(Early { call, header, deadline_ms }) {
+        // The heartbeat may have come between the check and now.
+        Ok(()) => subscribed(core, &group),
+        Err(Early { call, header, .. }) => start(core, call, header, false),
+    }
+}
+
+/// Lets pulls of the group go on whose subscription has come.
+pub(super) fn subscribed(core: &Arc<Core>, group: &str) {
+    let has_come = |early: &Early| {
+        let known = core.groups.subscription(group, &early.header.topic).flatten();
+        early.header.consumer_group == group
+            && known.is_some_and(|known| known.version >= early.header.sub_version)
+    };
+    for early in core.held.take_early(has_come) {
+        start(core, early.call, early.header, false);
+    }
+}
+
+/// Answers held pulls whose time is up, and those that only non-matching messages passed by.
+pub(crate) fn sweep(core: &Arc<Core>) {
+    let now_ms = core.clock.ticks_ms();
+    core.held.take_for_sweep(now_ms).into_iter().for_each(|pull| resume(core, pull));
+    for early in core.held.take_early(|early| now_ms >= early.deadline_ms) {
+        start(core, early.call, early.header, false);
+    }
+}
+
+const NOT_LATEST: ResponseCode = ResponseCode::SUBSCRIPTION_NOT_LATEST;
+/// Longest a pull waits for its subscription.
+const MAX_WAIT_MS: i64 = 5_000;
 /// Longest a client can ask a pull to be held.
 const MAX_HOLD_MS: i64 = 120_000;
 
@@ -125,8 +170,7 @@ fn filter(core: &Core, header: &PullMessageRequestHeader) -> Result<TagFilter, R
     let subscription =
         of_group.ok_or_else(|| missing("group info"))?.ok_or_else(|| missing("subscription"))?;
     if subscription.version < header.sub_version {
-        let remark = "the consumer's subscription not latest";
-        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
+        return Err(Refusal::new(NOT_LATEST, "the consumer's subscription not latest"));
     }
     let Subscription { filter, .. } = subscription;
     filter.ok_or_else(unfiltered)

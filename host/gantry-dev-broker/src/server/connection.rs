@@ -28,13 +28,16 @@ pub(super) fn start(core: Arc<Core>, socket: TcpStream, address: SocketAddr, id:
     let addresses = (address, socket.local_addr().ok());
     let (reading, writing) = socket.into_split();
     let (outgoing, queued) = mpsc::channel(core.config.limits.output_frames);
-    let closing = core.tasks.stopping.child_token();
-    let peer = Arc::new(Peer::new(id, addresses, outgoing, core.config.limits.output_bytes, closing));
+    let peer = Arc::new(Peer::new(id, addresses, outgoing, core.config.limits.output_bytes));
     let drain = core.config.timing.drain;
     core.tasks.spawn("write", write(Arc::clone(&peer), writing, queued, drain));
     let tasks = core.tasks.clone();
     tasks.spawn("read", async move {
         let ended = read(&core, &peer, reading).await;
+        if matches!(ended, CloseReason::Stopping) {
+            // What was sent before is stored and answered before the connection closes.
+            core.store.settled().await;
+        }
         peer.close(ended.clone());
         let reason = peer.closed_for().unwrap_or(ended);
         core.server.count(&reason);
@@ -49,8 +52,10 @@ fn log_close(address: SocketAddr, reason: &CloseReason) {
         CloseReason::Client | CloseReason::Stopping => {
             tracing::debug!(%address, %reason, "connection closed")
         }
-        CloseReason::Broken(_) => tracing::info!(%address, %reason, "connection closed"),
-        CloseReason::BadFrame(_) | CloseReason::SlowReader | CloseReason::Silent => {
+        CloseReason::Broken(_) | CloseReason::Silent => {
+            tracing::info!(%address, %reason, "connection closed")
+        }
+        CloseReason::BadFrame(_) | CloseReason::SlowReader => {
             tracing::warn!(%address, %reason, "connection closed");
         }
     }
@@ -74,7 +79,8 @@ async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: OwnedReadHalf) ->
         }
         let read = tokio::select! {
             read = tokio::time::timeout(idle, reading.read_buf(&mut buffer)) => read,
-            () = peer.closing.cancelled() => return CloseReason::Stopping,
+            () = core.tasks.stopping.cancelled() => return CloseReason::Stopping,
+            () = peer.closing.cancelled() => return CloseReason::Client,
         };
         match read {
             Ok(Ok(0)) if buffer.is_empty() => return CloseReason::Client,

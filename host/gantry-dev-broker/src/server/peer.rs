@@ -55,7 +55,6 @@ impl Peer {
         (address, reached_at): (SocketAddr, Option<SocketAddr>),
         outgoing: mpsc::Sender<RemotingCommand>,
         limit_bytes: usize,
-        closing: CancellationToken,
     ) -> Self {
         Self {
             id,
@@ -67,7 +66,7 @@ impl Peer {
             next_opaque: AtomicI32::new(1),
             questions: Mutex::default(),
             closed_for: Mutex::default(),
-            closing,
+            closing: CancellationToken::new(),
         }
     }
 

@@ -176,6 +176,8 @@ impl Groups {
         let Some(group) = table.groups.get(group) else { return Vec::new() };
         let mut ids: Vec<String> = group.members.values().map(|member| member.client_id.clone()).collect();
         ids.sort_unstable();
+        // A client that reconnected may for a moment be there twice; twice in the list it would spoil the allocation.
+        ids.dedup();
         ids
     }
 

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use gantry_protocol::header::PullMessageRequestHeader;
+
 use crate::server::Call;
 use crate::store::{Queue, ReadRange};
 use crate::sync::lock;
@@ -24,6 +26,14 @@ struct Held {
     checked: i64,
 }
 
+/// A pull that knows a newer subscription than the broker: the heartbeat with it is still to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Early {
+    pub(crate) call: Call,
+    pub(crate) header: PullMessageRequestHeader,
+    pub(crate) deadline_ms: i64,
+}
+
 /// Pulls that wait for a message (RocketMQ: PullRequestHoldService).
 #[derive(Debug)]
 pub(crate) struct HeldPulls {
@@ -34,6 +44,7 @@ pub(crate) struct HeldPulls {
 #[derive(Debug, Default)]
 struct Table {
     queues: HashMap<i64, Vec<Held>>,
+    early: Vec<Early>,
     count: usize,
 }
 
@@ -45,7 +56,7 @@ impl HeldPulls {
     /// Holds the pull until `deadline_ms`, or gives it back when too many are held.
     pub(crate) fn hold(&self, pull: Pull, deadline_ms: i64) -> Result<(), Pull> {
         let mut table = lock(&self.table);
-        if table.count >= self.limit {
+        if table.count + table.early.len() >= self.limit {
             return Err(pull);
         }
         table.count += 1;
@@ -86,11 +97,29 @@ impl HeldPulls {
         for queue in queues {
             drop(self.take(queue, |held| held.pull.call.peer.id == peer));
         }
+        drop(self.take_early(|early| early.call.peer.id == peer));
+    }
+
+    /// Lets a pull wait for its subscription, or gives it back when too many are held.
+    #[expect(clippy::result_large_err, reason = "the refused pull is answered at once, not passed on")]
+    pub(crate) fn postpone(&self, early: Early) -> Result<(), Early> {
+        let mut table = lock(&self.table);
+        if table.count + table.early.len() >= self.limit {
+            return Err(early);
+        }
+        table.early.push(early);
+        Ok(())
+    }
+
+    /// Takes the pulls that wait for a subscription and need not any more.
+    pub(crate) fn take_early(&self, ready: impl Fn(&Early) -> bool) -> Vec<Early> {
+        lock(&self.table).early.extract_if(.., |early| ready(early)).collect()
     }
 
     /// Number of pulls held.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.table).count
+        let table = lock(&self.table);
+        table.count + table.early.len()
     }
 
     fn take(&self, queue: i64, mut wanted: impl FnMut(&mut Held) -> bool) -> Vec<Pull> {

@@ -109,6 +109,12 @@ impl Topics {
         true
     }
 
+    /// Whether [`Self::put`] would take the topic now.
+    pub(crate) fn has_room_for(&self, topic: &str) -> bool {
+        let table = self.read();
+        table.len() < self.limit || table.contains_key(topic)
+    }
+
     pub(crate) fn remove(&self, topic: &str) -> bool {
         self.write().remove(topic).is_some()
     }

@@ -189,6 +189,13 @@ impl Store {
         self.ask(|done| Command::SaveOffsets { rows, done }).await
     }
 
+    /// Waits until every write asked for so far is answered.
+    pub(crate) async fn settled(&self) {
+        if let Err(error) = self.ask(|done| Command::SaveOffsets { rows: Vec::new(), done }).await {
+            tracing::debug!(%error, "the store did not say that it is done");
+        }
+    }
+
     /// Reads records that are no longer in memory.
     pub(crate) async fn read_range(&self, queue: &Queue, range: ReadRange) -> Result<ReadResult, StoreError> {
         let id = queue.id;

@@ -206,3 +206,27 @@ async fn records_that_left_the_cache_come_from_the_database() {
     let filtered = client.ask(RequestCode::PULL_MESSAGE, &header).await;
     assert_eq!(bodies(&messages(&filtered)), ["2"]);
 }
+
+#[tokio::test]
+async fn a_pull_ahead_of_its_subscription_waits_for_the_heartbeat_that_brings_it() {
+    let (broker, client) = broker_with(quick_sweep()).await;
+    filled(&client).await;
+    client.heartbeat("c", "g", &[("t", "A", 5)]).await;
+    let ahead = |version| {
+        let header = PullMessageRequestHeader {
+            sys_flag: 2,
+            subscription: None,
+            sub_version: version,
+            ..pull_header("g", "t", 0, 0)
+        };
+        RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)
+    };
+    let waiting = client.start(ahead(6)).await;
+    let further = client.start(ahead(7)).await;
+    eventually("both wait", async || broker.stats().held_pulls == 2).await;
+    client.heartbeat("c", "g", &[("t", "B", 6)]).await;
+    assert_eq!(bodies(&messages(&reply(waiting).await)), ["1"]);
+    assert_eq!(broker.stats().held_pulls, 1);
+    broker.advance_clock(Duration::from_secs(6));
+    assert_eq!(reply(further).await.response_code(), ResponseCode::SUBSCRIPTION_NOT_LATEST);
+}
