@@ -17,6 +17,7 @@ mod cli;
 mod commands;
 mod signals;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -70,7 +71,10 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
         anyhow::anyhow!("the log filter {filter:?} is unsound: {error}; try info or gantry_host=debug")
     })?;
     let json = matches!(&cli.command, Command::Run(args) if args.json);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if json {
         builder.json().init()
     } else {

@@ -14,7 +14,7 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
     guests(project, &["orders".into(), "orders-v2".into(), "minimal".into()], false)?;
     let mut cargo = Command::new(project::cargo());
     cargo
-        .args(["run", "-q", "-p", "gantry", "--", "demo", "--plugins"])
+        .args(["run", "-p", "gantry", "--", "demo", "--plugins"])
         .arg(project.components())
         .args(arguments);
     become_it(project, cargo)

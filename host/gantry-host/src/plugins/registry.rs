@@ -166,8 +166,7 @@ impl Registry {
             let module = engine
                 .load_observed(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
                 .map_err(|error| error.to_string())?;
-            let instances = module.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
-            say(&observer, &name, PluginState::Warmed { instances }.name(), None, None);
+            module.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
             Ok(module)
         };
         let joined = tokio::task::spawn_blocking(work).await;
@@ -265,7 +264,7 @@ impl Registry {
         let serving = self.entry(stem).is_some_and(|entry| entry.listener.is_some());
         let state = if serving { PluginState::Active.name() } else { "rejected" };
         let note = if serving { "; the version before it serves on" } else { "" };
-        tracing::warn!(plugin = stem, "rejected: {reason}{note}");
+        tracing::warn!("plugin {stem} rejected: {reason}{note}");
         let told = reason.clone();
         self.change(|entries| {
             let entry = entries.entry(stem.to_owned()).or_default();
@@ -282,7 +281,7 @@ impl Registry {
         self.tasks.spawn("drain-generation", async move {
             tokio::select! {
                 () = retired.drained() => {
-                    let reason = Some(format!("version {} has finished its batches", retired.hash()));
+                    let reason = Some(format!("content {} has finished its batches", retired.hash().short()));
                     say(&observer, &stem, PluginState::Retired.name(), None, reason);
                 }
                 () = token.cancelled() => {}
@@ -337,10 +336,13 @@ fn say(
     version: Option<String>,
     reason: Option<String>,
 ) {
-    let shown = version.as_deref().unwrap_or("-");
-    match &reason {
-        Some(reason) => tracing::info!(plugin, state, version = shown, "{reason}"),
-        None => tracing::info!(plugin, state, version = shown),
+    let shown = version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+    let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    match state {
+        "discovered" | "validated" | "compiled" | "warmed" => {
+            tracing::debug!("plugin {plugin} {state}{shown}{why}")
+        }
+        _ => tracing::info!("plugin {plugin} {state}{shown}{why}"),
     }
     observer.plugin_changed(&PluginChange { plugin: plugin.to_owned(), state, version, reason });
 }
