@@ -228,7 +228,7 @@ impl fmt::Display for Event {
                 write!(f, "the queues of {topic} stay as they are: {error}")
             }
             Event::HeartbeatFailed { retry_in } => {
-                write!(f, "not every broker took the heartbeat; again in {retry_in:?}")
+                write!(f, "no broker took the heartbeat; again in {retry_in:?}")
             }
             Event::PersistFailed { mq, offset, reason } => {
                 write!(f, "offset {offset} of {mq} could not be stored: {reason}")

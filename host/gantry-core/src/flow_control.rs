@@ -14,18 +14,18 @@ pub const CACHE_FLOW_CONTROL_DELAY: Duration = Duration::from_millis(50);
 
 /// What a queue's window holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowLoad {
+pub(crate) struct WindowLoad {
     /// Messages not settled.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Their stored bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Offset of the newest less offset of the oldest.
-    pub span: u64,
+    pub(crate) span: u64,
 }
 
 /// What one queue may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     count: u64,
     mib: u64,
     span: u64,
@@ -34,7 +34,7 @@ pub struct Limits {
 impl Limits {
     /// The limits of one queue of a topic of which the group owns `owned_queues` here. A threshold for the topic is
     /// shared among them and replaces the one for the queue, never below 1.
-    pub fn new(config: &GroupConfig, owned_queues: usize) -> Self {
+    pub(crate) fn new(config: &GroupConfig, owned_queues: usize) -> Self {
         let share = |topic: Option<u32>, queue: u32| match topic {
             Some(total) => (u64::from(total) / (owned_queues.max(1) as u64)).max(1),
             None => u64::from(queue),
@@ -47,7 +47,7 @@ impl Limits {
     }
 
     /// What closes the gate on a queue with this load; none when it may be pulled.
-    pub fn gate(&self, load: WindowLoad) -> Option<Gate> {
+    pub(crate) fn gate(&self, load: WindowLoad) -> Option<Gate> {
         let cached_mib = load.bytes / MIB;
         if load.count as u64 > self.count {
             return Some(Gate::Count { cached: load.count, limit: self.count });

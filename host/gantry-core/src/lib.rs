@@ -55,7 +55,7 @@ pub use config::{
     GroupConfig, MessageModel,
 };
 pub use event::{Event, Severity};
-pub use flow_control::{CACHE_FLOW_CONTROL_DELAY, Gate, Limits, WindowLoad};
+pub use flow_control::{CACHE_FLOW_CONTROL_DELAY, Gate};
 pub use group::ConsumerGroup;
 pub use id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
 pub use input::{

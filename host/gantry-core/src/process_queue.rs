@@ -48,7 +48,7 @@ impl<T> ProcessQueue<T> {
         }
         let seq = Seq(self.first + self.slots.len() as u64);
         self.slots.push_back(Slot { offset, size, since: now, pending: true, message: Some(message) });
-        self.end = offset + 1;
+        self.end = offset.saturating_add(1);
         self.count += 1;
         self.bytes += u64::from(size);
         Some(seq)

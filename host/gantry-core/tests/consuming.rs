@@ -409,3 +409,26 @@ fn a_status_tells_how_long_the_head_waits_and_the_longest_batch_runs() {
     assert_eq!((status.head_age, status.longest_running), (Some(ms(7_000)), Some(ms(7_000))));
     assert_eq!((status.in_flight, status.cached_count, status.max_offset), (2, 2, 2));
 }
+
+#[test]
+fn absurd_offsets_from_a_broker_do_no_harm() {
+    for next in [i64::MAX, i64::MIN, -1, 0] {
+        for offset in [i64::MAX, i64::MIN, -1] {
+            let mut solo = Solo::plain();
+            let pull = solo.pull();
+            solo.answer(pull.id, found(vec![message(&mq(0), offset, &[])], next));
+            if solo.has(|action| matches!(action, Action::Consume(_))) {
+                let batch = solo.batch();
+                solo.consumed(&batch, &Settlement::Success);
+            }
+            solo.wait(ms(100));
+            let pull = solo.pull();
+            solo.answer(pull.id, answered(PullStatus::OffsetIllegal, Vec::new(), next));
+            let (id, stored) = take!(solo, Action::PersistOffset { id, offset, mode: PersistMode::Sync, .. } => (id, offset));
+            assert_eq!(stored, next.max(0));
+            solo.group.handle_persisted(solo.now, id, Ok(()));
+            solo.wait(ms(2_000));
+            assert_eq!(solo.pull().offset, next.max(0));
+        }
+    }
+}

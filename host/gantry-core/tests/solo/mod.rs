@@ -34,7 +34,7 @@ pub(crate) fn message_with(
         topic: queue.topic.to_string(),
         queue_id: queue.queue_id,
         queue_offset: offset,
-        physical_offset: 1_000 + offset,
+        physical_offset: offset.wrapping_add(1_000),
         reconsume_times,
         body: vec![b'x'; body_len].into(),
         properties: properties::encode(pairs.iter().copied()).into(),

@@ -1,0 +1,384 @@
+//! What the members ask for, what happens to it on its way, and what comes back.
+
+use std::time::Duration;
+
+use gantry_core::*;
+use gantry_protocol::{MessageQueue, ResponseCode, names};
+
+use super::broker::{GROUP, Retry, uid_of};
+use super::{Answers, World, always_wanted, ms};
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Heartbeat,
+    Members(String),
+    Offset(OffsetQueryId, MessageQueue, OffsetKind),
+    Pull(PullRequest),
+    SendBack(SendBackRequest),
+    Persist(PersistId, MessageQueue, i64, PersistMode),
+    Unregister,
+}
+
+#[derive(Debug)]
+pub(super) enum OffsetKind {
+    Stored,
+    Max,
+    AtOrAfter,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Route(String, Route),
+    Heartbeat(HeartbeatOutcome),
+    Members(String, Option<Vec<String>>),
+    MembersChanged,
+    Offset(OffsetQueryId, OffsetAnswer),
+    Pulled(PullId, PullOutcome),
+    Consumed(BatchId),
+    SentBack(SendBackId, Result<(), String>),
+    Persisted(PersistId, Result<(), String>),
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    AtNameServer(usize, String),
+    AtBroker(usize, Request),
+    HoldEnds(usize, PullId),
+    Input(usize, Input),
+    RetryDue(Retry),
+    MemberExpires(String),
+}
+
+impl World {
+    // What the members ask for.
+
+    pub(super) fn take_actions(&mut self, id: usize) {
+        let mut taken = 0;
+        while let Some(action) = {
+            let now = self.now;
+            self.members.get_mut(&id).and_then(|member| member.group.poll_action(now))
+        } {
+            taken += 1;
+            assert!(taken < 10_000, "endless actions, the last {action:?}");
+            self.take_action(id, action);
+        }
+        let Some(member) = self.members.get(&id) else { return };
+        member.check_bounds(self.now);
+        let late = member.terminated_by.is_some_and(|by| self.now > by) && member.terminated.is_none();
+        assert!(
+            !late,
+            "{} did not end in time: {:?}",
+            member.client_id,
+            member.group.queues(self.now).collect::<Vec<_>>()
+        );
+        assert!(
+            member.group.poll_timeout().is_none_or(|next| next > self.now),
+            "a timer is due and nothing comes"
+        );
+    }
+
+    fn take_action(&mut self, id: usize, action: Action) {
+        let now = self.now;
+        let member = self.members.get_mut(&id).unwrap();
+        assert!(member.terminated.is_none(), "after its end a group asks for nothing: {action:?}");
+        match action {
+            Action::RefreshRoute { topic } => {
+                let when = now + self.latency();
+                self.at(when, Step::AtNameServer(id, topic.to_string()));
+            }
+            Action::Heartbeat(_) => self.ask_broker(id, Request::Heartbeat),
+            Action::QueryMembers { topic } => self.ask_broker(id, Request::Members(topic.to_string())),
+            Action::QueryOffset { id: query, mq } => {
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::Stored));
+            }
+            Action::QueryMaxOffset { id: query, mq } => {
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::Max));
+            }
+            Action::SearchOffset { id: query, mq, .. } => {
+                self.ask_broker(id, Request::Offset(query, mq, OffsetKind::AtOrAfter));
+            }
+            Action::Pull(request) => {
+                member.pulls(request.id, &request.mq);
+                if let Some(offset) = request.commit_offset {
+                    self.check_commit(&request.mq, offset);
+                }
+                self.ask_broker(id, Request::Pull(request));
+            }
+            Action::Consume(batch) => {
+                member.given(self.variant, &batch);
+                let took = Duration::from_millis(self.random.u64(0..=self.slowest.as_millis() as u64));
+                self.at(now + took, Step::Input(id, Input::Consumed(batch.id)));
+            }
+            Action::SendBack(request) => {
+                member.send_backs += 1;
+                self.ask_broker(id, Request::SendBack(request));
+            }
+            Action::PersistOffset { id: persist, mq, offset, mode } => {
+                self.check_commit(&mq, offset);
+                self.ask_broker(id, Request::Persist(persist, mq, offset, mode));
+            }
+            Action::Event(event) => {
+                member.note(&event);
+                let elapsed = self.elapsed();
+                self.events.push((elapsed, event));
+            }
+            Action::Unregister => self.ask_broker(id, Request::Unregister),
+            Action::Terminated(report) => {
+                member.terminated = Some(report);
+                // The host closes its connections, which brokers notice.
+                let client_id = member.client_id.clone();
+                self.at(now + ms(500), Step::MemberExpires(client_id));
+            }
+        }
+    }
+
+    fn ask_broker(&mut self, id: usize, request: Request) {
+        let latency = self.latency();
+        let member = self.members.get_mut(&id).unwrap();
+        member.channel_free = member.channel_free.max(self.now + latency);
+        let when = member.channel_free;
+        self.at(when, Step::AtBroker(id, request));
+    }
+
+    /// The one promise: no offset is stored past a message that is not settled, by whomever.
+    fn check_commit(&self, mq: &MessageQueue, offset: i64) {
+        assert!(offset <= self.broker.end(mq), "{mq}: offset {offset} is past the end");
+        let entries = &self.broker.logs[mq].entries[..offset as usize];
+        if let Some(at) = entries.iter().position(|entry| !entry.settled && always_wanted(entry)) {
+            panic!("{mq}: offset {offset} is stored past {at}, which is not settled");
+        }
+    }
+
+    // What happens.
+
+    fn reply(&mut self, id: usize, input: Input) {
+        if self.random.f64() < self.faults / 20.0 {
+            // Lost: neither an answer nor a failure.
+            if let (Input::SentBack(..), Some(member)) = (&input, self.members.get_mut(&id)) {
+                member.send_backs -= 1;
+            }
+            return;
+        }
+        let when = self.now + self.latency();
+        self.at(when, Step::Input(id, input));
+    }
+
+    pub(super) fn take_step(&mut self, step: Step) {
+        match step {
+            Step::AtNameServer(id, topic) => {
+                let queues = self.broker.queues_of(&topic);
+                let route = if self.fails() {
+                    Route::Failed("no name server answers".to_owned())
+                } else if queues.is_empty() {
+                    Route::Missing
+                } else {
+                    Route::Found(queues)
+                };
+                self.reply(id, Input::Route(topic, route));
+            }
+            Step::AtBroker(id, request) => self.at_broker(id, request),
+            Step::HoldEnds(id, pull) => {
+                let ended = |(owner, request): &(usize, PullRequest)| *owner == id && request.id == pull;
+                if let Some(place) = self.held.iter().position(ended) {
+                    let (_, request) = self.held.remove(place);
+                    let answer = self.broker.no_news(&request);
+                    self.reply(id, Input::Pulled(pull, PullOutcome::Answered(answer)));
+                }
+            }
+            Step::Input(id, input) => self.input(id, input),
+            Step::RetryDue(retry) => {
+                let mq = self.broker.deliver_retry(&retry);
+                self.arrived(&mq);
+            }
+            Step::MemberExpires(client_id) => self.member_gone(&client_id),
+        }
+    }
+
+    fn at_broker(&mut self, id: usize, request: Request) {
+        let failed = self.fails();
+        // A failed request may have had its effect all the same.
+        let effective = !failed || self.random.bool();
+        let failure = || "the connection was reset".to_owned();
+        let Some(client_id) = self.members.get(&id).map(|member| member.client_id.clone()) else { return };
+        match request {
+            Request::Heartbeat => {
+                if effective {
+                    self.heartbeat_arrives(&client_id);
+                }
+                let outcome = if failed { HeartbeatOutcome::Failed } else { HeartbeatOutcome::Accepted };
+                self.reply(id, Input::Heartbeat(outcome));
+            }
+            Request::Members(topic) => {
+                let members = self.broker.members.iter().rev().cloned().collect();
+                self.reply(id, Input::Members(topic, (!failed).then_some(members)));
+            }
+            Request::Offset(query, mq, kind) => {
+                let answer =
+                    if failed { OffsetAnswer::Failed(failure()) } else { self.offset_answer(&mq, &kind) };
+                self.reply(id, Input::Offset(query, answer));
+            }
+            Request::Pull(request) => self.pull_arrives(id, request, failed),
+            Request::SendBack(request) => {
+                if effective {
+                    self.take_back(&request);
+                }
+                self.reply(id, Input::SentBack(request.id, if failed { Err(failure()) } else { Ok(()) }));
+            }
+            Request::Persist(persist, mq, offset, mode) => {
+                if effective {
+                    self.broker.store_offset(&mq, offset);
+                }
+                if failed {
+                    self.reply(id, Input::Persisted(persist, Err(failure())));
+                } else if mode == PersistMode::Sync {
+                    self.reply(id, Input::Persisted(persist, Ok(())));
+                }
+            }
+            Request::Unregister => self.member_gone(&client_id),
+        }
+    }
+
+    fn heartbeat_arrives(&mut self, client_id: &str) {
+        if self.retry_topic_on_heartbeat {
+            self.broker.add_topic(&names::retry_topic(GROUP), 1);
+        }
+        if self.broker.members.insert(client_id.to_owned()) {
+            self.notify_members();
+        }
+    }
+
+    fn member_gone(&mut self, client_id: &str) {
+        if self.broker.members.remove(client_id) {
+            self.notify_members();
+        }
+    }
+
+    fn notify_members(&mut self) {
+        for id in self.ids() {
+            self.reply(id, Input::MembersChanged);
+        }
+    }
+
+    fn offset_answer(&mut self, mq: &MessageQueue, kind: &OffsetKind) -> OffsetAnswer {
+        match kind {
+            OffsetKind::Stored => self
+                .broker
+                .offsets
+                .get(mq)
+                .map_or(OffsetAnswer::NotFound, |&offset| OffsetAnswer::Found(offset)),
+            OffsetKind::Max | OffsetKind::AtOrAfter => {
+                // The group begins here by its own setting; what is before is nobody's.
+                let end = self.broker.end(mq);
+                for entry in &mut self.broker.logs.get_mut(mq).unwrap().entries {
+                    entry.settled = true;
+                }
+                OffsetAnswer::Found(end)
+            }
+        }
+    }
+
+    fn pull_arrives(&mut self, id: usize, request: PullRequest, failed: bool) {
+        if failed {
+            let outcome = match self.random.u32(0..4) {
+                0 => PullOutcome::Refused {
+                    code: ResponseCode::SUBSCRIPTION_NOT_EXIST,
+                    remark: "the consumer's subscription not exist".to_owned(),
+                },
+                1 => PullOutcome::Refused { code: ResponseCode::FLOW_CONTROL, remark: "busy".to_owned() },
+                _ => PullOutcome::Failed("the connection was reset".to_owned()),
+            };
+            return self.reply(id, Input::Pulled(request.id, outcome));
+        }
+        match self.broker.pull(&request) {
+            Some(answer) => self.reply(id, Input::Pulled(request.id, PullOutcome::Answered(answer))),
+            None => {
+                let when = self.now + request.suspend_timeout;
+                self.at(when, Step::HoldEnds(id, request.id));
+                self.held.push((id, PullRequest { commit_offset: None, ..request }));
+            }
+        }
+    }
+
+    pub(super) fn arrived(&mut self, mq: &MessageQueue) {
+        let held = std::mem::take(&mut self.held);
+        for (id, request) in held {
+            let answer = if request.mq == *mq { self.broker.pull(&request) } else { None };
+            match answer {
+                Some(answer) => self.reply(id, Input::Pulled(request.id, PullOutcome::Answered(answer))),
+                None => self.held.push((id, request)),
+            }
+        }
+    }
+
+    fn take_back(&mut self, request: &SendBackRequest) {
+        if let Ok(Some((retry, level))) = self.broker.take_back(request) {
+            let when = self.now + self.level * u32::try_from(level).unwrap();
+            self.at(when, Step::RetryDue(retry));
+        }
+    }
+
+    fn input(&mut self, id: usize, input: Input) {
+        let now = self.now;
+        if let Input::Consumed(batch) = input {
+            return self.batch_ends(id, batch);
+        }
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let group = &mut member.group;
+        match input {
+            Input::Route(topic, route) => group.handle_route(now, &topic, route),
+            Input::Heartbeat(outcome) => group.handle_heartbeat(now, outcome),
+            Input::Members(topic, members) => group.handle_members(now, &topic, members),
+            Input::MembersChanged => group.handle_members_changed(now),
+            Input::Offset(query, answer) => group.handle_offset(now, query, answer),
+            Input::Pulled(pull, outcome) => {
+                member.pulls.remove(&pull);
+                group.handle_pulled(now, pull, outcome);
+            }
+            Input::SentBack(send_back, result) => {
+                member.send_backs -= 1;
+                group.handle_sent_back(now, send_back, result);
+            }
+            Input::Persisted(persist, result) => group.handle_persisted(now, persist, result),
+            Input::Consumed(_) => {}
+        }
+    }
+
+    fn batch_ends(&mut self, id: usize, batch: BatchId) {
+        let now = self.now;
+        let Some(batch) = self.members.get_mut(&id).and_then(|member| member.running.remove(&batch)) else {
+            return;
+        };
+        if self.answers == Answers::Mixed && self.random.u32(0..30) == 0 {
+            let member = self.members.get_mut(&id).unwrap();
+            member.returned(&batch);
+            return member.group.handle_returned(now, batch.id);
+        }
+        let wrong_count = self.answers == Answers::Mixed && self.random.u32(0..40) == 0;
+        let settlements: Vec<_> =
+            if wrong_count { Vec::new() } else { batch.messages.iter().map(|_| self.settlement()).collect() };
+        let elapsed = self.elapsed();
+        for (message, settlement) in batch.messages.iter().zip(&settlements) {
+            let uid = uid_of(message);
+            self.consumed_at.entry(uid).or_default().push(elapsed);
+            if *settlement == Settlement::Success {
+                *self.succeeded.entry(uid).or_default() += 1;
+                self.broker.entry_mut(&batch.mq, message.queue_offset()).settled = true;
+            }
+        }
+        self.members.get_mut(&id).unwrap().group.handle_consumed(now, batch.id, settlements);
+    }
+
+    fn settlement(&mut self) -> Settlement {
+        match self.answers {
+            Answers::Success => Settlement::Success,
+            Answers::Later(delay) => Settlement::ReconsumeLater(delay),
+            Answers::Mixed => match self.random.u32(0..20) {
+                0 => Settlement::DeadLetter("poison".to_owned()),
+                1 => Settlement::ReconsumeLater(RetryDelay::ByAttempts),
+                2 => Settlement::ReconsumeLater(RetryDelay::Level(1)),
+                3 => Settlement::ReconsumeLater(RetryDelay::Millis(2_500)),
+                _ => Settlement::Success,
+            },
+        }
+    }
+}
