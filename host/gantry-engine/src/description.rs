@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
-use crate::wit::{ConsumeMode, FilterExpression, ListenerDescription, MessageModel, Subscription};
+use crate::wit::{ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, Subscription};
 
 const MAX_NAME: usize = 64;
 const MAX_VERSION: usize = 64;
@@ -50,6 +50,42 @@ fn quoted(text: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+impl ListenerDescription {
+    /// The description of a concurrent listener that subscribes to every message of `topic`, with defaults for the rest.
+    #[must_use]
+    pub fn new(name: impl Into<String>, consumer_group: impl Into<String>, topic: impl Into<String>) -> Self {
+        let expression = FilterExpression::Tag("*".into());
+        Self {
+            name: name.into(),
+            version: String::new(),
+            consumer_group: consumer_group.into(),
+            subscriptions: vec![Subscription { topic: topic.into(), expression }],
+            message_model: MessageModel::Clustering,
+            consume_mode: ConsumeMode::Concurrently,
+            consume_from_where: ConsumeFromWhere::LastOffset,
+            consume_message_batch_max_size: None,
+            max_reconsume_times: None,
+            consume_timeout: None,
+        }
+    }
+
+    /// Checks the rules of every field.
+    ///
+    /// # Errors
+    /// The first field that breaks its rule.
+    pub fn check(&self) -> Result<(), UnsoundDescription> {
+        check(self)
+    }
+
+    /// Checks that the host can do what is asked for.
+    ///
+    /// # Errors
+    /// The first thing it cannot.
+    pub fn check_supported(&self) -> Result<(), UnsupportedListener> {
+        check_supported(self)
+    }
 }
 
 /// Checks every rule.

@@ -1,0 +1,206 @@
+//! Native listeners in a running host, against the embedded broker.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gantry_dev_broker::{Broker, BrokerConfig};
+use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig};
+use gantry_host::config::{ConsumeFrom, GantryConfig};
+use gantry_host::status::Outcomes;
+use gantry_host::{
+    ConsumeContext, ConsumeMode, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeError,
+    NativeListener, RetryDelay, Unobserved,
+};
+use tempfile::TempDir;
+
+const BOUND: Duration = Duration::from_secs(20);
+const LATER: ConsumeResult = ConsumeResult::ReconsumeLater(RetryDelay::Level(1));
+
+/// What a listener was given: the body and how often it had come back before.
+type Seen = Arc<Mutex<Vec<(String, u32)>>>;
+
+/// Answers a batch by what it holds and how often it came back.
+struct Answering<F> {
+    description: ListenerDescription,
+    seen: Seen,
+    answer: F,
+}
+
+impl<F: Fn(&str, u32) -> Option<ConsumeResult> + Send + Sync + 'static> NativeListener for Answering<F> {
+    fn describe(&self) -> ListenerDescription {
+        self.description.clone()
+    }
+
+    fn consume(&self, context: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
+        assert_eq!((context.consumer_group, context.topic), ("native-group", "greetings"));
+        let messages = (0..batch.len()).map(|index| batch.message(index));
+        let messages: Vec<_> =
+            messages.map(|m| (String::from_utf8(m.body.to_vec()).unwrap(), m.reconsume_times)).collect();
+        self.seen.lock().unwrap().extend(messages.iter().cloned());
+        messages.iter().filter_map(|(body, times)| (self.answer)(body, *times)).collect()
+    }
+}
+
+struct Setup {
+    broker: Broker,
+    client: ClientInstance,
+    host: Host,
+    directory: TempDir,
+    seen: Seen,
+}
+
+async fn setup() -> Setup {
+    let delay_levels = vec![Duration::from_millis(50); 18];
+    let listen = ([127, 0, 0, 1], 0).into();
+    let mut config = BrokerConfig { listen, delay_levels, ..BrokerConfig::default() };
+    config.timing.drain = Duration::from_millis(100);
+    let broker = Broker::start(config).await.unwrap();
+    let name_server = broker.local_addr().to_string();
+    let client = ClientConfig { name_servers: name_server.clone(), ..ClientConfig::default() };
+    let client = ClientInstance::start(client).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut config =
+        GantryConfig { name_server, plugins: directory.path().into(), ..GantryConfig::default() };
+    config.admin.enabled = false;
+    config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
+    let host = Host::start(config, Arc::new(Unobserved)).await.unwrap();
+    Setup { broker, client, host, directory, seen: Seen::default() }
+}
+
+fn description() -> ListenerDescription {
+    let description = ListenerDescription::new("native", "native-group", "greetings");
+    ListenerDescription { consume_message_batch_max_size: Some(8), ..description }
+}
+
+impl Setup {
+    async fn send(&self, bodies: &[&'static str]) {
+        let producer = Producer::new(self.client.clone(), ProducerConfig::default());
+        let messages: Vec<_> = bodies.iter().map(|body| OutgoingMessage::new("greetings", *body)).collect();
+        producer.send_batch(&messages).await.unwrap();
+    }
+
+    async fn add(
+        &self,
+        answer: impl Fn(&str, u32) -> Option<ConsumeResult> + Send + Sync + 'static,
+    ) -> Result<(), NativeError> {
+        self.add_as(description(), answer).await
+    }
+
+    async fn add_as(
+        &self,
+        description: ListenerDescription,
+        answer: impl Fn(&str, u32) -> Option<ConsumeResult> + Send + Sync + 'static,
+    ) -> Result<(), NativeError> {
+        self.host.add_native(Answering { description, seen: Arc::clone(&self.seen), answer }).await
+    }
+
+    fn outcomes(&self) -> Outcomes {
+        self.host.status().plugins[0].outcomes
+    }
+
+    async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + BOUND;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "{what}: {:?}, {:?}", self.host.status(), self.seen);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn seen(&self) -> Vec<(String, u32)> {
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.sort_unstable();
+        seen
+    }
+
+    async fn end(self) {
+        assert!(self.host.stop().await.graceful);
+        self.client.close().await;
+        self.broker.stop().await;
+    }
+}
+
+fn seen(deliveries: &[(&str, u32)]) -> Vec<(String, u32)> {
+    deliveries.iter().map(|(body, times)| ((*body).to_owned(), *times)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_is_acted_on() {
+    let setup = setup().await;
+    setup.send(&["bad", "good", "slow"]).await;
+    let answer = |body: &str, times| match (body, times) {
+        ("slow", 0) => Some(LATER),
+        ("bad", _) => Some(ConsumeResult::DeadLetter("no manners".into())),
+        _ => Some(ConsumeResult::Success),
+    };
+    setup.add(answer).await.unwrap();
+    let all = Outcomes { succeeded: 2, reconsumed: 1, dead_lettered: 1, failed: 0 };
+    setup.until("every message is settled", |setup| setup.outcomes() == all).await;
+    assert_eq!(setup.seen(), seen(&[("bad", 0), ("good", 0), ("slow", 0), ("slow", 1)]));
+    setup.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_gives_the_whole_batch_back() {
+    let setup = setup().await;
+    setup.send(&["fine", "poison"]).await;
+    let answer = |body: &str, times| {
+        assert!(body != "poison" || times > 0, "as the test wants it");
+        Some(ConsumeResult::Success)
+    };
+    setup.add(answer).await.unwrap();
+    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, failed: 2 };
+    setup.until("both come again", |setup| setup.outcomes() == all).await;
+    assert_eq!(setup.seen(), seen(&[("fine", 0), ("fine", 1), ("poison", 0), ("poison", 1)]));
+    setup.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_number_of_results_gives_the_whole_batch_back() {
+    let setup = setup().await;
+    setup.send(&["answered", "ignored"]).await;
+    let answer = |body: &str, times| (body == "answered" || times > 0).then_some(ConsumeResult::Success);
+    setup.add(answer).await.unwrap();
+    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, failed: 2 };
+    setup.until("both come again", |setup| setup.outcomes() == all).await;
+    setup.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_host_cannot_have_is_refused_and_nothing_changes() {
+    let setup = setup().await;
+    let success = |_: &str, _| Some(ConsumeResult::Success);
+    let nameless = ListenerDescription { name: String::new(), ..description() };
+    assert!(matches!(setup.add_as(nameless, success).await, Err(NativeError::Unsound(_))));
+    let orderly = ListenerDescription { consume_mode: ConsumeMode::Orderly, ..description() };
+    assert!(matches!(setup.add_as(orderly, success).await, Err(NativeError::Unsupported(_))));
+    assert!(setup.host.status().plugins.is_empty());
+    setup.add(success).await.unwrap();
+    assert!(matches!(setup.add(success).await, Err(NativeError::NameTaken(name)) if name == "native"));
+    setup.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_its_name_leaves_a_native_listener_alone() {
+    let setup = setup().await;
+    setup.add(|_, _| Some(ConsumeResult::Success)).await.unwrap();
+    // Reported in the order of their names.
+    std::fs::write(setup.directory.path().join("native.wasm"), "not wasm").unwrap();
+    std::fs::write(setup.directory.path().join("other.wasm"), "not wasm").unwrap();
+    let other = |setup: &Setup| setup.host.status().plugins.iter().any(|plugin| plugin.name == "other");
+    setup.until("the other file is rejected", other).await;
+    let native = setup.host.status().plugins.remove(0);
+    assert_eq!((&*native.name, &*native.state, native.rejected), ("native", "active", None));
+    std::fs::remove_file(setup.directory.path().join("native.wasm")).unwrap();
+    std::fs::remove_file(setup.directory.path().join("other.wasm")).unwrap();
+    setup.until("the other file is gone", |setup| !other(setup)).await;
+    setup.send(&["still here"]).await;
+    setup.until("it is consumed", |setup| setup.outcomes().succeeded == 1).await;
+    setup.end().await;
+}
