@@ -269,6 +269,22 @@ impl TestCluster {
         });
     }
 
+    /// Kills the name server too.
+    pub fn kill_all(&self) {
+        self.kill_broker();
+        if let Servers::OwnApache(cluster, _) = &self.servers {
+            tokio::task::block_in_place(|| cluster.lock().unwrap().kill_name_server());
+        }
+    }
+
+    /// Starts all that was killed.
+    pub fn start_all(&self) {
+        if let Servers::OwnApache(cluster, _) = &self.servers {
+            tokio::task::block_in_place(|| cluster.lock().unwrap().start_name_server().unwrap());
+        }
+        self.start_broker();
+    }
+
     /// Ends the client and an embedded broker in this process.
     pub async fn end(mut self) {
         self.client.close().await;

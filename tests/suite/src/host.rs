@@ -195,6 +195,18 @@ impl HostUnderTest {
         .await;
     }
 
+    /// Waits until each of `ok 0` to `ok count-1` has ended in success in a host that tells this observer.
+    pub async fn consumed(&self, count: usize) {
+        eventually(&format!("all {count} messages are consumed"), async || {
+            that(self.observed.len() >= count, || format!("{} settlements", self.observed.len()))?;
+            let missing = self.observed.missing(count);
+            that(missing.is_empty(), || {
+                format!("{} are not, such as {:?}", missing.len(), missing.iter().take(5).collect::<Vec<_>>())
+            })
+        })
+        .await;
+    }
+
     /// Stops the host, which must go gracefully; what is needed to start it again.
     pub async fn stop(self) -> HostSetup {
         let Self { host, config, directory, observed } = self;

@@ -117,6 +117,16 @@ impl Observed {
         successes - self.succeeded()
     }
 
+    /// The first `count` of the bodies `ok 0`, `ok 1` and so on that did not end in success, of which there may be none.
+    pub fn missing(&self, count: usize) -> BTreeSet<String> {
+        let mut missing: BTreeSet<_> = (0..count).map(|number| format!("ok {number}")).collect();
+        let records = self.records.lock().unwrap();
+        for record in records.iter().filter(|record| record.how == SettledAs::Success) {
+            missing.remove(&record.body);
+        }
+        missing
+    }
+
     /// The states a plugin went through.
     pub fn states(&self, plugin: &str) -> Vec<&'static str> {
         let changes = self.changes.lock().unwrap();

@@ -9,4 +9,10 @@
 )]
 
 mod consuming;
+mod deploying;
+mod failing;
+mod faults;
+mod groups;
+mod mixed;
 mod retrying;
+mod swapping;
