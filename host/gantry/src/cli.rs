@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Send messages to a topic.
     Send(SendArgs),
+    /// Measure on this machine what a host costs, beside what it is meant to cost.
+    Bench(BenchArgs),
     /// Make and list topics.
     #[command(subcommand)]
     Topic(TopicCommand),
@@ -180,6 +182,34 @@ pub(crate) struct SendArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench
+  gantry bench --plugins target/guests/components --short
+
+Every round is a host that consumes the whole load from an embedded broker in another process; wasm and native take
+turns. Figures of a debug build, or of a machine that does other work, say little.")]
+pub(crate) struct BenchArgs {
+    /// The directory with the built sample plugin, minimal.wasm.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) plugins: PathBuf,
+    /// Where results.json and the measurements' files go.
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub(crate) workspace: PathBuf,
+    /// A tenth of the load and one round: shows that everything works.
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Messages in each round. [default: 200000, with --short 20000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
+    pub(crate) messages: Option<u64>,
+    /// Rounds of wasm and native. [default: 5, with --short 1]
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    pub(crate) rounds: Option<usize>,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicCommand {
     /// Make a topic, or change its number of queues.
@@ -248,6 +278,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 =
         number.parse().map_err(|_| "expected a number with ms, s, m or h, such as 20s".to_owned())?;
     number.checked_mul(factor).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|rounds| (1..=100).contains(rounds)).ok_or_else(|| "expected 1 to 100".to_owned())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {

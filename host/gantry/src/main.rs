@@ -52,6 +52,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => commands::run::run(args).await,
         Command::Broker(args) => commands::broker::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
+        Command::Bench(args) => commands::bench::run(args).await,
         Command::Send(args) => commands::send::run(args).await,
         Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
         Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,

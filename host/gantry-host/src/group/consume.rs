@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_core::{Batch, BatchId, RetryDelay, Settlement};
+use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, RetryDelay, Settlement};
 use gantry_engine::{
     BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, GuestThreads, Job, MessageBatch, Outcome,
 };
@@ -14,9 +14,6 @@ use super::input::Input;
 use super::listener::{Call, Listener};
 use crate::observer::{Settled, SettledAs, SharedObserver};
 use crate::status::Outcomes;
-
-/// RocketMQ's limit of retries where neither plugin nor configuration sets one.
-pub(super) const DEFAULT_MAX_RECONSUME_TIMES: u32 = 16;
 
 /// What every batch of a group needs on its way.
 #[derive(Clone)]

@@ -59,8 +59,10 @@ pub(super) struct Driver {
     requests: Requests,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
-    /// Batches to be offered again, and when.
+    /// Batches to be offered again.
     busy: Vec<NotTaken>,
+    /// When.
+    busy_until: Instant,
     status: Arc<ArcSwap<GroupStatus>>,
     connected: bool,
     done: Option<oneshot::Sender<TerminationReport>>,
@@ -89,6 +91,7 @@ impl Driver {
             consumption,
             inputs,
             busy: Vec::new(),
+            busy_until: Instant::now(),
             status,
             connected: false,
             done: None,
@@ -105,16 +108,14 @@ impl Driver {
                 self.publish_status();
                 status_due = Instant::now() + STATUS_INTERVAL;
             }
-            let wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
+            let mut wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
+            if !self.busy.is_empty() {
+                wake = wake.min(self.busy_until);
+            }
             tokio::select! {
                 Some(input) = self.inputs.recv() => self.take(input),
                 Some(command) = commands.recv() => self.command(command),
                 () = self.requests.members_changed() => self.machine.handle_members_changed(Instant::now()),
-                () = tokio::time::sleep(BUSY_PAUSE), if !self.busy.is_empty() => {
-                    for NotTaken(id) in std::mem::take(&mut self.busy) {
-                        self.machine.handle_returned(Instant::now(), id);
-                    }
-                }
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
@@ -122,15 +123,20 @@ impl Driver {
 
     /// Does all the machine asks for now. The report, once it is done.
     async fn act(&mut self) -> Option<TerminationReport> {
+        if Instant::now() >= self.busy_until {
+            for NotTaken(id) in std::mem::take(&mut self.busy) {
+                self.machine.handle_returned(Instant::now(), id);
+            }
+        }
         while let Some(action) = self.machine.poll_action(Instant::now()) {
             match action {
                 Action::Consume(batch) => match self.listeners.get(&batch.listener) {
                     Some(listener) => {
                         if let Err(busy) = self.consumption.submit(listener, batch) {
-                            self.busy.push(busy);
+                            self.put_off(busy);
                         }
                     }
-                    None => self.busy.push(NotTaken(batch.id)),
+                    None => self.put_off(NotTaken(batch.id)),
                 },
                 Action::Event(event) => self.tell(&event),
                 Action::Unregister => self.requests.unregister().await,
@@ -139,6 +145,13 @@ impl Driver {
             }
         }
         None
+    }
+
+    fn put_off(&mut self, batch: NotTaken) {
+        if self.busy.is_empty() {
+            self.busy_until = Instant::now() + BUSY_PAUSE;
+        }
+        self.busy.push(batch);
     }
 
     fn take(&mut self, first: Input) {

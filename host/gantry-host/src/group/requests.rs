@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gantry_core::{
-    Action, GroupConfig, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistMode, PullAnswer, PullOutcome,
-    PullRequest, PullStatus, Route, SendBackRequest,
+    Action, GroupConfig, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistId, PersistMode, PullAnswer,
+    PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
-use gantry_protocol::sys_flag;
+use gantry_protocol::{MessageQueue, sys_flag};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,9 @@ use crate::tasks::Tasks;
 
 /// How long leaving the group at the brokers may take; they forget a silent client by themselves.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Offsets on their way to brokers, at most; more are reported as failed and asked for again by the machine.
+const PERSISTS: usize = 4096;
 
 /// The network side of one group.
 #[derive(Clone)]
@@ -33,6 +36,16 @@ pub(super) struct Requests {
     consume_from_where: ConsumeFromWhere,
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
     ended: CancellationToken,
+    persists: mpsc::Sender<Persist>,
+}
+
+/// An offset on its way to the broker.
+#[derive(Debug)]
+struct Persist {
+    id: PersistId,
+    mq: MessageQueue,
+    offset: i64,
+    mode: PersistMode,
 }
 
 /// What brokers tell the group: that its members changed.
@@ -60,7 +73,8 @@ impl Requests {
             gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
             gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
         };
-        Self {
+        let (persists, receiver) = mpsc::channel(PERSISTS);
+        let this = Self {
             group: config.consumer_group.as_str().into(),
             client: client.clone(),
             tasks,
@@ -68,7 +82,13 @@ impl Requests {
             notice: Arc::default(),
             consume_from_where,
             ended: CancellationToken::new(),
-        }
+            persists,
+        };
+        let (lane, ended) = (this.clone(), this.ended.clone());
+        this.tasks.spawn("persist-offsets", async move {
+            ended.run_until_cancelled(lane.run_persists(receiver)).await;
+        });
+        this
     }
 
     /// Ends every request still on its way.
@@ -120,20 +140,38 @@ impl Requests {
                 let id = back.id;
                 Some(Input::SentBack(id, this.send_back(back).await.map_err(|error| error.to_string())))
             }),
-            Action::PersistOffset { id, mq, offset, mode: PersistMode::Sync } => {
-                self.ask("persist-offset", async move |this: Self| {
-                    let result = this.client.update_offset(&this.group, &mq, offset).await;
-                    Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
-                });
-            }
-            Action::PersistOffset { id, mq, offset, mode: PersistMode::Oneway } => {
-                self.ask("persist-offset", async move |this: Self| {
-                    let result = this.client.update_offset_oneway(&this.group, &mq, offset).await;
-                    Some(Input::Persisted(id, Err(result.err()?.to_string())))
-                });
-            }
+            Action::PersistOffset { id, mq, offset, mode } => self.persist(Persist { id, mq, offset, mode }),
             // The driver keeps these for itself.
             Action::Consume(_) | Action::Event(_) | Action::Unregister | Action::Terminated(_) => {}
+        }
+    }
+
+    fn persist(&self, persist: Persist) {
+        if let Err(refused) = self.persists.try_send(persist) {
+            let id = refused.into_inner().id;
+            self.ask("persist-refused", async move |_: Self| {
+                Some(Input::Persisted(id, Err("too many offsets are on their way to the broker".to_owned())))
+            });
+        }
+    }
+
+    /// Sends offsets in the order they were asked to be stored: brokers keep what comes last, so one sent one-way must
+    /// not overtake or be overtaken by another of its queue.
+    async fn run_persists(self, mut persists: mpsc::Receiver<Persist>) {
+        while let Some(Persist { id, mq, offset, mode }) = persists.recv().await {
+            match mode {
+                PersistMode::Oneway => {
+                    if let Err(error) = self.client.update_offset_oneway(&self.group, &mq, offset).await {
+                        let _group_gone =
+                            self.inputs.send(Input::Persisted(id, Err(error.to_string()))).await;
+                    }
+                }
+                // Nothing is stored for this queue any more before this one is answered.
+                PersistMode::Sync => self.ask("persist-offset", async move |this: Self| {
+                    let result = this.client.update_offset(&this.group, &mq, offset).await;
+                    Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
+                }),
+            }
         }
     }
 
