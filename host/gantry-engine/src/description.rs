@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
-use crate::wit::{ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, Subscription};
+use crate::wit::{
+    ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, Subscription,
+};
 
 const MAX_NAME: usize = 64;
 const MAX_VERSION: usize = 64;
