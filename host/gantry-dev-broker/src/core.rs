@@ -15,7 +15,7 @@ use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
 use crate::state::settings::SettingsTable;
-use crate::state::topics::{Topics, new_topic};
+use crate::state::topics::{Topics, check_name, new_topic};
 use crate::store::{Settings, Store};
 use crate::tasks::Tasks;
 
@@ -84,10 +84,13 @@ impl Core {
 
     /// The topic, made with `queues` queues when it is not there yet.
     pub(crate) async fn ensure_topic(&self, topic: &str, queues: i32) -> Result<Arc<TopicConfig>, Refusal> {
-        match self.topics.get(topic) {
-            Some(config) => Ok(config),
-            None => self.put_topic(new_topic(topic, queues, perm::READ | perm::WRITE)).await,
+        if let Some(config) = self.topics.get(topic) {
+            return Ok(config);
         }
+        // The name may come from a group's, which nobody has checked yet.
+        check_name(topic)
+            .map_err(|error| Refusal::new(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        self.put_topic(new_topic(topic, queues, perm::READ | perm::WRITE)).await
     }
 
     /// The retry topic of a group, made when it is not there yet.

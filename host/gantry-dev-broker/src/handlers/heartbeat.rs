@@ -48,7 +48,8 @@ pub(super) async fn heartbeat(core: &Arc<Core>, peer: &Arc<Peer>, request: &Remo
     let heartbeat: Heartbeat = read_json(request)?;
     // Version 1 heartbeats are always answered true, as Java does.
     let mut sub_change = heartbeat.heartbeat_fingerprint == 0;
-    for consumer in heartbeat.consumer_data_set {
+    let named = |consumer: &Consumer| !consumer.group_name.trim().is_empty();
+    for consumer in heartbeat.consumer_data_set.into_iter().filter(named) {
         core.ensure_retry_topic(&consumer.group_name).await?;
         let group = consumer.group_name.clone();
         let registration = Registration {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Answer, HELP, success};
 use crate::core::{Core, Refusal};
 use crate::server::Peer;
+use crate::state::topics::check_name;
 
 /// GET_ROUTEINFO_BY_TOPIC 105, the name server's part. A retry topic exists as soon as somebody asks for it: a
 /// consumer asks before its first heartbeat, and asks again only half a minute later.
@@ -21,7 +22,9 @@ pub(super) async fn route(core: &Arc<Core>, peer: &Peer, request: &RemotingComma
     let name = topic.ok_or_else(missing)?;
     let config = match (core.topics.get(name), name.strip_prefix(RETRY_PREFIX)) {
         (Some(config), _) => config,
-        (None, Some(group)) if !group.is_empty() => core.ensure_retry_topic(group).await?,
+        (None, Some(group)) if !group.is_empty() && check_name(name).is_ok() => {
+            core.ensure_retry_topic(group).await?
+        }
         (None, _) => return Err(missing()),
     };
     with_standard_json(&route_of(core, peer, &config))

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use gantry_dev_broker::BrokerConfig;
-use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, SendMessageRequestHeaderV2};
+use gantry_protocol::header::{
+    ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader, SendMessageRequestHeaderV2,
+};
 use gantry_protocol::{MessageExt, RemotingCommand, RequestCode, ResponseCode};
 use serde_json::json;
 
-use crate::client::{Client, bodies, broker, broker_with, field, in_memory, messages, send_header};
+use crate::client::{
+    Client, bodies, broker, broker_with, field, in_memory, messages, pull_header, reply, send_header,
+};
 
 /// Delay levels of 100 ms, 200 ms, ... so that tests need not wait.
 fn quick_levels() -> BrokerConfig {
@@ -161,6 +165,17 @@ async fn a_delay_level_holds_a_message_back_and_the_last_level_is_the_longest() 
     assert_properties(&longest, &[("DELAY", "18")]);
     client.sent("t", 0, "DELAY\u{1}0\u{2}", "now").await;
     assert_eq!(bodies(&messages(&client.pull("g", "t", 0, 1).await)), ["now"]);
+}
+
+#[tokio::test]
+async fn a_delivered_message_wakes_a_held_pull() {
+    let sweepless = gantry_dev_broker::Timing { hold_sweep: Duration::from_secs(3600), ..Default::default() };
+    let (_broker, client) = broker_with(BrokerConfig { timing: sweepless, ..quick_levels() }).await;
+    client.create_topic("t", 1).await;
+    let header = PullMessageRequestHeader { sys_flag: 6, ..pull_header("g", "t", 0, 0) };
+    let held = client.start(RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)).await;
+    client.sent("t", 0, "DELAY\u{1}2\u{2}", "later").await;
+    assert_eq!(bodies(&messages(&reply(held).await)), ["later"]);
 }
 
 #[tokio::test]

@@ -131,6 +131,41 @@ async fn a_full_store_refuses_sends_keeps_what_it_has_and_recovers() {
     fills_and_recovers(Storage::Directory { path: directory.path().into(), fsync: FsyncPolicy::Os }).await;
 }
 
+#[tokio::test]
+async fn a_scheduled_message_that_finds_the_store_full_is_delivered_when_space_returns() {
+    let config = BrokerConfig {
+        max_store_bytes: Some(2 * 1024 * 1024),
+        delay_levels: vec![Duration::from_secs(3600)],
+        ..in_memory()
+    };
+    let (broker, client) = broker_with(config).await;
+    client.create_topic("t", 1).await;
+    client.create_topic("fill", 1).await;
+    // Large enough that it does not fit the rest that is left when sends of its size are refused.
+    let large = "x".repeat(50_000);
+    client.sent("t", 0, "DELAY\u{1}1\u{2}", &large).await;
+    while client.send("fill", 0, "", &large).await.response_code() == ResponseCode::SUCCESS {}
+    let refused = broker.stats().writes_refused;
+    broker.advance_clock(Duration::from_secs(3601));
+    eventually("the delivery is refused", async || broker.stats().writes_refused > refused).await;
+    assert!(messages(&client.pull("g", "t", 0, 0).await).is_empty());
+    client.ask_with(RequestCode::DELETE_TOPIC_IN_BROKER, &[("topic", "fill")]).await;
+    assert_eq!(client.wait_for("t", 0, 1).await[0].queue_offset(), 0);
+}
+
+#[tokio::test]
+async fn names_that_nobody_may_have_make_no_topics() {
+    let (_broker, client) = broker().await;
+    let reply = client.heartbeat("c", "bad group", &[("t", "*", 1)]).await;
+    assert_eq!(reply.response_code(), ResponseCode::INVALID_PARAMETER);
+    let route = client.ask_with(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[("topic", "%RETRY%bad group")]).await;
+    assert_eq!(route.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+    let blank = client.heartbeat("c", "", &[("t", "*", 1)]).await;
+    assert_eq!(blank.response_code(), ResponseCode::SUCCESS);
+    let route = client.ask_with(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[("topic", "%RETRY%")]).await;
+    assert_eq!(route.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+}
+
 async fn start_error(config: BrokerConfig) -> StartError {
     Broker::start(config).await.expect_err("it started")
 }

@@ -194,6 +194,22 @@ async fn pipelined_sends_of_one_connection_keep_their_order() {
 }
 
 #[tokio::test]
+async fn records_of_clients_on_ipv6_are_sound() {
+    let listen = "[::1]:0".parse().unwrap();
+    // A machine without IPv6 has no such clients.
+    if std::net::TcpListener::bind::<std::net::SocketAddr>(listen).is_err() {
+        return;
+    }
+    let (broker, client) = broker_with(gantry_dev_broker::BrokerConfig { listen, ..in_memory() }).await;
+    let reply = client.sent("t", 0, "TAGS\u{1}A\u{2}", "over six").await;
+    let message = messages(&client.pull("g", "t", 0, 0).await).remove(0);
+    assert_eq!(message.store_host(), broker.local_addr());
+    assert!(message.born_host().is_ipv6() && message.store_timestamp() > 1_700_000_000_000);
+    assert_eq!(field(&reply, "msgId"), message.offset_msg_id());
+    assert_eq!(field(&reply, "msgId").len(), 56);
+}
+
+#[tokio::test]
 async fn a_oneway_send_is_stored_without_a_reply() {
     let (_broker, client) = broker().await;
     client.create_topic("t", 1).await;
