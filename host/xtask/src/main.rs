@@ -52,6 +52,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build everything for speed, then run `gantry bench`: what a host costs on this machine, beside what it is meant to.
+    Bench(whole::Bench),
     /// Build everything, then run every test of the workspace.
     ///
     /// Half of the suites run against Apache RocketMQ, which needs a JDK and Maven. Without them that half is skipped, with
@@ -80,6 +82,7 @@ fn run(task: Task) -> Result<()> {
         Task::Guests { names, debian_toolchain } => guests::guests(&project, &names, debian_toolchain),
         Task::Rocketmq(task) => rocketmq::rocketmq(&project, task),
         Task::Demo { arguments } => whole::demo(&project, &arguments),
+        Task::Bench(bench) => whole::bench(&project, &bench),
         Task::Test { arguments } => whole::test(&project, &arguments),
     }
 }

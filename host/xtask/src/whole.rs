@@ -1,4 +1,4 @@
-//! The README's two commands: everything made ready, then one cargo command that takes this process's place, so that
+//! The README's commands: everything made ready, then one cargo command that takes this process's place, so that
 //! Ctrl-C and the exit code are its own.
 
 use crate::bindings;
@@ -17,6 +17,37 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
         .args(["run", "-p", "gantry", "--", "demo", "--plugins"])
         .arg(project.components())
         .args(arguments);
+    become_it(project, cargo)
+}
+
+/// How to run the benchmark.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// A tenth of the load and one round: shows that everything works.
+    #[arg(long)]
+    short: bool,
+    /// One JSON object instead of the table; target/bench/results.json has it in either case.
+    #[arg(long)]
+    json: bool,
+    /// With the debug build the tests have made. Its times say nothing.
+    #[arg(long)]
+    debug: bool,
+    /// Passed on to `gantry bench`, such as `-- --rounds 9`.
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// The sample plugin, then `gantry bench`.
+pub(crate) fn bench(project: &Project, bench: &Bench) -> Result<()> {
+    guests(project, &["minimal".into()], false)?;
+    let mut cargo = Command::new(project::cargo());
+    cargo.args(["run", "-p", "gantry"]);
+    if !bench.debug {
+        cargo.arg("--release");
+    }
+    cargo.args(["--", "bench", "--plugins"]).arg(project.components());
+    let flags = [(bench.short, "--short"), (bench.json, "--json")];
+    cargo.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag))).args(&bench.arguments);
     become_it(project, cargo)
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gantry_engine::{
-    ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, OwnedMessage, Slot, consume_isolated,
+    ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, OwnedMessage, Slot,
+    consume_isolated,
 };
 use gantry_host::NativeListener as _;
 
@@ -28,8 +29,20 @@ pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow:
     let native = Native::new("group");
     let native = times(calls, || drop(black_box(native.consume(&CONTEXT, &*batch))));
     Ok(vec![
-        figure("instance-reused", "instance ready, reused from the pool", "µs", instance(calls, || module.checkout())).below(50.0),
-        figure("instance-fresh", "instance ready, fresh from the pool", "µs", instance(calls, || module.fresh())).below(50.0),
+        figure(
+            "instance-reused",
+            "instance ready, reused from the pool",
+            "µs",
+            instance(calls, || module.checkout()),
+        )
+        .below(50.0),
+        figure(
+            "instance-fresh",
+            "instance ready, fresh from the pool",
+            "µs",
+            instance(calls, || module.fresh()),
+        )
+        .below(50.0),
         figure("guest-call", "guest call, batch of 32, per message", "ns", in_batch(guest)),
         figure("native-call", "the same listener native, per message", "ns", in_batch(native)),
         figure("switch", "one version for another (the pointer)", "µs", switches(&module, calls)),
@@ -49,7 +62,10 @@ fn instance<T>(calls: usize, make: impl Fn() -> T) -> Vec<f64> {
 
 fn switches(module: &ListenerModule, calls: usize) -> Vec<f64> {
     let slot = Slot::new();
-    times(calls, || drop(slot.switch(module.clone()))).into_iter().map(|nanoseconds| nanoseconds / 1e3).collect()
+    times(calls, || drop(slot.switch(module.clone())))
+        .into_iter()
+        .map(|nanoseconds| nanoseconds / 1e3)
+        .collect()
 }
 
 /// Nanoseconds of each call, after some to get warm.

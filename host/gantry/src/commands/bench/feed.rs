@@ -51,7 +51,12 @@ impl Stream {
     }
 }
 
-async fn stream(name_server: &str, waiting: u64, consumed: &AtomicU64, ended: &AtomicBool) -> anyhow::Result<()> {
+async fn stream(
+    name_server: &str,
+    waiting: u64,
+    consumed: &AtomicU64,
+    ended: &AtomicBool,
+) -> anyhow::Result<()> {
     let client = stage::client(name_server).await?;
     let producer = Producer::new(client.clone(), ProducerConfig::default());
     let mut sent = waiting;

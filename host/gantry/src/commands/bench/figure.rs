@@ -49,7 +49,13 @@ impl Figure {
 
     fn verdict(&self, judged: bool) -> &'static str {
         match self.below {
-            Some(target) if judged => if self.median < target { "met" } else { "missed" },
+            Some(target) if judged => {
+                if self.median < target {
+                    "met"
+                } else {
+                    "missed"
+                }
+            }
             _ => "",
         }
     }
@@ -126,7 +132,8 @@ impl fmt::Display for Results {
             let target = figure.below.map(|target| format!("< {}", number(target))).unwrap_or_default();
             let verdict = figure.verdict(!cfg!(debug_assertions));
             let label = format!("{}, {}", figure.label, figure.unit);
-            let line = format!("{label:<58} {:>9} {spread:>19}  {target:>9}  {verdict}", number(figure.median));
+            let line =
+                format!("{label:<58} {:>9} {spread:>19}  {target:>9}  {verdict}", number(figure.median));
             writeln!(f, "{}", line.trim_end())?;
         }
         match cfg!(debug_assertions) {

@@ -51,7 +51,11 @@ impl Plan {
             true => Self { messages: 20_000, rounds: 1, swaps: 1, starts: 1, calls: 500 },
             false => Self { messages: 200_000, rounds: 5, swaps: 5, starts: 5, calls: 5_000 },
         };
-        Self { messages: args.messages.unwrap_or(usual.messages), rounds: args.rounds.unwrap_or(usual.rounds), ..usual }
+        Self {
+            messages: args.messages.unwrap_or(usual.messages),
+            rounds: args.rounds.unwrap_or(usual.rounds),
+            ..usual
+        }
     }
 
     fn steps(&self) -> u64 {
@@ -65,7 +69,11 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let results = measure(&args, plan, &bar).await?;
     bar.finish_and_clear();
     results.save(&args.workspace.join("results.json"))?;
-    if args.json { print_json(&results)? } else { print!("{results}") }
+    if args.json {
+        print_json(&results)?
+    } else {
+        print!("{results}")
+    }
     Ok(ExitCode::SUCCESS)
 }
 

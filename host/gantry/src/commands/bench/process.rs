@@ -35,7 +35,8 @@ impl Gantry {
     pub(super) async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
         let found = async {
             while let Some(line) = self.lines.next_line().await? {
-                let event: Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+                let event: Value =
+                    serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
                 if event.get("event").and_then(Value::as_str) == Some(name) {
                     return Ok(event);
                 }

@@ -51,7 +51,10 @@ impl Stage {
     pub(super) async fn create(&self, topic: &str) -> anyhow::Result<()> {
         let settings =
             TopicSettings { read_queue_nums: QUEUES, write_queue_nums: QUEUES, ..TopicSettings::default() };
-        self.client.create_topic(topic, &settings).await.with_context(|| format!("cannot make topic {topic}"))?;
+        self.client
+            .create_topic(topic, &settings)
+            .await
+            .with_context(|| format!("cannot make topic {topic}"))?;
         Ok(())
     }
 
@@ -90,7 +93,8 @@ impl Stage {
     /// A plugins directory of this name, with the sample in it or nothing.
     pub(super) fn plugins(&self, name: &str, with_sample: bool) -> anyhow::Result<PathBuf> {
         let directory = self.files.join(name);
-        std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
         if with_sample {
             deploy(&directory, &self.component()?)?;
         }

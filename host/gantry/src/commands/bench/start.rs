@@ -26,7 +26,8 @@ pub(super) async fn first_message(stage: &Stage, number: usize) -> anyhow::Resul
     let file = configuration(stage, &format!("bench-start-{number}"), TOPIC)?;
     let began = Instant::now();
     let (host, admin) = run(&file).await?;
-    let consumed = |status: &Value| status.pointer("/plugins/0/outcomes/succeeded").and_then(Value::as_u64) > Some(0);
+    let consumed =
+        |status: &Value| status.pointer("/plugins/0/outcomes/succeeded").and_then(Value::as_u64) > Some(0);
     until(admin, consumed).await.context("no message was consumed")?;
     let took = began.elapsed().as_secs_f64() * 1e3;
     host.end().await;
@@ -39,7 +40,9 @@ pub(super) async fn idle(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     stage.create(SILENT).await?;
     let file = configuration(stage, "bench-idle", SILENT)?;
     let (host, admin) = run(&file).await?;
-    let owns = |status: &Value| status.pointer("/groups/0/queues/0/consuming").and_then(Value::as_bool) == Some(true);
+    let owns = |status: &Value| {
+        status.pointer("/groups/0/queues/0/consuming").and_then(Value::as_bool) == Some(true)
+    };
     until(admin, owns).await.context("the host got no queues")?;
     tokio::time::sleep(REST).await;
     let weighed = |field| host.process().memory(field).into_iter().collect::<Vec<_>>();

@@ -118,7 +118,11 @@ impl Watch {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             let rejected = self.timeline().rejected.clone();
-            anyhow::ensure!(rejected.is_none(), "the sample plugin was rejected: {}", rejected.unwrap_or_default());
+            anyhow::ensure!(
+                rejected.is_none(),
+                "the sample plugin was rejected: {}",
+                rejected.unwrap_or_default()
+            );
             anyhow::ensure!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
             tokio::time::sleep(LOOK).await;
         }
@@ -139,8 +143,19 @@ fn figures(timeline: &Timeline, deployed: &[Instant], begins: Instant) -> Vec<Fi
     let switch = switches.iter().map(|s| ms(s.active - s.warmed)).collect();
     let serving = swaps().map(|(from, switch)| ms(switch.active - *from)).collect();
     vec![
-        Figure::new("swap-stall", "longest pause around a switch under load", "ms", switches.iter().map(around).collect()).below(10.0),
-        Figure::new("swap-stall-whole", "longest pause from the file's change on", "ms", swaps().map(whole).collect()),
+        Figure::new(
+            "swap-stall",
+            "longest pause around a switch under load",
+            "ms",
+            switches.iter().map(around).collect(),
+        )
+        .below(10.0),
+        Figure::new(
+            "swap-stall-whole",
+            "longest pause from the file's change on",
+            "ms",
+            swaps().map(whole).collect(),
+        ),
         Figure::new("calm-stall", "longest pause under the same load, no swap", "ms", calm),
         Figure::new("swap-switch", "new version warmed to serving", "ms", switch),
         Figure::new("swap-total", "file changed to new version serving", "ms", serving),
@@ -166,10 +181,7 @@ mod tests {
         let t = Instant::now();
         let at = |ms| t + Duration::from_millis(ms);
         let gaps = vec![Gap { from: at(10), to: at(14) }, Gap { from: at(100), to: at(109) }];
-        let switches = vec![
-            Switch { warmed: t, active: t },
-            Switch { warmed: at(58), active: at(60) },
-        ];
+        let switches = vec![Switch { warmed: t, active: t }, Switch { warmed: at(58), active: at(60) }];
         let timeline = Timeline { last: Some(at(400)), gaps, switches, ..Timeline::default() };
         let medians: Vec<_> = figures(&timeline, &[at(5)], at(5)).iter().map(|figure| figure.max).collect();
         assert_eq!(medians, [9.0, 9.0, 0.0, 2.0, 55.0]);

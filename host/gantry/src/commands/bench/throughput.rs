@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gantry_host::{
-    ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeListener, Observer, Settled, SettledAs,
+    ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeListener, Observer,
+    Settled, SettledAs,
 };
 
 use super::PATIENCE;
@@ -76,12 +77,16 @@ impl Counter {
     async fn reaches(&self, count: u64) -> anyhow::Result<u64> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let (succeeded, other) = (self.succeeded.load(Ordering::Relaxed), self.other.load(Ordering::Relaxed));
+            let (succeeded, other) =
+                (self.succeeded.load(Ordering::Relaxed), self.other.load(Ordering::Relaxed));
             anyhow::ensure!(other == 0, "{other} messages were not consumed with success");
             if succeeded >= count {
                 return Ok(succeeded);
             }
-            anyhow::ensure!(Instant::now() < deadline, "{succeeded} of {count} messages were consumed in {PATIENCE:?}");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{succeeded} of {count} messages were consumed in {PATIENCE:?}"
+            );
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -147,10 +152,20 @@ pub(super) fn figures(wasm: &[Round], native: &[Round]) -> Vec<Figure> {
     vec![
         Figure::new("wasm-rate", "throughput, wasm", "messages/s", rates(wasm)),
         Figure::new("native-rate", "throughput, native", "messages/s", rates(native)),
-        Figure::new("rate-ratio", "throughput, wasm to native in each round", "ratio", ratios(rates(wasm), rates(native))),
+        Figure::new(
+            "rate-ratio",
+            "throughput, wasm to native in each round",
+            "ratio",
+            ratios(rates(wasm), rates(native)),
+        ),
         Figure::new("wasm-cpu", "CPU of the host per message, wasm", "µs", cpu(wasm)),
         Figure::new("native-cpu", "CPU of the host per message, native", "µs", cpu(native)),
-        Figure::new("cpu-ratio", "CPU of the host, wasm to native in each round", "ratio", ratios(cpu(wasm), cpu(native))),
+        Figure::new(
+            "cpu-ratio",
+            "CPU of the host, wasm to native in each round",
+            "ratio",
+            ratios(cpu(wasm), cpu(native)),
+        ),
         Figure::new("broker-cpu", "CPU of the embedded broker per message", "µs", broker),
     ]
 }
