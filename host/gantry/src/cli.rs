@@ -281,7 +281,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn rounds(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|rounds| (1..=100).contains(rounds)).ok_or_else(|| "expected 1 to 100".to_owned())
+    text.parse()
+        .ok()
+        .filter(|rounds| (1..=100).contains(rounds))
+        .ok_or_else(|| "expected 1 to 100".to_owned())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {

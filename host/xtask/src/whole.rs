@@ -13,10 +13,7 @@ use std::process::Command;
 pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
     guests(project, &["orders".into(), "orders-v2".into(), "minimal".into()], false)?;
     let mut cargo = Command::new(project::cargo());
-    cargo
-        .args(["run", "-p", "gantry", "--", "demo", "--plugins"])
-        .arg(project.components())
-        .args(arguments);
+    cargo.args(["run", "-p", "gantry", "--", "demo", "--plugins"]).arg(project.components()).args(arguments);
     become_it(project, cargo)
 }
 

@@ -6,7 +6,9 @@ struct ListenerError;
 
 impl Listener for ListenerError {
     fn describe() -> Description {
-        Description::new("listener-error", "listener-error-group").subscribe("listener-error", "*").batch_max_size(32)
+        Description::new("listener-error", "listener-error-group")
+            .subscribe("listener-error", "*")
+            .batch_max_size(32)
     }
 
     fn consume(_: &Context, _: &Message) -> Result<(), Failure> {
