@@ -8,21 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_engine::{Engine, EngineConfig, EngineError, GuestThreads};
+use gantry_engine::{Engine, EngineConfig, EngineError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
-use crate::group::{GroupMap, Groups, NativeListener};
+use crate::group::{GroupMap, Groups, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
 use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
 
-/// Batches waiting for a guest thread. A batch beyond is put off and offered again.
-const GUEST_QUEUE: usize = 1024;
 /// Native listeners waiting to be added.
 const ADDITIONS: usize = 16;
 /// What is added to the configured grace for the host's own tasks.
@@ -37,9 +35,6 @@ pub enum StartError {
     /// The WebAssembly engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The threads guests run on.
-    #[error("cannot start the threads that run guests: {0}")]
-    Threads(std::io::Error),
     /// The client.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -59,7 +54,7 @@ pub struct StopReport {
 pub struct Host {
     client: ClientInstance,
     tasks: Tasks,
-    threads: Arc<GuestThreads>,
+    threads: Arc<ListenerThreads>,
     status: StatusSource,
     admin: Option<SocketAddr>,
     additions: mpsc::Sender<Addition>,
@@ -90,9 +85,8 @@ impl Host {
     ) -> Result<Self, StartError> {
         let events = plugins::watch(&config.plugins)?;
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
-        let guest_threads = config.engine.threads.unwrap_or(cores);
         let engine = Engine::new(engine_config(&config))?;
-        let threads = Arc::new(GuestThreads::start(guest_threads, GUEST_QUEUE).map_err(StartError::Threads)?);
+        let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
         let client = ClientInstance::start(client_config(&config)).await?;
         let running = GroupMap::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
@@ -154,7 +148,7 @@ impl Host {
         let threads = Arc::clone(&self.threads);
         let grace = self.grace;
         let joined = tokio::task::spawn_blocking(move || threads.shutdown(grace)).await;
-        let threads_ended = joined.is_ok_and(|report| report.is_clean());
+        let threads_ended = joined.unwrap_or(false);
         StopReport { graceful: tasks_ended && threads_ended }
     }
 }

@@ -109,7 +109,7 @@ pub struct EngineSettings {
     /// How long one call of a listener may take, unless the plugin says otherwise. Default 15 min, RocketMQ's
     /// `consumeTimeout`; a guest past it is stopped.
     pub consume_timeout: Millis,
-    /// Threads that run guests. Default: the machine's cores, at least 2.
+    /// Threads that run one plugin's batches; every plugin has its own. Default: the machine's cores, at least 2.
     pub threads: Option<usize>,
 }
 

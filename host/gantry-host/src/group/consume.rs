@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, RetryDelay, Settlement};
 use gantry_engine::{
-    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, GuestThreads, Job, MessageBatch, Outcome,
+    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Outcome,
 };
 use gantry_protocol::{MessageExt, delay_level};
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::batch::{Corrupt, HostBatch};
 use super::input::Input;
 use super::listener::{Call, Listener};
+use super::threads::ListenerThreads;
 use crate::observer::{Settled, SettledAs, SharedObserver};
 use crate::status::Outcomes;
 
@@ -19,12 +20,12 @@ use crate::status::Outcomes;
 #[derive(Clone)]
 pub(super) struct Consumption {
     pub(super) group: Arc<str>,
-    pub(super) threads: Arc<GuestThreads>,
+    pub(super) threads: Arc<ListenerThreads>,
     pub(super) observer: SharedObserver,
     pub(super) inputs: mpsc::Sender<Input>,
 }
 
-/// The batch was not taken: no version serves, or every guest thread is busy and their queue full.
+/// The batch was not taken: no version serves, or the listener's threads are busy and their queue full.
 pub(super) struct NotTaken(pub(super) BatchId);
 
 impl Consumption {
@@ -62,7 +63,7 @@ impl Consumption {
                 back.report(native.consume(&context, &*sound));
             }),
         };
-        self.threads.try_submit(job).map_err(|_busy| NotTaken(id))
+        self.threads.try_submit(listener.id, job).map_err(|_busy| NotTaken(id))
     }
 }
 

@@ -8,6 +8,7 @@ mod listener;
 mod native;
 mod requests;
 mod settings;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
-use gantry_engine::GuestThreads;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use listener::Listener;
 pub(crate) use native::Native;
 pub use native::NativeListener;
+pub(crate) use threads::ListenerThreads;
 
 use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;
@@ -96,7 +97,7 @@ pub(crate) type GroupMap = Arc<ArcSwap<BTreeMap<String, GroupHandle>>>;
 pub(crate) struct Groups {
     pub(crate) client: ClientInstance,
     pub(crate) config: Arc<GantryConfig>,
-    pub(crate) threads: Arc<GuestThreads>,
+    pub(crate) threads: Arc<ListenerThreads>,
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) running: GroupMap,

@@ -12,7 +12,7 @@ use gantry_engine::{
 
 /// A listener in Rust, part of the program that embeds the host (RocketMQ: `MessageListenerConcurrently`).
 ///
-/// It runs on the threads that run guests, several batches at a time. It is trusted: nothing stops it at a deadline,
+/// It runs on threads of its own, as a plugin does, several batches at a time. It is trusted: nothing stops it at a deadline,
 /// bounds its memory or tries the messages of a failed batch one by one.
 pub trait NativeListener: Send + Sync + 'static {
     /// Its name, group and subscriptions; asked once, when it is added. `[plugin.NAME]` in the configuration goes over it

@@ -224,8 +224,19 @@ impl Registry {
         Ok((listener, retired))
     }
 
-    /// A listener that is new to its group; the group starts with its first.
+    /// A listener that is new to its group; it gets threads of its own.
     async fn join(&self, listener: &Arc<Listener>) -> Result<(), String> {
+        let no_threads = |error| format!("there are no threads to run it: {error}");
+        self.groups.threads.start(listener.id).map_err(no_threads)?;
+        let joined = self.join_group(listener).await;
+        if joined.is_err() {
+            self.retire_threads(listener);
+        }
+        joined
+    }
+
+    /// The group starts with its first listener.
+    async fn join_group(&self, listener: &Arc<Listener>) -> Result<(), String> {
         let group: GroupHandle = self.groups.of(listener)?;
         let added = group.add(Arc::clone(listener)).await;
         if added.is_err() {
@@ -245,7 +256,21 @@ impl Registry {
             tracing::error!(plugin = %listener.plugin, "the group kept a listener that is gone: {reason}");
         }
         self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;
-        listener.clear()
+        let retired = listener.clear();
+        self.retire_threads(listener);
+        retired
+    }
+
+    /// Lets the threads of a listener that is gone end, while others go on.
+    fn retire_threads(&self, listener: &Listener) {
+        let (threads, grace) = (Arc::clone(&self.groups.threads), self.config.shutdown_grace.duration());
+        let (id, plugin) = (listener.id, listener.plugin.clone());
+        self.tasks.spawn("retire-threads", async move {
+            let ended = tokio::task::spawn_blocking(move || threads.retire(id, grace)).await;
+            if !ended.unwrap_or(false) {
+                tracing::warn!(plugin, "is gone, but still runs; its thread ends with the call it is in");
+            }
+        });
     }
 
     async fn removed(&mut self, stem: &str) {

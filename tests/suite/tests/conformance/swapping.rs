@@ -41,14 +41,12 @@ async fn versions_change_under_load_and_every_message_is_consumed_once(world: Wo
     .await;
     println!("{messages} messages and {swaps} swaps took {:?}", began.elapsed());
 
+    let observed = std::sync::Arc::clone(&host.observed);
+    host.stop().await;
     let missing = observed.missing(messages);
     assert!(missing.is_empty(), "{} lost, such as {:?}", missing.len(), missing.first());
-    host.stop().await;
-    assert_eq!((observed_once(&world, &topic).await, messages), (messages as i64, messages));
+    // A send whose answer was late may have been stored twice: then the topic has more, and so has the listener.
+    let stored: i64 = world.cluster.end_offsets(&topic).await.values().sum();
+    assert_eq!((observed.len(), observed.duplicates()), (usize::try_from(stored).unwrap(), 0));
     world.cluster.end().await;
-}
-
-/// What the topic's queues hold together: as much as was sent, so that no message was stored twice.
-async fn observed_once(world: &World, topic: &str) -> i64 {
-    world.cluster.end_offsets(topic).await.values().sum()
 }
