@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gantry_host::client_instance::{OutgoingMessage, Producer};
+use tokio::task::JoinSet;
 
 use crate::cluster::TestCluster;
 
@@ -16,7 +17,7 @@ const PACE: Duration = Duration::from_millis(5);
 /// one whose acknowledgement was lost is stored twice.
 pub struct Load {
     shared: Arc<Shared>,
-    task: tokio::task::JoinHandle<()>,
+    sender: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -31,8 +32,9 @@ impl Load {
     pub fn start(cluster: &TestCluster, topic: &str) -> Self {
         let shared = Arc::new(Shared::default());
         let (producer, topic) = (cluster.producer().clone(), topic.to_owned());
-        let task = tokio::spawn(send(producer, topic, Arc::clone(&shared)));
-        Self { shared, task }
+        let mut sender = JoinSet::new();
+        sender.spawn(send(producer, topic, Arc::clone(&shared)));
+        Self { shared, sender }
     }
 
     /// How many messages the broker has acknowledged.
@@ -48,7 +50,7 @@ impl Load {
     /// Ends, with the last batch acknowledged. How many messages were sent.
     pub async fn stop(self) -> usize {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.task.await.unwrap();
+        self.sender.join_all().await;
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 }

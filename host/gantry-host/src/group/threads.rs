@@ -54,9 +54,11 @@ impl ListenerThreads {
     pub(crate) fn shutdown(&self, bound: Duration) -> bool {
         let deadline = Instant::now() + bound;
         let pools = std::mem::take(&mut *self.pools());
-        let left = || deadline.saturating_duration_since(Instant::now());
-        // Every pool is told, also when one before it uses up the time.
-        pools.into_values().map(|pool| pool.shutdown(left()).is_clean()).fold(true, |all, clean| all && clean)
+        let mut clean = true;
+        for pool in pools.into_values() {
+            clean &= pool.shutdown(deadline.saturating_duration_since(Instant::now())).is_clean();
+        }
+        clean
     }
 
     fn pools(&self) -> MutexGuard<'_, BTreeMap<ListenerId, Arc<GuestThreads>>> {
@@ -80,7 +82,7 @@ mod tests {
         threads.start(free).unwrap();
         let (release, released) = mpsc::channel::<()>();
         let (done, ran) = mpsc::channel();
-        threads.try_submit(busy, Job::work(move || drop(released.recv_timeout(BOUND)))).unwrap();
+        threads.try_submit(busy, Job::work(move || released.recv_timeout(BOUND).unwrap())).unwrap();
         threads.try_submit(free, Job::work(move || done.send(()).unwrap())).unwrap();
         ran.recv_timeout(BOUND).unwrap();
         release.send(()).unwrap();
@@ -100,8 +102,8 @@ mod tests {
         let threads = ListenerThreads::new(1);
         threads.start(ListenerId(1)).unwrap();
         let (release, released) = mpsc::channel::<()>();
-        threads.try_submit(ListenerId(1), Job::work(move || drop(released.recv_timeout(BOUND)))).unwrap();
+        threads.try_submit(ListenerId(1), Job::work(move || released.recv_timeout(BOUND).unwrap())).unwrap();
         assert!(!threads.shutdown(Duration::from_millis(1)));
-        release.send(()).unwrap();
+        let _the_thread_may_be_gone = release.send(());
     }
 }

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use gantry_host::SettledAs;
+use gantry_host::client_instance::OutgoingMessage;
 use gantry_host::config::Millis;
 use gantry_suite::{World, eventually, that};
 
 gantry_suite::scenarios! {
     a_fresh_groups_first_retry_comes_at_its_delay,
-    attempts_grow_up_to_the_limit_and_end_as_dead_letters,
+    attempts_are_counted_up_to_the_limit_and_end_as_dead_letters,
     a_delay_in_milliseconds_takes_the_level_that_is_not_shorter,
     without_a_wish_the_brokers_schedule_decides,
+    the_orders_sample_asks_for_a_payment_at_growing_delays,
 }
 
 /// A single message, given back at level 1 (one second), in a group that no broker has seen: neither its retry topic nor
@@ -30,7 +32,7 @@ async fn a_fresh_groups_first_retry_comes_at_its_delay(world: World) {
     world.cluster.end().await;
 }
 
-async fn attempts_grow_up_to_the_limit_and_end_as_dead_letters(world: World) {
+async fn attempts_are_counted_up_to_the_limit_and_end_as_dead_letters(world: World) {
     let (topic, group) = (world.topic("t", 2).await, world.name("g"));
     let setup = world
         .host_with("scripted", &group, &topic)
@@ -83,6 +85,31 @@ async fn without_a_wish_the_brokers_schedule_decides(world: World) {
     assert_eq!(ends[0].how, SettledAs::ReconsumeLater { level: 0 });
     let took = ends[1].at - ends[0].at;
     assert!(took >= Duration::from_millis(9_900), "came again after {took:?}");
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+/// All three results by content, as the README's demo shows them: levels 1, 2 and 3 are 1 s, 5 s and 10 s.
+async fn the_orders_sample_asks_for_a_payment_at_growing_delays(world: World) {
+    let (topic, group) = (world.topic("t", 2).await, world.name("g"));
+    let host = world.host_with("orders", &group, &topic).with_file("orders", "orders").start().await;
+    let pending = r#"{"id":"A-1","status":"payment-pending","amount":1999}"#;
+    let bodies = [pending, r#"{"id":"A-2","status":"paid","amount":1}"#, r#"{"id":"A-3","status":"paid"}"#];
+    let order = |body: &str| OutgoingMessage::new(&topic, body.to_owned()).with_tag("paid");
+    world.cluster.send_messages(&bodies.map(order)).await;
+    world.cluster.dead_lettered(&group, &[bodies[2], pending]).await;
+
+    assert_eq!(host.observed.of(bodies[1])[0].how, SettledAs::Success);
+    let without_amount = SettledAs::DeadLetter { reason: "an order without amount".into() };
+    assert_eq!(host.observed.of(bodies[2])[0].how, without_amount);
+    let ends = host.observed.of(pending);
+    assert_eq!(ends.iter().map(|end| end.reconsume_times).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    for (level, delay) in [(1, 900), (2, 4_900), (3, 9_900)] {
+        let (before, after) = (&ends[usize::from(level) - 1], &ends[usize::from(level)]);
+        assert_eq!(before.how, SettledAs::ReconsumeLater { level });
+        let took = after.at - before.at;
+        assert!(took >= Duration::from_millis(delay), "level {level} came after {took:?}");
+    }
     host.stop().await;
     world.cluster.end().await;
 }
