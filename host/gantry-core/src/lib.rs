@@ -26,7 +26,7 @@
 )]
 
 mod action;
-mod allocate;
+pub mod allocate;
 mod backoff;
 mod config;
 mod event;

@@ -1,41 +1,8 @@
-//! Which queues of a topic are whose (RocketMQ: AllocateMessageQueueStrategy).
+//! Contiguous ranges.
 
 use gantry_protocol::MessageQueue;
-use thiserror::Error;
 
-/// A rule by which every member of a group, each for itself, comes to the same division of a topic's queues.
-pub trait AllocateMessageQueueStrategy: Send {
-    /// Its name, as RocketMQ calls it (`AVG`).
-    fn name(&self) -> &str;
-
-    /// The queues of `current_client_id`. `queues` and `client_ids` are sorted, and the same at every member.
-    ///
-    /// # Errors
-    /// When the question cannot be answered; the group then keeps what it has.
-    fn allocate(
-        &self,
-        consumer_group: &str,
-        current_client_id: &str,
-        queues: &[MessageQueue],
-        client_ids: &[String],
-    ) -> Result<Vec<MessageQueue>, AllocateError>;
-}
-
-/// Why there is no allocation.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum AllocateError {
-    /// The brokers do not count this client among the group's members.
-    #[error("{client_id} is not among the {members} members of the group the broker names")]
-    NotAMember {
-        /// This client.
-        client_id: String,
-        /// How many there are.
-        members: usize,
-    },
-    /// A strategy broke its contract.
-    #[error("{0}")]
-    Unsound(String),
-}
+use super::{AllocateError, AllocateMessageQueueStrategy, position};
 
 /// Contiguous ranges; the first members get one more where it does not come out even (RocketMQ:
 /// AllocateMessageQueueAveragely).
@@ -54,12 +21,7 @@ impl AllocateMessageQueueStrategy for AllocateMessageQueueAveragely {
         queues: &[MessageQueue],
         client_ids: &[String],
     ) -> Result<Vec<MessageQueue>, AllocateError> {
-        let Some(index) = client_ids.iter().position(|id| id == current_client_id) else {
-            return Err(AllocateError::NotAMember {
-                client_id: current_client_id.to_owned(),
-                members: client_ids.len(),
-            });
-        };
+        let index = position(current_client_id, queues, client_ids)?;
         let members = client_ids.len();
         let (share, rest) = (queues.len() / members, queues.len() % members);
         let (start, len) =
@@ -103,7 +65,7 @@ mod tests {
 
     #[test]
     fn averagely_reads_like_the_table() {
-        let table = include_str!("testdata/allocate_averagely.txt");
+        let table = include_str!("../testdata/allocate_averagely.txt");
         for line in table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
             let (shape, expected) = line.split_once("->").unwrap();
             let [count, members] =
