@@ -160,8 +160,10 @@ fn run(
     woken: &std_mpsc::Receiver<()>,
 ) {
     let wake = wake.clone();
-    let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
-        let _already_awake = wake.try_send(());
+    let watcher = notify::recommended_watcher(move |notice: notify::Result<notify::Event>| {
+        if tells_of_change(&notice) {
+            let _already_awake = wake.try_send(());
+        }
     })
     .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::NonRecursive).map(|()| watcher));
     if let Err(error) = &watcher {
@@ -189,6 +191,11 @@ fn run(
         let pause = if comparison.settling() { SETTLE / 2 } else { RESCAN };
         let _woken_or_time = woken.recv_timeout(pause);
     }
+}
+
+/// Listing the directory is noticed as an access: whoever woke up for that would list for ever.
+fn tells_of_change(notice: &notify::Result<notify::Event>) -> bool {
+    !notice.as_ref().is_ok_and(|event| event.kind.is_access())
 }
 
 struct HostGone;
@@ -283,6 +290,27 @@ mod tests {
         assert_eq!(c.compare(t + SETTLE * 2, &listing(&[("a", 2)])).1, vec!["a"]);
         c.reported("a");
         assert_eq!(c.compare(t + SETTLE * 9, &listing(&[("a", 2)])).1, Vec::<String>::new(), "reported once");
+    }
+
+    #[test]
+    fn listing_the_directory_wakes_nobody_and_a_change_does() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("orders.wasm"), b"one").unwrap();
+        let (sender, notices) = std_mpsc::channel();
+        let mut watcher = notify::recommended_watcher(move |notice| {
+            if tells_of_change(&notice) {
+                sender.send(notice.unwrap()).unwrap();
+            }
+        })
+        .unwrap();
+        watcher.watch(directory.path(), RecursiveMode::NonRecursive).unwrap();
+        for _ in 0..3 {
+            assert_eq!(list(directory.path()).unwrap().len(), 1);
+            assert_eq!(std::fs::read(directory.path().join("orders.wasm")).unwrap(), b"one");
+        }
+        std::fs::write(directory.path().join("changed.wasm"), b"two").unwrap();
+        let first = notices.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(first.paths.iter().all(|path| path.ends_with("changed.wasm")), "{first:?}");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::{BATCH, PATIENCE};
 
 /// How often a status is asked for.
 const LOOK: Duration = Duration::from_millis(1);
-/// How long an idle host is left alone before it is weighed.
-const REST: Duration = Duration::from_secs(1);
+/// How long an idle host is left alone before it is weighed, and then watched.
+const REST: Duration = Duration::from_secs(2);
 /// A topic nobody sends to.
 const SILENT: &str = "bench-silent";
 
@@ -35,7 +35,7 @@ pub(super) async fn first_message(stage: &Stage, number: usize) -> anyhow::Resul
     Ok(Figure::new("start-to-first", label, "ms", vec![took]).below(200.0))
 }
 
-/// The memory of a host with one plugin that has its queues and nothing in them.
+/// The memory and CPU of a host with one plugin that has its queues and nothing in them.
 pub(super) async fn idle(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     stage.create(SILENT).await?;
     let file = configuration(stage, "bench-idle", SILENT)?;
@@ -47,10 +47,15 @@ pub(super) async fn idle(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     tokio::time::sleep(REST).await;
     let weighed = |field| host.process().memory(field).into_iter().collect::<Vec<_>>();
     let (all, own) = (weighed("VmRSS"), weighed("RssAnon"));
+    let before = host.process().cpu();
+    tokio::time::sleep(REST).await;
+    let used = host.process().cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let per_second = used.map(|used| used.as_secs_f64() * 1e3 / REST.as_secs_f64()).into_iter().collect();
     host.end().await;
     Ok(vec![
         Figure::new("idle-rss", "memory of an idle host with one plugin (RSS)", "MB", all).below(60.0),
         Figure::new("idle-anon", "of this its own, without the program's file", "MB", own),
+        Figure::new("idle-cpu", "CPU of the idle host per second", "ms", per_second),
     ])
 }
 
