@@ -56,8 +56,8 @@ impl AllocateMachineRoomNearby {
         Room::named(self.resolver.broker_deploy_in(mq), mq)
     }
 
-    fn room_of_client(&self, client_id: &String) -> Result<Room, AllocateError> {
-        Room::named(self.resolver.consumer_deploy_in(client_id), client_id)
+    fn room_of_client(&self, client_id: &str) -> Result<Room, AllocateError> {
+        Room::named(self.resolver.consumer_deploy_in(client_id), &client_id)
     }
 }
 
@@ -99,7 +99,7 @@ impl AllocateMessageQueueStrategy for AllocateMachineRoomNearby {
         position(current_client_id, queues, client_ids)?;
         let queue_rooms = by_room(queues, |mq| self.room_of_queue(mq))?;
         let client_rooms = by_room(client_ids, |id| self.room_of_client(id))?;
-        let own_room = self.room_of_client(&current_client_id.to_owned())?;
+        let own_room = self.room_of_client(current_client_id)?;
         let share = |of: &[MessageQueue], among: &[String]| {
             self.inner.allocate(consumer_group, current_client_id, of, among)
         };

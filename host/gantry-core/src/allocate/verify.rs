@@ -106,19 +106,19 @@ pub fn verify_allocation(
 fn answer(
     strategy: &dyn AllocateMessageQueueStrategy,
     consumer_group: &str,
-    client_id: &String,
+    client_id: &str,
     queues: &[MessageQueue],
     members: &[String],
 ) -> Result<Vec<MessageQueue>, AllocationFault> {
     let ask = || strategy.allocate(consumer_group, client_id, queues, members);
     let first = ask();
     if first != ask() {
-        let (strategy, client_id) = (strategy.name().to_owned(), client_id.clone());
+        let (strategy, client_id) = (strategy.name().to_owned(), client_id.to_owned());
         return Err(AllocationFault::Unstable { strategy, client_id });
     }
     first.map_err(|error| AllocationFault::Refused {
         strategy: strategy.name().to_owned(),
-        client_id: client_id.clone(),
+        client_id: client_id.to_owned(),
         error,
     })
 }
