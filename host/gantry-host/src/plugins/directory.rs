@@ -85,7 +85,19 @@ pub(super) struct Comparison {
     seen: BTreeMap<String, Seen>,
 }
 
+/// A file as it was found when the watch began, and for how long nothing had changed of it then.
+type Found = (String, Fingerprint, Duration);
+
 impl Comparison {
+    /// Takes what is there when the watch begins. What has stood still long enough by then need not do so again.
+    fn begin(now: Instant, found: impl IntoIterator<Item = Found>) -> Self {
+        let seen = |(stem, fingerprint, still): Found| {
+            let since = now.checked_sub(still).unwrap_or(now);
+            (stem, Seen { fingerprint, since, reported: false })
+        };
+        Self { seen: found.into_iter().map(seen).collect() }
+    }
+
     /// Takes a listing; returns the stems that are gone and those that have stood still and are due to be read.
     fn compare(
         &mut self,
@@ -169,7 +181,7 @@ fn run(
     if let Err(error) = &watcher {
         tracing::warn!(%error, "no change notices for the plugins directory; it is listed every 2 s instead");
     }
-    let mut comparison = Comparison::default();
+    let mut comparison = Comparison::begin(Instant::now(), found(directory));
     let mut surveyed = false;
     while !events.is_closed() {
         let delivered = match list(directory) {
@@ -264,6 +276,34 @@ fn list(directory: &Path) -> io::Result<BTreeMap<String, Fingerprint>> {
     Ok(listing)
 }
 
+/// What is there. Nothing, where the directory cannot be listed: the next listing tells why.
+fn found(directory: &Path) -> Vec<Found> {
+    let listing = list(directory).unwrap_or_default().into_iter();
+    listing
+        .map(|(stem, fingerprint)| {
+            let still = still_for(&directory.join(format!("{stem}.wasm"))).unwrap_or_default();
+            (stem, fingerprint, still)
+        })
+        .collect()
+}
+
+/// How long ago the file, or what is known of it, was changed last, so that neither an old date that was copied with
+/// it nor a rename counts as standing still.
+fn still_for(path: &Path) -> Option<Duration> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let modified = metadata.modified().ok()?.elapsed().ok()?;
+    #[cfg(unix)]
+    let changed = {
+        use std::os::unix::fs::MetadataExt as _;
+        let at =
+            Duration::new(u64::try_from(metadata.ctime()).ok()?, u32::try_from(metadata.ctime_nsec()).ok()?);
+        (SystemTime::UNIX_EPOCH + at).elapsed().ok()?
+    };
+    #[cfg(not(unix))]
+    let changed = modified;
+    Some(modified.min(changed))
+}
+
 fn fingerprint(metadata: &std::fs::Metadata) -> Fingerprint {
     #[cfg(unix)]
     let inode = std::os::unix::fs::MetadataExt::ino(metadata);
@@ -290,6 +330,28 @@ mod tests {
         assert_eq!(c.compare(t + SETTLE * 2, &listing(&[("a", 2)])).1, vec!["a"]);
         c.reported("a");
         assert_eq!(c.compare(t + SETTLE * 9, &listing(&[("a", 2)])).1, Vec::<String>::new(), "reported once");
+    }
+
+    #[test]
+    fn a_file_that_stood_still_before_the_watch_is_due_at_once() {
+        let t = Instant::now() + SETTLE * 10;
+        let all = listing(&[("fresh", 1), ("grows", 1), ("old", 1)]);
+        let ages = [("fresh", Duration::ZERO), ("grows", SETTLE * 2), ("old", SETTLE * 2)];
+        let found = ages.map(|(stem, still)| (stem.to_owned(), all[stem].clone(), still));
+        let mut c = Comparison::begin(t, found);
+        let now = listing(&[("fresh", 1), ("grows", 2), ("old", 1)]);
+        assert_eq!(c.compare(t, &now).1, vec!["old"]);
+        c.reported("old");
+        assert_eq!(c.compare(t + SETTLE, &now).1, vec!["fresh", "grows"]);
+    }
+
+    #[test]
+    fn a_copied_date_does_not_make_a_fresh_file_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("orders.wasm");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - SETTLE * 1_000).unwrap();
+        assert!(still_for(&path).unwrap() < SETTLE * 900);
     }
 
     #[test]

@@ -90,12 +90,13 @@ impl Stage {
         self.files.join(name)
     }
 
-    /// A plugins directory of this name, with the sample in it or nothing.
+    /// A plugins directory of this name, with the sample in it or nothing. One that is there stays as it is, and its
+    /// files as old as they are.
     pub(super) fn plugins(&self, name: &str, with_sample: bool) -> anyhow::Result<PathBuf> {
         let directory = self.files.join(name);
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        if with_sample {
+        if with_sample && !place(&directory).exists() {
             deploy(&directory, &self.component()?)?;
         }
         Ok(directory)
@@ -126,9 +127,13 @@ impl Stage {
 
 /// Puts the sample's file in place, whole.
 pub(super) fn deploy(directory: &Path, component: &[u8]) -> anyhow::Result<()> {
-    let (aside, place) = (directory.join("sample.new"), directory.join(PLUGIN).with_extension("wasm"));
+    let (aside, place) = (directory.join("sample.new"), place(directory));
     std::fs::write(&aside, component).with_context(|| format!("cannot write {}", aside.display()))?;
     std::fs::rename(&aside, &place).with_context(|| format!("cannot replace {}", place.display()))
+}
+
+fn place(directory: &Path) -> PathBuf {
+    directory.join(PLUGIN).with_extension("wasm")
 }
 
 /// The sample with another content hash: a custom section, which means nothing, at its end.
