@@ -5,6 +5,7 @@ use crate::bindings;
 use crate::guests::guests;
 use crate::project::{self, Project};
 use anyhow::{Context as _, Error, Result};
+use cargo_metadata::MetadataCommand;
 use gantry_apache::Installation;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -37,15 +38,29 @@ pub(crate) struct Bench {
 /// The sample plugin, then `gantry bench`.
 pub(crate) fn bench(project: &Project, bench: &Bench) -> Result<()> {
     guests(project, &["minimal".into()], false)?;
-    let mut cargo = Command::new(project::cargo());
-    cargo.args(["run", "-p", "gantry"]);
-    if !bench.debug {
-        cargo.arg("--release");
-    }
-    cargo.args(["--", "bench", "--plugins"]).arg(project.components());
+    let mut gantry = if bench.debug { tested(project)? } else { released() };
+    gantry.args(["bench", "--plugins"]).arg(project.components());
     let flags = [(bench.short, "--short"), (bench.json, "--json")];
-    cargo.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag))).args(&bench.arguments);
-    become_it(project, cargo)
+    gantry.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag))).args(&bench.arguments);
+    become_it(project, gantry)
+}
+
+fn released() -> Command {
+    let mut cargo = Command::new(project::cargo());
+    cargo.args(["run", "--release", "-p", "gantry", "--"]);
+    cargo
+}
+
+/// The program the tests run. Built for itself it would have dependencies with other features, and so all of them
+/// compiled again.
+fn tested(project: &Project) -> Result<Command> {
+    let mut cargo = Command::new(project::cargo());
+    cargo.args(["test", "-q", "--workspace", "--no-run"]).current_dir(project.root());
+    project::run("the debug build", &mut cargo)?;
+    let mut ask = MetadataCommand::new();
+    let metadata =
+        ask.manifest_path(project.path("Cargo.toml")).no_deps().exec().context("cargo metadata")?;
+    Ok(Command::new(metadata.target_directory.join("debug/gantry")))
 }
 
 /// Guests, Apache RocketMQ, then every test of the workspace.
