@@ -73,12 +73,14 @@ impl Rounds {
     }
 }
 
-/// Holds a strategy to its contract: only queues of the topic, each once.
+/// Holds a strategy to its contract: only queues the topic has, each once. What is of other topics is left out: a fixed
+/// list (RocketMQ: AllocateMessageQueueByConfig) is the answer for every topic, and each topic has its own round.
 pub(crate) fn check_allocation(
     strategy: &str,
     queues: &[MessageQueue],
-    allocated: Vec<MessageQueue>,
+    mut allocated: Vec<MessageQueue>,
 ) -> Result<BTreeSet<MessageQueue>, AllocateError> {
+    allocated.retain(|mq| queues.first().is_none_or(|queue| queue.topic == mq.topic));
     let count = allocated.len();
     if let Some(unknown) = allocated.iter().find(|mq| queues.binary_search(mq).is_err()) {
         return Err(AllocateError::Unsound(format!(
@@ -137,5 +139,12 @@ mod tests {
         assert_eq!(check(&[2, 0]), Ok(2));
         assert!(check(&[1, 1]).unwrap_err().to_string().contains("twice"));
         assert!(check(&[3]).unwrap_err().to_string().contains("queueId=3"));
+    }
+
+    #[test]
+    fn queues_of_other_topics_are_left_for_their_own_round() {
+        let queues: Vec<_> = (0..3).map(|id| MessageQueue::new("t", "b", id)).collect();
+        let list = vec![MessageQueue::new("other", "b", 0), queues[1].clone()];
+        assert_eq!(check_allocation("CONFIG", &queues, list), Ok(BTreeSet::from([queues[1].clone()])));
     }
 }
