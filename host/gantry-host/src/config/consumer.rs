@@ -1,6 +1,9 @@
 //! `[consumer]` and `[group.NAME]`: the settings of DefaultMQPushConsumer.
 
-use serde::Deserialize;
+use gantry_core::AllocateMessageQueueStrategy;
+use gantry_core::allocate::{self, NAMES, NEARBY};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::units::{ByteSize, Millis};
 
@@ -12,6 +15,35 @@ pub enum ConsumeFrom {
     LastOffset,
     /// At the oldest message (CONSUME_FROM_FIRST_OFFSET).
     FirstOffset,
+}
+
+/// The name of an allocation strategy that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrategyName {
+    nearby: bool,
+    plain: &'static str,
+}
+
+impl StrategyName {
+    /// The strategy of this name. None does not happen: names are checked when they are read.
+    pub fn strategy(self) -> Option<Box<dyn AllocateMessageQueueStrategy>> {
+        allocate::by_name(&format!("{}{}", if self.nearby { NEARBY } else { "" }, self.plain))
+    }
+}
+
+impl<'de> Deserialize<'de> for StrategyName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let (nearby, rest) = name.strip_prefix(NEARBY).map_or((false, name.as_str()), |inner| (true, inner));
+        let known = NAMES.into_iter().find(|known| *known == rest);
+        let unknown = || {
+            D::Error::custom(format!(
+                "unknown strategy `{name}`, expected one of `{}`, or one of these after `{NEARBY}`",
+                NAMES.join("`, `")
+            ))
+        };
+        known.map(|plain| Self { nearby, plain }).ok_or_else(unknown)
+    }
 }
 
 macro_rules! settings {
@@ -47,6 +79,9 @@ fn within(value: u64, low: u64, high: u64, text: &'static str) -> Option<&'stati
 settings! {
     /// Where a group without a stored offset begins: `"last-offset"` or `"first-offset"`. Default: as the plugin says.
     consume_from_where: ConsumeFrom, |_| None;
+    /// Which queues of a topic are whose: `"AVG"`, `"AVG_BY_CIRCLE"`, `"CONSISTENT_HASH"`, `"STICKY"`, or one of these after
+    /// `MACHINE_ROOM_NEARBY-`. Every member of the group must have the same. Default `"AVG"`.
+    allocate_message_queue_strategy: StrategyName, |_| None;
     /// Batches of one group that run at once, 1 to 1000 (consumeThreadMax). Default 20.
     consume_thread_max: u32, |n| within(n.into(), 1, 1000, "1 to 1000");
     /// Messages cached per queue before pulls pause, 1 to 65535. Default 1000.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use consumer::{ConsumeFrom, ConsumerSettings};
+pub use consumer::{ConsumeFrom, ConsumerSettings, StrategyName};
 pub use error::ConfigError;
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use units::{ByteSize, Millis};

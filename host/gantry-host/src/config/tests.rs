@@ -51,3 +51,16 @@ fn a_groups_settings_go_over_the_common_ones() {
     assert_eq!((orders.pull_batch_size, orders.pull_interval), (Some(8), Some(Millis(5))));
     assert_eq!(config.group_settings("other").pull_batch_size, Some(16));
 }
+
+#[test]
+fn an_allocation_strategy_is_known_by_its_name() {
+    for name in ["AVG", "AVG_BY_CIRCLE", "CONSISTENT_HASH", "STICKY", "MACHINE_ROOM_NEARBY-STICKY"] {
+        let text = format!("[consumer]\nallocate-message-queue-strategy = \"{name}\"\n");
+        let settings = GantryConfig::from_toml("gantry.toml", &text).unwrap().group_settings("orders");
+        let strategy = settings.allocate_message_queue_strategy.unwrap().strategy().unwrap();
+        assert_eq!(strategy.name(), name);
+    }
+    let e = error("[group.orders]\nallocate-message-queue-strategy = \"CONFIG\"\n");
+    assert!(e.starts_with("gantry.toml:2: allocate-message-queue-strategy: unknown strategy `CONFIG`"), "{e}");
+    assert!(e.contains("`AVG`, `AVG_BY_CIRCLE`, `CONSISTENT_HASH`, `STICKY`"), "{e}");
+}

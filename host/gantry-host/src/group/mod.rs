@@ -121,7 +121,7 @@ impl Groups {
         let config = settings::group_config(&plan, &self.config);
         let machine = ConsumerGroup::new(config, self.client.client_id(), fastrand::u64(..))
             .map_err(|error| format!("group {}: {error}", plan.group))?;
-        let handle = self.start(&plan.group, machine);
+        let handle = self.start(&plan.group, settings::with_strategy(machine, &plan.group, &self.config));
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
     }

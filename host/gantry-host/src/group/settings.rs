@@ -1,8 +1,8 @@
 //! From the operator's settings to the machine's.
 
-use gantry_core::GroupConfig;
+use gantry_core::{ConsumerGroup, GroupConfig};
 
-use crate::config::GantryConfig;
+use crate::config::{GantryConfig, StrategyName};
 use crate::plugins::ListenerPlan;
 
 /// The configuration of the group that `plan` founds.
@@ -36,4 +36,13 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
         group.drain_timeout = timeout.duration();
     }
     group
+}
+
+/// The machine of `group` with the allocation strategy that is set for it, if one is.
+pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &GantryConfig) -> ConsumerGroup {
+    let given = config.group_settings(group).allocate_message_queue_strategy;
+    match given.and_then(StrategyName::strategy) {
+        Some(strategy) => machine.with_strategy(strategy),
+        None => machine,
+    }
 }
