@@ -61,6 +61,9 @@ fn an_allocation_strategy_is_known_by_its_name() {
         assert_eq!(strategy.name(), name);
     }
     let e = error("[group.orders]\nallocate-message-queue-strategy = \"CONFIG\"\n");
-    assert!(e.starts_with("gantry.toml:2: allocate-message-queue-strategy: unknown strategy `CONFIG`"), "{e}");
+    assert!(
+        e.starts_with("gantry.toml:2: allocate-message-queue-strategy: unknown strategy `CONFIG`"),
+        "{e}"
+    );
     assert!(e.contains("`AVG`, `AVG_BY_CIRCLE`, `CONSISTENT_HASH`, `STICKY`"), "{e}");
 }
