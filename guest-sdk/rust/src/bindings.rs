@@ -604,7 +604,7 @@ pub mod gantry {
                 /// Not now: the broker delivers it again after the delay, and to the dead-letter topic once it has come back
                 /// `max-reconsume-times` times.
                 ReconsumeLater(RetryDelay),
-                /// Never: to the dead-letter topic at once. The reason goes to the log and to the metrics.
+                /// Never: to the dead-letter topic at once. The reason goes to the log.
                 DeadLetter(_rt::String),
             }
             impl ::core::fmt::Debug for ConsumeResult {
