@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -144,12 +145,17 @@ impl TestCluster {
 
     /// Sends `count` messages, `ok 0`, `ok 1` and so on, in batches and from several tasks.
     pub async fn send_many(&self, topic: &str, count: usize) {
+        self.send_range(topic, 0..count).await;
+    }
+
+    /// Sends the messages `ok N` of these numbers, in batches and from several tasks.
+    pub async fn send_range(&self, topic: &str, numbers: Range<usize>) {
         let mut senders = tokio::task::JoinSet::new();
         for sender in 0..SENDERS {
-            let (producer, topic) = (self.producer.clone(), topic.to_owned());
+            let (producer, topic, numbers) = (self.producer.clone(), topic.to_owned(), numbers.clone());
             senders.spawn(async move {
-                for first in (sender * BATCH..count).step_by(BATCH * SENDERS) {
-                    let bodies = first..count.min(first + BATCH);
+                for first in (numbers.start + sender * BATCH..numbers.end).step_by(BATCH * SENDERS) {
+                    let bodies = first..numbers.end.min(first + BATCH);
                     let batch: Vec<_> =
                         bodies.map(|body| OutgoingMessage::new(&topic, format!("ok {body}"))).collect();
                     producer.send_batch(&batch).await.unwrap();
@@ -246,7 +252,7 @@ impl TestCluster {
     pub async fn dead_lettered(&self, group: &str, bodies: &[&str]) {
         eventually(&format!("{bodies:?} are dead letters"), async || {
             let letters = self.dead_letters(group).await;
-            that(letters == bodies, || format!("{letters:?} are"))
+            that(sorted(&letters) == sorted(bodies), || format!("{letters:?} are"))
         })
         .await;
     }
@@ -320,4 +326,10 @@ fn reading(mq: &MessageQueue, offset: i64) -> PullMessageRequestHeader {
         expression_type: Some("TAG".to_owned()),
         ..PullMessageRequestHeader::default()
     }
+}
+
+fn sorted<T: AsRef<str>>(texts: &[T]) -> Vec<&str> {
+    let mut sorted: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    sorted.sort_unstable();
+    sorted
 }
