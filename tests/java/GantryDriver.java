@@ -17,9 +17,10 @@ import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
-import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
@@ -31,6 +32,7 @@ import org.apache.rocketmq.remoting.protocol.admin.ConsumeStats;
 import org.apache.rocketmq.remoting.protocol.admin.OffsetWrapper;
 import org.apache.rocketmq.remoting.protocol.body.Connection;
 import org.apache.rocketmq.remoting.protocol.body.ConsumerRunningInfo;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 import org.apache.rocketmq.tools.command.CommandUtil;
@@ -111,8 +113,21 @@ public final class GantryDriver {
         consumer.setVipChannelEnabled(false);
         consumer.subscribe(settings.get("topic"), setting("tags", "*"));
         long pause = Long.parseLong(setting("pauseMillis", "0"));
-        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) ->
-            consume(messages, context, pause));
+        int retryLevel = Integer.parseInt(setting("retryLevel", "0"));
+        if (setting("model", "clustering").equals("broadcasting")) {
+            consumer.setMessageModel(MessageModel.BROADCASTING);
+        }
+        if (setting("listener", "concurrently").equals("orderly")) {
+            consumer.registerMessageListener((MessageListenerOrderly) (messages, context) ->
+                givenBack(messages, pause) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
+                    : ConsumeOrderlyStatus.SUCCESS);
+        } else {
+            consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+                context.setDelayLevelWhenNextConsume(retryLevel);
+                return givenBack(messages, pause) ? ConsumeConcurrentlyStatus.RECONSUME_LATER
+                    : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            });
+        }
         consumer.start();
         JSONObject started = event("started");
         started.put("clientId", consumer.buildMQClientId());
@@ -122,6 +137,12 @@ public final class GantryDriver {
                 case "queues": {
                     JSONObject answer = event("queues");
                     answer.put("queues", queues(consumer));
+                    return answer;
+                }
+                case "pending": {
+                    JSONObject answer = event("pending");
+                    answer.put("pending", consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl()
+                        .getProcessQueueTable().values().stream().mapToLong(queue -> queue.getMsgCount().get()).sum());
                     return answer;
                 }
                 case "quit":
@@ -149,12 +170,11 @@ public final class GantryDriver {
     }
 
     /** A body that begins with "later" is given back the first time; all else succeeds. */
-    private static ConsumeConcurrentlyStatus consume(
-        List<MessageExt> messages, ConsumeConcurrentlyContext context, long pause) {
+    private static boolean givenBack(List<MessageExt> messages, long pause) {
         try {
             Thread.sleep(pause);
         } catch (InterruptedException e) {
-            return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+            return true;
         }
         boolean later = false;
         for (MessageExt message : messages) {
@@ -164,7 +184,7 @@ public final class GantryDriver {
             later |= message.getReconsumeTimes() == 0
                 && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
         }
-        return later ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        return later;
     }
 
     private static JSONObject message(MessageExt message) {
@@ -389,12 +409,16 @@ public final class GantryDriver {
     private JSONObject mqadmin(JSONObject request) {
         ByteArrayOutputStream said = new ByteArrayOutputStream();
         PrintStream before = System.out;
-        System.setOut(new PrintStream(said, true));
+        PrintStream errors = System.err;
+        PrintStream both = new PrintStream(said, true);
+        System.setOut(both);
+        System.setErr(both); // where it prints what went wrong
         try {
             System.setProperty("rocketmq.namesrv.addr", settings.get("namesrv"));
             MQAdminStartup.main0(request.getJSONArray("arguments").toArray(new String[0]), null);
         } finally {
             System.setOut(before);
+            System.setErr(errors);
         }
         JSONObject answer = event("mqadmin");
         answer.put("text", said.toString());

@@ -7,7 +7,8 @@ use std::io::Read as _;
 use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("warn").init();
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let mut arguments = std::env::args().skip(1);
     let place = arguments.next().ok_or("name a data directory, or say memory")?;
     let fsync = match arguments.next().as_deref() {

@@ -1,7 +1,6 @@
-//! RocketMQ's Java client, typed: a member of a consumer group, and a producer that is administrator too.
+//! RocketMQ's clients, typed: a member of a consumer group, and a producer that is administrator too.
 
-use crate::Installation;
-use crate::driver::{Driver, DriverError};
+use crate::driver::{ClientProgram, Driver, DriverError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ pub struct Queue {
     pub queue_id: i32,
 }
 
-/// A stored message as the Java client sees it (RocketMQ: `MessageExt`).
+/// A stored message as the client sees it (RocketMQ: `MessageExt`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
@@ -67,13 +66,14 @@ impl ConsumerOptions {
         self.set("tags", tags)
     }
 
-    /// The first part of its client id, by which members are put in order. Default: `127.0.0.1`.
+    /// The first part of its client id, by which members are put in order. Default: `127.0.0.1`. The Go client takes
+    /// an address of the machine instead.
     #[must_use]
     pub fn client_ip(self, address: &str) -> Self {
         self.set("clientIP", address)
     }
 
-    /// The second part of its client id. Default: `java`.
+    /// The second part of its client id. Default: `java` or `go`.
     #[must_use]
     pub fn instance(self, name: &str) -> Self {
         self.set("instance", name)
@@ -103,13 +103,31 @@ impl ConsumerOptions {
         self.set("maxReconsumeTimes", times)
     }
 
+    /// Consume each queue in its order (RocketMQ: `MessageListenerOrderly`); what is given back stays in front.
+    #[must_use]
+    pub fn orderly(self) -> Self {
+        self.set("listener", "orderly")
+    }
+
+    /// Every member consumes every message (RocketMQ: `MessageModel.BROADCASTING`).
+    #[must_use]
+    pub fn broadcasting(self) -> Self {
+        self.set("model", "broadcasting")
+    }
+
+    /// The delay level at which a message given back comes again. Default: 0, which leaves it to the broker.
+    #[must_use]
+    pub fn retry_level(self, level: u8) -> Self {
+        self.set("retryLevel", level)
+    }
+
     fn set(mut self, name: &'static str, value: impl ToString) -> Self {
         self.settings.push((name, value.to_string()));
         self
     }
 }
 
-/// A Java member of a consumer group. It succeeds with every message, but gives one whose body begins with `later` back
+/// A member of a consumer group in Java or Go. It succeeds with every message, but gives one whose body begins with `later` back
 /// the first time.
 ///
 /// Dropped, it is killed, which leaves its membership to time out at the broker; [`Consumer::quit`] leaves in order.
@@ -120,20 +138,20 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts it, and returns when `DefaultMQPushConsumer.start()` has.
+    /// Starts it, and returns when the consumer's own `start` has.
     ///
     /// # Errors
-    /// What the Java client says, or that it did not start.
+    /// What the client says, or that it did not start.
     pub fn start(
-        installation: &Installation,
+        program: &impl ClientProgram,
         name_server: SocketAddr,
         options: &ConsumerOptions,
     ) -> Result<Self, DriverError> {
-        let (driver, started) = Driver::start(installation, "consumer", name_server, &options.settings)?;
+        let (driver, started) = Driver::start(program, "consumer", name_server, &options.settings)?;
         Ok(Self { driver, client_id: field(&started, "clientId")? })
     }
 
-    /// Its client id, such as `127.0.0.1@java`.
+    /// Its client id, such as `127.0.0.1@java`; of a Go member the part after the `@`, the other it does not tell.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
@@ -149,6 +167,14 @@ impl Consumer {
     /// That it has ended or does not answer.
     pub fn queues(&mut self) -> Result<Vec<Queue>, DriverError> {
         field(&self.driver.ask(&json!({ "op": "queues" }))?, "queues")
+    }
+
+    /// How many messages it has fetched and not yet settled.
+    ///
+    /// # Errors
+    /// That it has ended or does not answer.
+    pub fn pending(&mut self) -> Result<u64, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "pending" }))?, "pending")
     }
 
     /// The next message it consumed, if there is one within `wait`.
@@ -255,7 +281,8 @@ pub struct Progress {
     pub consumer_offset: i64,
 }
 
-/// A Java producer and administrator (RocketMQ: `DefaultMQProducer`, `DefaultMQAdminExt`) in one process.
+/// A producer and administrator (RocketMQ: `DefaultMQProducer`, `DefaultMQAdminExt`) in one process. In Go
+/// it can send and create topics.
 #[derive(Debug)]
 pub struct Client {
     driver: Driver,
@@ -265,15 +292,15 @@ impl Client {
     /// Starts it.
     ///
     /// # Errors
-    /// What the Java client says, or that it did not start.
-    pub fn start(installation: &Installation, name_server: SocketAddr) -> Result<Self, DriverError> {
-        Driver::start(installation, "client", name_server, &[]).map(|(driver, _)| Self { driver })
+    /// What the client says, or that it did not start.
+    pub fn start(program: &impl ClientProgram, name_server: SocketAddr) -> Result<Self, DriverError> {
+        Driver::start(program, "client", name_server, &[]).map(|(driver, _)| Self { driver })
     }
 
     /// Sends one message and waits until the broker has stored it.
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn send(&mut self, message: &Outgoing) -> Result<Sent, DriverError> {
         self.driver.ask(&message.request).and_then(read)
     }
@@ -282,7 +309,7 @@ impl Client {
     /// batches of `batch`.
     ///
     /// # Errors
-    /// What the Java client says; what was sent before stays sent.
+    /// What the client says; what was sent before stays sent.
     pub fn send_many(
         &mut self,
         topic: &str,
@@ -300,7 +327,7 @@ impl Client {
     /// Creates or changes a topic at every broker, with this many queues at each.
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn create_topic(&mut self, topic: &str, queues: u32) -> Result<(), DriverError> {
         self.driver.ask(&json!({ "op": "createTopic", "topic": topic, "queues": queues })).map(drop)
     }
@@ -308,7 +335,7 @@ impl Client {
     /// Deletes a topic everywhere.
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn delete_topic(&mut self, topic: &str) -> Result<(), DriverError> {
         self.driver.ask(&json!({ "op": "deleteTopic", "topic": topic })).map(drop)
     }
@@ -316,7 +343,7 @@ impl Client {
     /// Creates or changes a consumer group at every broker.
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn create_group(&mut self, group: &str, retry_max_times: u32) -> Result<(), DriverError> {
         let request = json!({ "op": "createGroup", "group": group, "retryMaxTimes": retry_max_times });
         self.driver.ask(&request).map(drop)
@@ -325,7 +352,7 @@ impl Client {
     /// How far a group has come in each queue (mqadmin: `consumerProgress`).
     ///
     /// # Errors
-    /// What the Java client says, such as that the group has no offsets yet.
+    /// What the client says, such as that the group has no offsets yet.
     pub fn progress(&mut self, group: &str) -> Result<Vec<Progress>, DriverError> {
         field(&self.driver.ask(&json!({ "op": "progress", "group": group }))?, "queues")
     }
@@ -333,7 +360,7 @@ impl Client {
     /// The client ids of a group's members (mqadmin: `consumerConnection`).
     ///
     /// # Errors
-    /// What the Java client says, such as that the group is not online.
+    /// What the client says, such as that the group is not online.
     pub fn members(&mut self, group: &str) -> Result<Vec<String>, DriverError> {
         field(&self.driver.ask(&json!({ "op": "members", "group": group }))?, "members")
     }
@@ -342,7 +369,7 @@ impl Client {
     /// mqadmin prints it.
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn running_info(
         &mut self,
         group: &str,
@@ -357,7 +384,7 @@ impl Client {
     /// (mqadmin: `resetOffsetByTime`).
     ///
     /// # Errors
-    /// What the Java client says.
+    /// What the client says.
     pub fn reset_offset(&mut self, group: &str, topic: &str, timestamp: i64) -> Result<(), DriverError> {
         let request = json!({ "op": "resetOffset", "group": group, "topic": topic, "timestamp": timestamp });
         self.driver.ask(&request).map(drop)
@@ -366,7 +393,7 @@ impl Client {
     /// Every message of a topic, such as `%DLQ%group`, queue by queue.
     ///
     /// # Errors
-    /// What the Java client says, such as that there is no such topic.
+    /// What the client says, such as that there is no such topic.
     pub fn read(&mut self, topic: &str) -> Result<Vec<Stored>, DriverError> {
         field(&self.driver.ask(&json!({ "op": "read", "topic": topic }))?, "messages")
     }
@@ -380,7 +407,7 @@ impl Client {
         field(&self.driver.ask(&json!({ "op": "mqadmin", "arguments": arguments }))?, "text")
     }
 
-    /// Shuts the Java clients down in order.
+    /// Shuts the clients down in order.
     ///
     /// # Errors
     /// That the process has ended before or does not answer.

@@ -1,13 +1,12 @@
-//! The Java driver as a child process: requests to its standard input, events from its standard output.
+//! A client of RocketMQ as a child process: requests to its standard input, events from its standard output.
 
-use crate::Installation;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,14 +15,14 @@ use std::time::{Duration, Instant};
 /// Longest wait for an answer: a Java client's first heartbeat may stall it for 30 s.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Events that may wait to be taken; then the Java process waits.
+/// Events that may wait to be taken; then the process waits.
 const EVENTS: usize = 1 << 16;
 
-/// Why the Java driver did not do what it was asked.
+/// Why a client did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// Its process could not be started or spoken to.
-    #[error("the Java driver ({}): {source}", log.display())]
+    #[error("the client driver ({}): {source}", log.display())]
     Io {
         /// Its output.
         log: PathBuf,
@@ -31,33 +30,44 @@ pub enum DriverError {
         source: io::Error,
     },
     /// It has ended.
-    #[error("the Java driver has ended; its output is in {}", log.display())]
+    #[error("the client driver has ended; its output is in {}", log.display())]
     Ended {
         /// Its output.
         log: PathBuf,
     },
     /// It did not answer.
-    #[error("the Java driver did not answer within {} s; its output is in {}", waited.as_secs(), log.display())]
+    #[error("the client driver did not answer within {} s; its output is in {}", waited.as_secs(), log.display())]
     Late {
         /// How long was waited.
         waited: Duration,
         /// Its output.
         log: PathBuf,
     },
-    /// RocketMQ's client refused, or failed at, what was asked.
-    #[error("the Java client: {reason}")]
+    /// The client refused, or failed at, what was asked.
+    #[error("the client: {reason}")]
     Refused {
-        /// The Java exception.
+        /// Its exception or error.
         reason: String,
     },
     /// It answered something else than was asked for.
-    #[error("the Java driver answered {answer}, which is not what was asked for: {source}")]
+    #[error("the client driver answered {answer}, which is not what was asked for: {source}")]
     Unexpected {
         /// The answer.
         answer: Value,
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+/// A program that is a client of RocketMQ and speaks the driver's protocol: [`Installation`](crate::Installation) in Java,
+/// [`GoClient`](crate::GoClient) in Go.
+pub trait ClientProgram {
+    /// Where its logs go.
+    fn logs(&self) -> PathBuf;
+
+    /// The command that starts it, without its arguments. It writes what else it writes into `home`, and the offsets of
+    /// broadcasting consumers into `offsets`.
+    fn command(&self, home: &Path, offsets: &Path) -> Command;
 }
 
 /// The running driver; killed when dropped, and when this process dies.
@@ -69,42 +79,44 @@ pub(crate) struct Driver {
     /// Events of the consumer that came before an answer.
     consumed: VecDeque<Value>,
     log: PathBuf,
+    offsets: PathBuf,
 }
 
 impl Driver {
     /// Starts it in a role and returns when its client has started, with the event that said so.
     pub(crate) fn start(
-        installation: &Installation,
+        program: &impl ClientProgram,
         role: &str,
         name_server: SocketAddr,
         settings: &[(&str, String)],
     ) -> Result<(Self, Value), DriverError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let home = installation.logs().join("driver");
-        let log = home.join(format!("{role}-{}-{number}.err", std::process::id()));
+        let home = program.logs().join("driver");
+        let name = format!("{role}-{}-{number}", std::process::id());
+        let (log, offsets) = (home.join(format!("{name}.err")), home.join(format!("{name}.offsets")));
         let io = |source| DriverError::Io { log: log.clone(), source };
         fs::create_dir_all(&home).map_err(io)?;
-        let mut java = Command::new("java");
-        java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true"])
-            .arg(format!("-Duser.home={}", home.display()))
-            .args(["-cp", &installation.class_path(), "GantryDriver", role])
+        let mut command = program.command(&home, &offsets);
+        command
+            .arg(role)
             .arg(format!("namesrv={name_server}"))
             .args(settings.iter().map(|(name, value)| format!("{name}={value}")))
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(io)?);
-        let mut child = java.spawn().map_err(io)?;
+        let mut child = command.spawn().map_err(io)?;
         let requests = child.stdin.take();
         let (sender, events) = sync_channel(EVENTS);
         if let Some(output) = child.stdout.take() {
             std::thread::Builder::new()
-                .name("java-driver".into())
+                .name("client-driver".into())
                 .spawn(|| forward(output, sender))
                 .map_err(io)?;
         }
-        let mut driver = Self { child, requests, events, consumed: VecDeque::new(), log: log.clone() };
+        let mut driver =
+            Self { child, requests, events, consumed: VecDeque::new(), log: log.clone(), offsets };
         let started = driver.answer()?;
         Ok((driver, started))
     }
@@ -155,7 +167,7 @@ impl Driver {
         self.child.id()
     }
 
-    /// Lets the Java client shut down in order, and waits for that.
+    /// Lets the client shut down in order, and waits for that.
     pub(crate) fn quit(mut self) -> Result<Vec<Value>, DriverError> {
         self.ask(&serde_json::json!({ "op": "quit" }))?;
         self.requests = None;
@@ -168,6 +180,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.offsets);
         // An empty log says nothing; one that has something to say is kept.
         if fs::metadata(&self.log).is_ok_and(|log| log.len() == 0) {
             let _ = fs::remove_file(&self.log);

@@ -1,6 +1,7 @@
 //! RocketMQ's jars, and the Java driver compiled against them.
 
 use crate::VERSION;
+use crate::driver::ClientProgram;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
@@ -26,11 +27,11 @@ pub struct Installation {
     directory: PathBuf,
 }
 
-/// Why RocketMQ cannot be made ready.
+/// Why RocketMQ, or a client of it, cannot be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// A program is not there. The tests that need RocketMQ may be skipped then, unless they are not optional.
-    #[error("`{program}` is not on the path; Apache RocketMQ needs it. {remedy}")]
+    /// A program is not there. The tests that need it may be skipped then, unless they are not optional.
+    #[error("`{program}` is not on the path, and the tests need it. {remedy}")]
     Missing {
         /// The program.
         program: &'static str,
@@ -167,15 +168,7 @@ impl Installation {
     }
 
     fn step(&self, step: &'static str, log: &str, command: &mut Command) -> Result<(), PrepareError> {
-        let log = self.logs().join(log);
-        let file = File::create(&log).map_err(at(&log))?;
-        let again = file.try_clone().map_err(at(&log))?;
-        let status = command.stdin(Stdio::null()).stdout(file).stderr(again).status().map_err(at(&log))?;
-        if status.success() {
-            return Ok(());
-        }
-        let last = first_error(&fs::read_to_string(&log).unwrap_or_default());
-        Err(PrepareError::Failed { step, log, last })
+        run(step, self.logs().join(log), command)
     }
 
     fn make_directory(&self, directory: &Path) -> Result<(), PrepareError> {
@@ -183,20 +176,47 @@ impl Installation {
     }
 }
 
+impl ClientProgram for Installation {
+    fn logs(&self) -> PathBuf {
+        Installation::logs(self)
+    }
+
+    fn command(&self, home: &Path, offsets: &Path) -> Command {
+        let mut java = Command::new("java");
+        java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true"])
+            .arg(format!("-Duser.home={}", home.display()))
+            .arg(format!("-Drocketmq.client.localOffsetStoreDir={}", offsets.display()))
+            .args(["-cp", &self.class_path(), "GantryDriver"]);
+        java
+    }
+}
+
+/// Runs a step to its end, with its output in `log`.
+pub(crate) fn run(step: &'static str, log: PathBuf, command: &mut Command) -> Result<(), PrepareError> {
+    let file = File::create(&log).map_err(at(&log))?;
+    let again = file.try_clone().map_err(at(&log))?;
+    let status = command.stdin(Stdio::null()).stdout(file).stderr(again).status().map_err(at(&log))?;
+    if status.success() {
+        return Ok(());
+    }
+    let last = first_error(&fs::read_to_string(&log).unwrap_or_default());
+    Err(PrepareError::Failed { step, log, last })
+}
+
 const JAVA: &str = "Debian and Ubuntu: `apt-get install default-jdk-headless`; any JDK from 11 on will do";
 
-fn find(program: &'static str, remedy: &'static str) -> Result<(), PrepareError> {
+pub(crate) fn find(program: &'static str, remedy: &'static str) -> Result<(), PrepareError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     if found { Ok(()) } else { Err(PrepareError::Missing { program, remedy }) }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
     let path = path.to_path_buf();
     move |source| PrepareError::Io { path, source }
 }
 
-fn says(file: &Path, content: &str) -> bool {
+pub(crate) fn says(file: &Path, content: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|present| present == content)
 }
 

@@ -1,7 +1,7 @@
-//! Apache RocketMQ itself, for tests: its name server, brokers and Java clients as child processes on loopback.
+//! Apache RocketMQ itself, for tests: its name server, brokers, and Java and Go clients as child processes on loopback.
 //!
 //! [`Installation::prepare`] gets the jars through Maven, once; [`Cluster::start`] starts servers on free ports and
-//! returns when they serve; [`Client`] and [`Consumer`] drive the Java client. Whatever was started dies with the value
+//! returns when they serve; [`Client`] and [`Consumer`] drive the Java client, or the Go client that [`GoClient`] builds. Whatever was started dies with the value
 //! that started it, also when the process that owns it is killed.
 //!
 //! It deliberately knows nothing of Gantry: what is compared with RocketMQ must not be asked how RocketMQ works.
@@ -23,6 +23,7 @@ mod clients;
 mod cluster;
 mod configuration;
 mod driver;
+mod go;
 mod installation;
 mod ports;
 mod process;
@@ -30,7 +31,8 @@ mod route;
 
 pub use clients::{Client, Consumer, ConsumerOptions, Outgoing, Progress, Queue, Sent, Stored};
 pub use cluster::{Broker, Cluster, Options, StartError};
-pub use driver::DriverError;
+pub use driver::{ClientProgram, DriverError};
+pub use go::GoClient;
 pub use installation::{Installation, PrepareError};
 
 /// The release the tests run against.
@@ -38,3 +40,6 @@ pub const VERSION: &str = "5.5.0";
 
 /// The environment variable that makes RocketMQ required where it would otherwise be skipped for want of Java or Maven.
 pub const REQUIRED: &str = "GANTRY_REQUIRE_ROCKETMQ";
+
+/// The environment variable that makes the Go client required where it would otherwise be skipped for want of Go.
+pub const GO_REQUIRED: &str = "GANTRY_REQUIRE_GO";

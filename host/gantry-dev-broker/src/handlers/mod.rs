@@ -33,6 +33,7 @@ type Answer = Result<RemotingCommand, Refusal>;
 /// the store, and answers later.
 pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingCommand) {
     type Code = RequestCode;
+    tracing::trace!(peer = %call.peer.address, code = %request.request_code(), fields = ?request.ext_fields, "request");
     match request.request_code() {
         Code::SEND_MESSAGE | Code::SEND_MESSAGE_V2 | Code::SEND_BATCH_MESSAGE => {
             send::send(core, call, request).await;

@@ -6,16 +6,21 @@ use gantry_protocol::header::{
 };
 use gantry_protocol::{RemotingCommand, ResponseCode};
 
+use super::admin::group_exists;
 use super::{Answer, success};
 use crate::core::{Core, Refusal};
 use crate::store::{Boundary, Span};
 
-/// UPDATE_CONSUMER_OFFSET 15: stored as it is, also a smaller one.
+/// UPDATE_CONSUMER_OFFSET 15: stored as it is, also a smaller one. The group must have joined or pulled before.
 pub(super) fn update(core: &Core, request: &RemotingCommand) -> Answer {
     let header: UpdateConsumerOffsetRequestHeader = request.header()?;
     if core.topics.get(&header.topic).is_none() {
         let remark = format!("Topic {} not exist!", header.topic);
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
+    }
+    if !group_exists(core, &header.consumer_group) {
+        let remark = format!("Group {} not exist!", header.consumer_group);
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
     if core.offsets.commit(&header.consumer_group, &header.topic, header.queue_id, header.commit_offset) {
         return Ok(success());

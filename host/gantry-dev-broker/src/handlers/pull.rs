@@ -64,6 +64,7 @@ pub(super) fn pull(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
 fn start(core: &Arc<Core>, call: Call, header: PullMessageRequestHeader, may_wait: bool) {
     match check(core, &call, &header) {
         Ok((filter, topic_sys_flag)) => {
+            core.settings.see(&header.consumer_group, core.config.limits.topics);
             let pull = Pull {
                 group: Arc::from(header.consumer_group.as_str()),
                 queue: core.store.queue(&header.topic, header.queue_id),

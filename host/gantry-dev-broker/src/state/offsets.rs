@@ -42,8 +42,12 @@ impl Offsets {
         table.groups.get(group)?.get(&(Arc::from(topic), queue_id)).copied()
     }
 
-    /// Stores an offset as it is, also a smaller one; `false` when the table is full.
+    /// Stores an offset as it is, also a smaller one; `false` when the table is full. A negative one, which the Go client
+    /// commits for a queue whose offset it does not know, changes nothing.
     pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> bool {
+        if offset < 0 {
+            return true;
+        }
         let mut table = lock(&self.table);
         let (group, topic) = (table.name(group), Arc::<str>::from(topic));
         let key = (group, topic, queue_id);
@@ -152,6 +156,16 @@ mod tests {
         assert_eq!(offsets.get("g", "t", 0), Some(1));
         assert_eq!(offsets.take_dirty().len(), 1);
         assert!(offsets.take_dirty().is_empty());
+    }
+
+    #[test]
+    fn a_negative_commit_changes_nothing() {
+        let offsets = Offsets::new(Vec::new(), 10);
+        assert!(offsets.commit("g", "t", 0, -1));
+        assert_eq!(offsets.get("g", "t", 0), None);
+        offsets.commit("g", "t", 0, 3);
+        assert!(offsets.commit("g", "t", 0, -1));
+        assert_eq!(offsets.get("g", "t", 0), Some(3));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use gantry_protocol::body::SubscriptionGroupConfig;
@@ -8,6 +8,8 @@ use crate::sync::lock;
 /// Settings of groups somebody configured; every other group has the defaults.
 #[derive(Debug, Default)]
 pub(crate) struct SettingsTable {
+    /// Groups that have pulled: RocketMQ gives them settings at that moment.
+    seen: Mutex<HashSet<String>>,
     table: Mutex<HashMap<String, Arc<SubscriptionGroupConfig>>>,
 }
 
@@ -35,9 +37,19 @@ impl SettingsTable {
 
     pub(crate) fn remove(&self, group: &str) {
         lock(&self.table).remove(group);
+        lock(&self.seen).remove(group);
     }
 
+    /// Whether the group was configured or has pulled.
     pub(crate) fn knows(&self, group: &str) -> bool {
-        lock(&self.table).contains_key(group)
+        lock(&self.table).contains_key(group) || lock(&self.seen).contains(group)
+    }
+
+    /// Notes that a group pulls, unless `limit` groups are noted.
+    pub(crate) fn see(&self, group: &str, limit: usize) {
+        let mut seen = lock(&self.seen);
+        if !seen.contains(group) && seen.len() < limit {
+            seen.insert(group.to_owned());
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::client::{Client, bodies, broker, field, messages, pull_header, reply}
 
 async fn filled(client: &Client) {
     client.create_topic("t", 2).await;
+    client.pull("g", "t", 0, 0).await;
     for number in 0..3 {
         client
             .sent(
@@ -57,6 +58,27 @@ async fn a_commit_is_kept_even_when_smaller() {
     }
     let stored = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
     assert_eq!(field(&stored, "offset"), "1");
+}
+
+#[tokio::test]
+async fn a_commit_of_a_group_nobody_has_seen_or_a_topic_that_is_not_there_is_refused() {
+    let (_broker, client) = broker().await;
+    filled(&client).await;
+    let cases = [
+        ("stranger", "t", ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST),
+        ("g", "nowhere", ResponseCode::TOPIC_NOT_EXIST),
+    ];
+    for (group, topic, code) in cases {
+        let mut commit = query(group, topic, "0").to_vec();
+        commit.push(("commitOffset", "3"));
+        let reply = client.ask_with(RequestCode::UPDATE_CONSUMER_OFFSET, &commit).await;
+        assert_eq!(reply.response_code(), code, "{group} {topic}");
+    }
+    client.heartbeat("c", "stranger", &[("t", "*", 1)]).await;
+    let mut commit = query("stranger", "t", "0").to_vec();
+    commit.push(("commitOffset", "3"));
+    let reply = client.ask_with(RequestCode::UPDATE_CONSUMER_OFFSET, &commit).await;
+    assert_eq!(reply.response_code(), ResponseCode::SUCCESS);
 }
 
 #[tokio::test]

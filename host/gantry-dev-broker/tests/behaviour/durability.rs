@@ -36,6 +36,7 @@ async fn everything_but_memberships_survives_a_stop() {
     let request =
         RemotingCommand::bare_request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(settings);
     client.call(request).await;
+    client.pull("h", "t", 0, 0).await;
     let commit = [("consumerGroup", "h"), ("topic", "t"), ("queueId", "0"), ("commitOffset", "1")];
     client.oneway(crate::client::with_fields(RequestCode::UPDATE_CONSUMER_OFFSET, &commit)).await;
     let last = client.sent("t", 0, "", "two").await;
@@ -177,6 +178,7 @@ async fn consumer_offsets_are_written_within_a_second_without_a_stop() {
     let client = Client::connect(running.address).await;
     client.create_topic("t", 1).await;
     client.sent("t", 0, "", "x").await;
+    client.pull("g", "t", 0, 0).await;
     let commit = [("consumerGroup", "g"), ("topic", "t"), ("queueId", "0"), ("commitOffset", "1")];
     client.ask_with(RequestCode::UPDATE_CONSUMER_OFFSET, &commit).await;
     // The database itself is watched, from beside the broker.

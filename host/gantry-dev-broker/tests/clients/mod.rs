@@ -1,0 +1,311 @@
+//! What every client of RocketMQ must be able to do with the embedded broker, whatever its language.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use gantry_apache::{Client, ClientProgram, Consumer, ConsumerOptions, Outgoing, Stored};
+use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
+use tokio::runtime::Runtime;
+
+/// How long anything may take: a client's own timers run every 20 to 30 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// The embedded broker in this process, on a runtime of its own.
+pub struct Server {
+    runtime: Runtime,
+    broker: Option<Broker>,
+    storage: Storage,
+    address: SocketAddr,
+}
+
+impl Server {
+    pub fn in_memory() -> Self {
+        Self::start(Storage::InMemory)
+    }
+
+    pub fn in_directory(path: PathBuf) -> Self {
+        Self::start(Storage::Directory { path, fsync: FsyncPolicy::Os })
+    }
+
+    fn start(storage: Storage) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { runtime, broker: None, storage, address };
+        server.start_broker();
+        server.address = server.broker.as_ref().unwrap().local_addr();
+        server
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops the broker and starts it again, on its port and storage.
+    pub fn restart(&mut self) {
+        self.runtime.block_on(self.broker.take().unwrap().stop());
+        self.start_broker();
+    }
+
+    fn start_broker(&mut self) {
+        let mut config =
+            BrokerConfig { listen: self.address, storage: self.storage.clone(), ..BrokerConfig::default() };
+        config.timing.drain = Duration::from_millis(100);
+        self.broker = Some(self.runtime.block_on(Broker::start(config)).unwrap());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            self.runtime.block_on(broker.stop());
+        }
+    }
+}
+
+/// Looks again and again until there is something.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// The next `count` messages of these members together.
+pub fn consumed(members: &mut [&mut Consumer], count: usize) -> Vec<Stored> {
+    let mut all = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while all.len() < count {
+        for member in members.iter_mut() {
+            all.extend(member.consumed(Duration::from_millis(20)).unwrap());
+        }
+        assert!(Instant::now() < deadline, "{} of {count} within {PATIENCE:?}: {all:?}", all.len());
+    }
+    all
+}
+
+/// The group's members leave, and none has consumed anything more.
+pub fn leave(members: impl IntoIterator<Item = Consumer>) {
+    for mut member in members {
+        settled(&mut member);
+        assert_eq!(member.quit().unwrap(), [], "consumed though everything had been");
+    }
+}
+
+/// Waits until the member has settled all it took.
+pub fn settled(member: &mut Consumer) {
+    eventually("the member has settled what it took", || (member.pending().unwrap() == 0).then_some(()));
+}
+
+/// Which queues of the topic the member owns.
+pub fn owned(member: &mut Consumer, topic: &str) -> BTreeSet<i32> {
+    let queues = member.queues().unwrap();
+    queues.into_iter().filter(|queue| queue.topic == topic).map(|queue| queue.queue_id).collect()
+}
+
+pub fn owns(member: &mut Consumer, topic: &str, count: usize) {
+    eventually(&format!("{count} queues of {topic}"), || (owned(member, topic).len() == count).then_some(()));
+}
+
+pub fn bodies(messages: &[Stored]) -> Vec<&str> {
+    messages.iter().map(|message| message.body.as_str()).collect()
+}
+
+fn sorted(messages: &[Stored]) -> Vec<String> {
+    let mut bodies: Vec<_> = messages.iter().map(|message| message.body.clone()).collect();
+    bodies.sort();
+    bodies
+}
+
+fn named(prefix: &str, count: usize) -> Vec<String> {
+    let mut names: Vec<_> = (0..count).map(|number| format!("{prefix}-{number}")).collect();
+    names.sort();
+    names
+}
+
+/// A member of the group `g`, subscribed to `topic`; options are added by the caller.
+pub fn options(instance: &str) -> ConsumerOptions {
+    ConsumerOptions::new("g", "topic").instance(instance)
+}
+
+/// A broker, a client, and the topic `topic` with this many queues.
+pub fn world(program: &impl ClientProgram, queues: u32) -> (Server, Client) {
+    let server = Server::in_memory();
+    let mut client = Client::start(program, server.address()).unwrap();
+    client.create_topic("topic", queues).unwrap();
+    (server, client)
+}
+
+/// A push consumer gets what was sent, with all that was said of it.
+pub fn messages_arrive_once_each(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 4);
+    let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+    client.send_many("topic", "t", "m", 60, 1).unwrap();
+    client.send_many("topic", "t", "batch", 40, 10).unwrap();
+    let messages = consumed(&mut [&mut consumer], 100);
+    let mut expected = [named("m", 60), named("batch", 40)].concat();
+    expected.sort();
+    assert_eq!(sorted(&messages), expected);
+    let places: BTreeSet<_> = messages.iter().map(|message| (message.queue_id, message.offset)).collect();
+    let ids: BTreeSet<_> = messages.iter().map(|message| &message.msg_id).collect();
+    assert_eq!((places.len(), ids.len()), (100, 100));
+    for message in &messages {
+        assert_eq!(message.keys.as_ref(), Some(&message.body));
+        assert_eq!((message.tags.as_deref(), message.reconsume_times), (Some("t"), 0));
+    }
+    leave([consumer]);
+    client.quit().unwrap();
+}
+
+/// Tags are filtered, and a delayed message comes when its delay is over.
+pub fn tags_keys_and_delays_are_kept(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 2);
+    let mut consumer = Consumer::start(program, server.address(), &options("one").tags("a || b")).unwrap();
+    let message = |body, tag| Outgoing::new("topic", body).tags(tag);
+    client.send(&message("not wanted", "c")).unwrap();
+    let delayed = client.send(&message("delayed", "b").delay_level(1)).unwrap();
+    let sent =
+        client.send(&message("keyed", "a").keys("k1 k2").property("colour", "blue").queue_id(1)).unwrap();
+    assert_eq!((sent.status.as_str(), sent.queue_id), ("SEND_OK", 1));
+
+    let messages = consumed(&mut [&mut consumer], 2);
+    assert_eq!(bodies(&messages), ["keyed", "delayed"]);
+    let keyed = &messages[0];
+    assert_eq!((&keyed.msg_id, keyed.queue_id, keyed.offset), (&sent.msg_id, 1, sent.offset));
+    assert_eq!((keyed.keys.as_deref(), keyed.properties["colour"].as_str()), (Some("k1 k2"), "blue"));
+    assert_eq!((&messages[1].msg_id, messages[1].tags.as_deref()), (&delayed.msg_id, Some("b")));
+    assert!(messages[1].store_timestamp >= keyed.store_timestamp + 900, "{messages:?}");
+    leave([consumer]);
+}
+
+/// A message given back comes again from the retry topic, as what it was, after the delay that was asked for.
+pub fn a_retry_comes_back_after_its_level(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 2);
+    let options = options("one").retry_level(1);
+    let mut consumer = Consumer::start(program, server.address(), &options).unwrap();
+    client.send(&Outgoing::new("topic", "later, please").tags("t").keys("k")).unwrap();
+    let messages = consumed(&mut [&mut consumer], 2);
+    let (first, again) = (&messages[0], &messages[1]);
+    assert_eq!((first.reconsume_times, again.reconsume_times), (0, 1));
+    for message in [first, again] {
+        assert_eq!((message.topic.as_str(), message.body.as_str()), ("topic", "later, please"));
+        assert_eq!((message.keys.as_deref(), message.tags.as_deref()), (Some("k"), Some("t")));
+    }
+    // Level 1 is one second; the level the broker would have taken is ten.
+    let delay = again.store_timestamp - first.store_timestamp;
+    assert!((1000..10_000).contains(&delay), "came again after {delay} ms");
+    leave([consumer]);
+}
+
+/// Members share the queues, and who stays takes over where who leaves has stopped.
+pub fn members_join_and_leave(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 4);
+    let member = |name| Consumer::start(program, server.address(), &options(name)).unwrap();
+    let mut one = member("one");
+    owns(&mut one, "topic", 4);
+    let mut two = member("two");
+    owns(&mut one, "topic", 2);
+    owns(&mut two, "topic", 2);
+    let both: BTreeSet<_> = &owned(&mut one, "topic") | &owned(&mut two, "topic");
+    assert_eq!(both, BTreeSet::from([0, 1, 2, 3]));
+
+    client.send_many("topic", "t", "shared", 40, 1).unwrap();
+    let messages = consumed(&mut [&mut one, &mut two], 40);
+    assert_eq!(sorted(&messages), named("shared", 40));
+    leave([two]);
+    owns(&mut one, "topic", 4);
+    client.send_many("topic", "t", "alone", 20, 1).unwrap();
+    let messages = consumed(&mut [&mut one], 20);
+    assert_eq!(sorted(&messages), named("alone", 20));
+    leave([one]);
+}
+
+/// A member that is killed loses its queues as soon as its connection is gone.
+pub fn a_killed_member_is_replaced(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 4);
+    let member = |name| Consumer::start(program, server.address(), &options(name)).unwrap();
+    let (mut one, mut two) = (member("one"), member("two"));
+    owns(&mut one, "topic", 2);
+    owns(&mut two, "topic", 2);
+    drop(two);
+    owns(&mut one, "topic", 4);
+    client.send_many("topic", "t", "m", 20, 1).unwrap();
+    assert_eq!(sorted(&consumed(&mut [&mut one], 20)), named("m", 20));
+    leave([one]);
+}
+
+/// An orderly consumer gets each queue in its order, and what it gives back again before anything behind it.
+pub fn an_orderly_consumer_gets_queues_in_order(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 2);
+    let member = |name| Consumer::start(program, server.address(), &options(name).orderly()).unwrap();
+    let mut one = member("one");
+    for (queue, body) in [(0, "a1"), (1, "b1"), (0, "later a2"), (1, "b2"), (0, "a3"), (1, "b3"), (0, "a4")] {
+        client.send(&Outgoing::new("topic", body).queue_id(queue)).unwrap();
+    }
+    let messages = consumed(&mut [&mut one], 8);
+    let of =
+        |queue| messages.iter().filter(move |message| message.queue_id == queue).cloned().collect::<Vec<_>>();
+    assert_eq!(bodies(&of(0)), ["a1", "later a2", "later a2", "a3", "a4"]);
+    assert_eq!(bodies(&of(1)), ["b1", "b2", "b3"]);
+
+    leave([one]);
+
+    // It has given its locks back: who comes next need not wait for them to end.
+    let mut two = member("two");
+    let more: Vec<_> = (5..15).map(|number| format!("a{number}")).collect();
+    for body in &more {
+        client.send(&Outgoing::new("topic", body).queue_id(0)).unwrap();
+    }
+    assert_eq!(bodies(&consumed(&mut [&mut two], 10)), more);
+    leave([two]);
+}
+
+/// A consumer that comes again, also to a broker that was restarted, goes on where the group was.
+pub fn offsets_survive(program: &impl ClientProgram) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::in_directory(directory.path().to_path_buf());
+    let mut client = Client::start(program, server.address()).unwrap();
+    client.create_topic("topic", 3).unwrap();
+    for round in ["first", "second", "third"] {
+        client.send_many("topic", "t", round, 15, 1).unwrap();
+        let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+        assert_eq!(sorted(&consumed(&mut [&mut consumer], 15)), named(round, 15));
+        leave([consumer]);
+        if round == "second" {
+            client.quit().unwrap();
+            server.restart();
+            client = Client::start(program, server.address()).unwrap();
+        }
+    }
+}
+
+/// Each member of a broadcasting group gets every message.
+pub fn broadcasts_reach_every_member(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 2);
+    let member = |name| Consumer::start(program, server.address(), &options(name).broadcasting()).unwrap();
+    let (mut one, mut two) = (member("one"), member("two"));
+    client.send_many("topic", "t", "m", 20, 1).unwrap();
+    for member in [&mut one, &mut two] {
+        assert_eq!(sorted(&consumed(&mut [member], 20)), named("m", 20));
+    }
+    leave([one, two]);
+}
+
+/// Makes a test of each scenario, for a client that may not be there.
+#[macro_export]
+macro_rules! scenarios {
+    ($program:expr; $($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            if let Some(program) = $program.unwrap() {
+                $crate::clients::$name(&program);
+            }
+        })*
+    };
+}
