@@ -119,6 +119,11 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
     let mut one = Consumer::start(&program, server.address(), &options("one")).unwrap();
     client.send_many("topic", "t", "m", 10, 1).unwrap();
     consumed(&mut [&mut one], 10);
+    // As on every broker, a group has progress from its first commit on, which Java makes after ten seconds.
+    eventually("the group has progress", || {
+        let progress = client.progress("g").ok()?;
+        progress.iter().any(|progress| progress.queue.topic == "topic").then_some(())
+    });
     let address = server.address().to_string();
     let mut says = |arguments: &[&str], expected: &[&str]| {
         let text = client.mqadmin(arguments).unwrap();
