@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use gantry_engine::{Engine, EngineConfig, EngineError};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
@@ -103,6 +104,7 @@ impl Host {
             observer: Arc::clone(&observer),
             tasks: tasks.clone(),
             running,
+            begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
         let registry = Registry {

@@ -11,6 +11,7 @@ use gantry_core::{
 };
 use gantry_protocol::names;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::Groups;
 use super::consume::{Consumption, NotTaken};
@@ -28,6 +29,8 @@ const INPUTS_AT_ONCE: usize = 256;
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a batch that no guest thread could take waits before it is offered again.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// How long a group waits at most for the plugins that were there when the host started.
+const GATHERING: Duration = Duration::from_secs(30);
 
 /// What the host asks of a group.
 #[derive(Debug)]
@@ -98,7 +101,8 @@ impl Driver {
         }
     }
 
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, begin: CancellationToken) {
+        self.gather(&mut commands, &begin).await;
         let mut status_due = Instant::now();
         loop {
             if let Some(report) = self.act().await {
@@ -117,6 +121,25 @@ impl Driver {
                 Some(command) = commands.recv() => self.command(command),
                 () = self.requests.members_changed() => self.machine.handle_members_changed(Instant::now()),
                 () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// Takes listeners, and asks nothing of the network before those that were there at the start are together: a group
+    /// that began with some of them would go past the messages that the others want.
+    async fn gather(&mut self, commands: &mut mpsc::Receiver<Command>, begin: &CancellationToken) {
+        let patience = Instant::now() + GATHERING;
+        while self.done.is_none() {
+            tokio::select! {
+                biased;
+                () = begin.cancelled() => return,
+                Some(command) = commands.recv() => self.command(command),
+                () = tokio::time::sleep_until(patience.into()) => {
+                    return tracing::warn!(
+                        group = %self.name,
+                        "begins, though not every plugin of the directory could be read yet; one that joins this group later may have missed messages"
+                    );
+                }
             }
         }
     }

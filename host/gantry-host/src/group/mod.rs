@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use listener::Listener;
 pub(crate) use native::Native;
@@ -101,6 +102,8 @@ pub(crate) struct Groups {
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) running: GroupMap,
+    /// Cancelled once every plugin that was there at the start has been taken or rejected: groups begin then.
+    pub(crate) begin: CancellationToken,
 }
 
 impl Groups {
@@ -131,7 +134,7 @@ impl Groups {
         let name: Arc<str> = name.into();
         let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));
         let driver = Driver::new(&name, machine, self, Arc::clone(&status));
-        self.tasks.spawn("consumer-group", driver.run(receiver));
+        self.tasks.spawn("consumer-group", driver.run(receiver, self.begin.clone()));
         GroupHandle { name, commands, status }
     }
 

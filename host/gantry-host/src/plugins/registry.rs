@@ -131,7 +131,10 @@ impl Registry {
         match event {
             FileEvent::Changed { stem, bytes, .. } => self.changed(stem, bytes).await,
             FileEvent::Unusable { stem, reason, .. } => self.reject(&stem, reason),
-            FileEvent::Surveyed => self.surveyed.store(true, Ordering::Relaxed),
+            FileEvent::Surveyed => {
+                self.surveyed.store(true, Ordering::Relaxed);
+                self.groups.begin.cancel();
+            }
             FileEvent::Removed { stem } => self.removed(&stem).await,
         }
     }

@@ -8,6 +8,7 @@ use gantry_suite::{HostUnderTest, Load, World, eventually, that};
 gantry_suite::scenarios! {
     two_plugins_of_a_group_consume_two_topics,
     two_plugins_of_a_group_share_a_topic_by_tags,
+    a_starting_group_passes_over_nothing_that_its_second_plugin_wants,
     two_hosts_of_a_group_share_its_queues,
     a_host_joins_and_leaves_under_load_and_nothing_is_lost,
 }
@@ -45,6 +46,23 @@ async fn two_plugins_of_a_group_share_a_topic_by_tags(world: World) {
     assert_eq!(bodies("a"), ["ok red", "once:1 red"]);
     assert_eq!(bodies("b"), ["ok blue", "once:1 blue"]);
     assert_eq!(host.observed.len(), 6, "green is nobody's");
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+/// The files are compiled one after the other: a group that began with the first alone would ask the broker for its tag
+/// only, and go past what the second wants.
+async fn a_starting_group_passes_over_nothing_that_its_second_plugin_wants(world: World) {
+    let (topic, group) = (world.topic("t", 2).await, world.name("g"));
+    let cold = tempfile::tempdir().unwrap();
+    let setup = world.host().plugin("a", &group, &[(&topic, "red")]).plugin("b", &group, &[(&topic, "blue")]);
+    let setup = setup.configure(|config| config.engine.cache_dir = Some(cold.path().to_owned()));
+    let tagged = |tag: &str| OutgoingMessage::new(&topic, format!("ok {tag}")).with_tag(tag);
+    world.cluster.send_messages(&[tagged("blue"), tagged("red"), tagged("blue"), tagged("red")]).await;
+    let host = setup.with_file("scripted", "a").with_file("orders", "b").start().await;
+    host.settled(4).await;
+    let count = |plugin| host.observed.records().iter().filter(|record| record.plugin == plugin).count();
+    assert_eq!((count("a"), count("b")), (2, 2));
     host.stop().await;
     world.cluster.end().await;
 }
