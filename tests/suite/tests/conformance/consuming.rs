@@ -26,8 +26,12 @@ async fn a_dropped_plugin_consumes_what_is_there_and_what_comes(world: World) {
     let successes = host.observed.successes("scripted");
     assert_eq!(successes.len(), 7, "{successes:?}");
     assert!(successes.values().all(|times| *times == 1), "{successes:?}");
-    let outcomes = host.plugin("scripted").unwrap().outcomes;
-    assert_eq!((outcomes.succeeded, outcomes.reconsumed, outcomes.failed), (7, 0, 0));
+    eventually("they are counted", async || {
+        let outcomes = host.plugin("scripted").unwrap().outcomes;
+        let counted = (outcomes.succeeded, outcomes.reconsumed, outcomes.failed) == (7, 0, 0);
+        that(counted, || format!("{outcomes:?}"))
+    })
+    .await;
     world.cluster.all_committed(&group, &topic).await;
     host.stop().await;
     world.cluster.end().await;
