@@ -42,7 +42,7 @@ pub enum GuestFailure {
     },
     /// The guest trapped after more memory was refused. The instance is gone.
     #[error(
-        "the listener asked for {asked_bytes} bytes of memory; an instance may have {max_bytes} (`memory-max-bytes`)"
+        "the listener asked for {asked_bytes} bytes of memory; an instance may have {max_bytes} (`memory-max` under [engine])"
     )]
     MemoryExceeded {
         /// Its total, had the growth been allowed.
@@ -140,7 +140,9 @@ impl GuestFailure {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InstantiateError {
     /// As many instances are alive as the engine has room for.
-    #[error("all {max} instances are in use; raise `max-instances` or use fewer guest threads")]
+    #[error(
+        "all {max} instances are in use; lower `threads` under [engine], or run fewer plugins in this host"
+    )]
     PoolExhausted {
         /// [`crate::EngineConfig::max_instances`].
         max: u32,
