@@ -6,6 +6,7 @@ mod leaving;
 mod observing;
 mod pulling;
 mod rebalancing;
+mod resetting;
 mod sending_back;
 
 use std::collections::{BTreeMap, VecDeque};

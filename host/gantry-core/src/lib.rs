@@ -62,5 +62,5 @@ pub use input::{
     HeartbeatOutcome, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route, Settlement,
 };
 pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
-pub use status::{GroupStats, QueuePhase, QueueStatus, TerminationReport};
+pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;

@@ -1,10 +1,12 @@
 //! What a host can see of a group while it works, and when it has ended.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_protocol::MessageQueue;
 
 use crate::flow_control::Gate;
+use crate::id::ListenerId;
 
 /// One queue the group owns (RocketMQ: ProcessQueueInfo).
 #[derive(Debug, Clone)]
@@ -51,12 +53,27 @@ pub enum QueuePhase {
     Locating,
     /// It is pulled and consumed.
     Consuming,
-    /// The broker moved its offset; batches in flight are waited for, then the corrected offset is stored.
+    /// The broker or an operator moved its offset; batches in flight are waited for, then the new offset is stored.
     Correcting,
     /// It is being given up; batches in flight are waited for.
     Draining,
     /// It is being given up; its offset is on the way to the broker.
     Storing,
+}
+
+/// One batch at a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchStatus {
+    /// Who has it.
+    pub listener: ListenerId,
+    /// The topic the listener subscribed to.
+    pub topic: Arc<str>,
+    /// The queue it was pulled from; none once that has been let go, so that the results will be ignored.
+    pub mq: Option<MessageQueue>,
+    /// Its messages.
+    pub messages: usize,
+    /// For how long it has been there.
+    pub running: Duration,
 }
 
 /// Counts since the group started.

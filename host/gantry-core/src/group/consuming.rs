@@ -16,10 +16,10 @@ use crate::subscription::SubscriptionTable;
 /// A batch at its listener.
 #[derive(Debug)]
 pub(super) struct RunningBatch {
-    listener: ListenerId,
-    topic: Arc<str>,
+    pub(super) listener: ListenerId,
+    pub(super) topic: Arc<str>,
     max_reconsume_times: i32,
-    seqs: Vec<Seq>,
+    pub(super) seqs: Vec<Seq>,
     pub(super) since: Instant,
 }
 
