@@ -79,6 +79,15 @@ pub enum Event {
         /// Cached messages that were dropped.
         dropped: usize,
     },
+    /// An operator moved a queue's offset.
+    OffsetReset {
+        /// The queue.
+        mq: MessageQueue,
+        /// Where the group reads now.
+        to: i64,
+        /// Cached messages that were dropped.
+        dropped: usize,
+    },
     /// A pull was refused by the broker.
     PullRefused {
         /// The queue.
@@ -271,6 +280,7 @@ impl Event {
             Event::RouteChanged { .. }
             | Event::QueueAssigned { .. }
             | Event::QueueRevoked { .. }
+            | Event::OffsetReset { .. }
             | Event::DeadLettered { .. }
             | Event::RebalanceModeChanged { .. }
             | Event::LockHeld { .. }
@@ -347,6 +357,9 @@ impl fmt::Display for Event {
                     f,
                     "the broker moved {mq} from offset {from} to {to}; {dropped} cached messages dropped"
                 )
+            }
+            Event::OffsetReset { mq, to, dropped } => {
+                write!(f, "an operator set {mq} to offset {to}; {dropped} cached messages dropped")
             }
             Event::PullRefused { mq, code, remark, retry_in } => {
                 write!(f, "the broker refused to let {mq} be pulled: {code}, {remark}; again in {retry_in:?}")

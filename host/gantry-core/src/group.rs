@@ -10,6 +10,7 @@ mod locking;
 mod observing;
 mod pulling;
 mod rebalancing;
+mod resetting;
 mod sending_back;
 mod watching;
 

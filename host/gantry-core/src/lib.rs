@@ -72,5 +72,5 @@ pub use input::{
 };
 pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
 pub use settled::{QueueJournal, SettledOffsets};
-pub use status::{GroupStats, QueuePhase, QueueStatus, TerminationReport};
+pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;

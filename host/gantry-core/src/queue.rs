@@ -66,7 +66,7 @@ pub(crate) struct Queue {
     pub(crate) mq: MessageQueue,
     pub(crate) retry_topic: bool,
     pub(crate) phase: Phase,
-    /// Set while the queue drains because the broker moved its offset; it then goes on from here.
+    /// Set while the queue drains because the broker or an operator moved its offset; it then goes on from here.
     pub(crate) corrected: Option<Correction>,
     /// Let go when drained and stored, rather than resumed.
     pub(crate) revoked: bool,
@@ -116,7 +116,7 @@ pub(crate) struct Watch {
     pub(crate) alarms: u32,
 }
 
-/// Where the broker moved an offset.
+/// Where the broker or an operator moved an offset.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Correction {
     pub(crate) from: i64,

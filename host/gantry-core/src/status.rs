@@ -1,10 +1,12 @@
 //! What a host can see of a group while it works, and when it has ended.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_protocol::MessageQueue;
 
 use crate::flow_control::Gate;
+use crate::id::ListenerId;
 
 /// One queue the group owns (RocketMQ: ProcessQueueInfo).
 #[derive(Debug, Clone)]
@@ -61,7 +63,7 @@ pub enum QueuePhase {
     Consuming,
     /// The broker wants to move the offset back further than `max_backward_jump`; an operator is to decide.
     Halted,
-    /// The broker moved its offset; batches in flight are waited for, then the corrected offset is stored.
+    /// The broker or an operator moved its offset; batches in flight are waited for, then the new offset is stored.
     Correcting,
     /// It is being given up; batches in flight are waited for.
     Draining,
@@ -69,6 +71,21 @@ pub enum QueuePhase {
     Storing,
     /// It is being given up; its lock is on the way back to the broker.
     Unlocking,
+}
+
+/// One batch at a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchStatus {
+    /// Who has it.
+    pub listener: ListenerId,
+    /// The topic the listener subscribed to.
+    pub topic: Arc<str>,
+    /// The queue it was pulled from; none once that has been let go, so that the results will be ignored.
+    pub mq: Option<MessageQueue>,
+    /// Its messages.
+    pub messages: usize,
+    /// For how long it has been there.
+    pub running: Duration,
 }
 
 /// Counts since the group started.

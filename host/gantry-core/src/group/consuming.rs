@@ -19,9 +19,9 @@ use crate::timer::Timer;
 /// A batch at its listener.
 #[derive(Debug)]
 pub(super) struct RunningBatch {
-    listener: ListenerId,
+    pub(super) listener: ListenerId,
     mq: MessageQueue,
-    topic: Arc<str>,
+    pub(super) topic: Arc<str>,
     pub(super) max_reconsume_times: i32,
     pub(super) seqs: Vec<Seq>,
     pub(super) since: Instant,

@@ -71,7 +71,7 @@ impl ConsumerGroup {
         }
     }
 
-    fn store(&mut self, now: Instant, key: QueueKey) {
+    pub(super) fn store(&mut self, now: Instant, key: QueueKey) {
         let live = self.config.lock_max_live_time;
         let Some(queue) = self.queues.get_mut(&key) else { return };
         if !queue.is_unlocked_for(now, live) {
@@ -118,7 +118,7 @@ impl ConsumerGroup {
             return;
         }
         *asked = None;
-        let Err(reason) = result else { return self.release_or_resume(now, id.queue, true) };
+        let Err(reason) = result else { return self.offset_stored(now, id.queue) };
         *failures = failures.saturating_add(1);
         let again = now + STORE_AGAIN.after(*failures, &mut self.random);
         let (at, mq, offset) = (again.min(*deadline), queue.mq.clone(), *offset);
@@ -126,7 +126,7 @@ impl ConsumerGroup {
         self.event(Event::PersistFailed { mq, offset, reason });
     }
 
-    fn release_or_resume(&mut self, now: Instant, key: QueueKey, stored: bool) {
+    pub(super) fn release_or_resume(&mut self, now: Instant, key: QueueKey, stored: bool) {
         let correction =
             self.queues.get(&key).filter(|queue| !queue.revoked).and_then(|queue| queue.corrected);
         match correction {

@@ -355,6 +355,8 @@ impl ConsumerGroup {
         queue.begin(offset);
         let mq = queue.mq.clone();
         self.event(Event::QueueAssigned { mq, offset: offset.value() });
-        self.pull_if_open(now, key);
+        if !self.reset_at_start(now, key) {
+            self.pull_if_open(now, key);
+        }
     }
 }
