@@ -15,7 +15,7 @@ use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage
 use gantry_host::config::{ConsumeFrom, GantryConfig};
 use gantry_host::status::Outcomes;
 use gantry_host::{
-    ConsumeContext, ConsumeMode, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeError,
+    ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, MessageModel, NativeError,
     NativeListener, RetryDelay, Unobserved,
 };
 use tempfile::TempDir;
@@ -178,8 +178,12 @@ async fn what_the_host_cannot_have_is_refused_and_nothing_changes() {
     let success = |_: &str, _| Some(ConsumeResult::Success);
     let nameless = ListenerDescription { name: String::new(), ..description() };
     assert!(matches!(setup.add_as(nameless, success).await, Err(NativeError::Unsound(_))));
-    let orderly = ListenerDescription { consume_mode: ConsumeMode::Orderly, ..description() };
-    assert!(matches!(setup.add_as(orderly, success).await, Err(NativeError::Unsupported(_))));
+    let contradiction = ListenerDescription {
+        message_model: MessageModel::Broadcasting,
+        max_reconsume_times: Some(3),
+        ..description()
+    };
+    assert!(matches!(setup.add_as(contradiction, success).await, Err(NativeError::Unsound(_))));
     assert!(setup.host.status().plugins.is_empty());
     setup.add(success).await.unwrap();
     assert!(matches!(setup.add(success).await, Err(NativeError::NameTaken(name)) if name == "native"));

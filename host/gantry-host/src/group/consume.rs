@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, MessageModel, RetryDelay, Settlement};
 use gantry_engine::{
-    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Outcome,
+    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Order, Outcome,
 };
 use gantry_protocol::{MessageExt, delay_level};
 use tokio::sync::mpsc;
@@ -60,6 +60,7 @@ impl Consumption {
                 queue_id,
                 batch: sound,
                 deadline: listener.plan().consume_timeout,
+                order: Order::Any,
                 done: Box::new(move |report| back.report(report)),
             }),
             Call::Native(native) => Job::work(move || {
@@ -194,7 +195,8 @@ fn settlement(outcome: Outcome) -> Settlement {
 
 fn failure_text(cause: &Cause) -> Option<String> {
     match cause {
-        Cause::Answered | Cause::AnsweredAlone => None,
+        // Held back for the one before it, which says why.
+        Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack => None,
         Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => Some(failure.to_string()),
         Cause::NotRun(failure) => Some(format!("not run, because those before it failed: {failure}")),
         Cause::NoInstance(error) => Some(error.to_string()),
