@@ -1,5 +1,7 @@
 //! `[consumer]` and `[group.NAME]`: the settings of DefaultMQPushConsumer.
 
+use std::path::PathBuf;
+
 use gantry_core::AllocateMessageQueueStrategy;
 use gantry_core::allocate::{self, NAMES, NEARBY};
 use serde::de::Error as _;
@@ -56,11 +58,11 @@ macro_rules! settings {
         impl ConsumerSettings {
             /// These settings where they are given, else those of `base`.
             pub fn over(&self, base: &Self) -> Self {
-                Self { $($name: self.$name.or(base.$name),)* }
+                Self { $($name: Option::clone(&self.$name).or_else(|| Option::clone(&base.$name)),)* }
             }
 
             pub(super) fn check(&self) -> Result<(), (String, String)> {
-                $(if let Some(value) = self.$name {
+                $(if let Some(value) = Option::clone(&self.$name) {
                     let check: fn($type) -> Option<&'static str> = $check;
                     if let Some(expected) = check(value) {
                         return Err((stringify!($name).replace('_', "-"), format!("expected {expected}")));
@@ -104,4 +106,8 @@ settings! {
     persist_consumer_offset_interval: Millis, |n| within(n.0, 100, 600_000, "100ms to 10m");
     /// How long a queue that is taken away may finish its batches, up to 5 min. Default 5 s.
     drain_timeout: Millis, |n| within(n.0, 0, 300_000, "0 to 5m");
+    /// The file with a broadcasting group's offsets, in RocketMQ's own format: one that a Java client left behind is
+    /// continued with. Nobody else may write it meanwhile, and each group needs its own. Default: one in the host's
+    /// state directory (LocalFileOffsetStore's `offsets.json`).
+    offset_store_file: PathBuf, |file| file.as_os_str().is_empty().then_some("the path of a file");
 }
