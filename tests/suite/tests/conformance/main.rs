@@ -15,5 +15,7 @@ mod failing;
 mod faults;
 mod groups;
 mod mixed;
+mod rebalancing;
 mod retrying;
+mod size;
 mod swapping;
