@@ -10,11 +10,14 @@
 )]
 
 mod consuming;
+mod crashing;
 mod deploying;
 mod failing;
 mod faults;
 mod groups;
+mod members;
 mod mixed;
+mod outage;
 mod rebalancing;
 mod retrying;
 mod size;
