@@ -325,7 +325,8 @@ pub mod gantry {
             pub enum MessageModel {
                 /// Each message goes to one member of the group; failures are retried through the broker.
                 Clustering,
-                /// Each member gets every message; failures are logged and counted, never retried.
+                /// Each member gets every message, and keeps its own offsets. A message that is not consumed is logged and counted,
+                /// never given back to the broker: concurrently it is passed over at once, orderly it is tried again in its place.
                 Broadcasting,
             }
             impl ::core::fmt::Debug for MessageModel {
@@ -362,7 +363,8 @@ pub mod gantry {
             pub enum ConsumeMode {
                 /// Many batches of a queue at once, in no promised order.
                 Concurrently,
-                /// One batch of a queue at a time, in the order of its offsets.
+                /// One batch of a queue at a time, in the order of its offsets. The first message of a batch that is not a success
+                /// ends the batch: see `consume-result`.
                 Orderly,
             }
             impl ::core::fmt::Debug for ConsumeMode {
@@ -481,7 +483,9 @@ pub mod gantry {
                 pub consume_from_where: ConsumeFromWhere,
                 /// Most messages in one call of `consume-message`, 1 to 1024. Absent: RocketMQ's default, 1.
                 pub consume_message_batch_max_size: ::core::option::Option<u32>,
-                /// Retries before a message goes to the dead-letter topic. Absent: RocketMQ's default, 16.
+                /// Retries before a message goes to the dead-letter topic; when broadcasting, orderly, before it is dropped with a
+                /// warning. Absent: 16. That is RocketMQ's default for concurrent listeners; orderly ones retry without end there,
+                /// which 2147483647 asks for. Not with broadcasting and concurrently, where nothing is retried.
                 pub max_reconsume_times: ::core::option::Option<u32>,
                 /// Milliseconds one call may take before the host stops the instance. Absent: the host's default.
                 pub consume_timeout: ::core::option::Option<u64>,
@@ -568,14 +572,16 @@ pub mod gantry {
                         .finish()
                 }
             }
-            /// When a message given back should come again.
+            /// When a message given back should come again. Orderly, its queue stands still for as long, at least 10 ms and at
+            /// most 30 s, as in RocketMQ.
             #[derive(Clone, Copy, PartialEq)]
             pub enum RetryDelay {
-                /// RocketMQ's own schedule by attempt: 10 s, 30 s, 1 min, 2 min ... 2 h.
+                /// RocketMQ's own schedule by attempt: 10 s, 30 s, 1 min, 2 min ... 2 h. Orderly: the group's
+                /// `suspend-current-queue-time`, 1 s unless configured.
                 ByAttempts,
-                /// One of the broker's delay levels, 1 (1 s) to 18 (2 h).
+                /// One of the broker's delay levels, 1 (1 s) to 18 (2 h). Orderly: that level's time.
                 Level(u8),
-                /// At least this many milliseconds: the shortest delay level that is not less.
+                /// At least this many milliseconds: the shortest delay level that is not less. Orderly: exactly as many.
                 Milliseconds(u64),
             }
             impl ::core::fmt::Debug for RetryDelay {
@@ -597,14 +603,23 @@ pub mod gantry {
                 }
             }
             /// The listener's answer for one message.
+            ///
+            /// Orderly, the answers of a batch count in its order up to the first that is not a success. The messages before that
+            /// one are done and their offset is committed; the answers after it are ignored, and those messages come again in a
+            /// later batch.
+            ///
+            /// Broadcasting, concurrently, whatever is not a success is logged and counted, and the offset moves past it.
             #[derive(Clone, PartialEq)]
             pub enum ConsumeResult {
                 /// Done. The offset may move past it.
                 Success,
                 /// Not now: the broker delivers it again after the delay, and to the dead-letter topic once it has come back
-                /// `max-reconsume-times` times.
+                /// `max-reconsume-times` times. Orderly: the queue stands still for the delay, then goes on from this message, whose
+                /// `reconsume-times` is one higher; past `max-reconsume-times` it goes to the dead-letter topic (broadcasting: it is
+                /// dropped with a warning) and the queue goes on behind it.
                 ReconsumeLater(RetryDelay),
-                /// Never: to the dead-letter topic at once. The reason goes to the log.
+                /// Never: to the dead-letter topic at once (broadcasting: dropped). The reason goes to the log. Orderly: the queue
+                /// goes on behind it as soon as the dead-letter topic has it.
                 DeadLetter(_rt::String),
             }
             impl ::core::fmt::Debug for ConsumeResult {
@@ -1228,11 +1243,14 @@ pub mod exports {
                     fn describe() -> ListenerDescription;
                     /// Called for each batch, on any instance, in parallel on several; one instance never runs two calls at once.
                     ///
-                    /// - ok: as many results as messages, in their order; each settles its message. Any other count is a contract error
-                    ///   and the whole batch is reconsumed later.
+                    /// An orderly listener gets the batches of one queue one after the other, each after the answer to the one before.
+                    ///
+                    /// - ok: as many results as messages, in their order; each settles its message (orderly: up to the first that is not a
+                    ///   success). Any other count is a contract error and the whole batch is reconsumed later.
                     /// - err: the listener's own failure (an exception lands here); the whole batch is reconsumed later, by attempts.
                     /// - a trap, or a call past its deadline: the instance is thrown away; the messages of the batch are tried once more
-                    ///   one by one in fresh instances, so that only the ones at fault are reconsumed later.
+                    ///   one by one in fresh instances, so that only the ones at fault are reconsumed later. Orderly: in their order, up to
+                    ///   the first that is at fault or not a success; those behind it are not tried.
                     #[allow(async_fn_in_trait)]
                     fn consume_message(
                         context: ConsumeContext,

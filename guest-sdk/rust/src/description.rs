@@ -2,7 +2,7 @@
 
 pub use crate::bindings::gantry::rocketmq::types::{ConsumeFromWhere, ConsumeMode, MessageModel};
 use crate::bindings::gantry::rocketmq::types::{FilterExpression, ListenerDescription, Subscription};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a listener says of itself, so that a dropped file needs no configuration.
 ///
@@ -63,11 +63,24 @@ impl Description {
         self
     }
 
+    /// Each member of the group gets every message: [`MessageModel::Broadcasting`].
+    #[must_use]
+    pub fn broadcasting(self) -> Self {
+        self.message_model(MessageModel::Broadcasting)
+    }
+
     /// Whether the order of a queue is kept. Default: [`ConsumeMode::Concurrently`].
     #[must_use]
     pub fn consume_mode(mut self, mode: ConsumeMode) -> Self {
         self.0.consume_mode = mode;
         self
+    }
+
+    /// Each queue in its order, one batch at a time: [`ConsumeMode::Orderly`]. A message that is not consumed holds up
+    /// those behind it in its queue.
+    #[must_use]
+    pub fn orderly(self) -> Self {
+        self.consume_mode(ConsumeMode::Orderly)
     }
 
     /// Where a group begins that has no stored offset. Default: [`ConsumeFromWhere::LastOffset`].
@@ -77,6 +90,21 @@ impl Description {
         self
     }
 
+    /// A group without a stored offset begins at the oldest message there is.
+    #[must_use]
+    pub fn consume_from_first_offset(self) -> Self {
+        self.consume_from_where(ConsumeFromWhere::FirstOffset)
+    }
+
+    /// A group without a stored offset begins at the first message stored at or after `time`, to the millisecond (RocketMQ:
+    /// `consumeTimestamp`). A time before 1970 is 1970.
+    #[must_use]
+    pub fn consume_from_timestamp(self, time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.consume_from_where(ConsumeFromWhere::Timestamp(milliseconds))
+    }
+
     /// Most messages in one call, 1 to 1024 (RocketMQ: `consumeMessageBatchMaxSize`). Default: 1.
     #[must_use]
     pub fn batch_max_size(mut self, messages: u32) -> Self {
@@ -84,7 +112,9 @@ impl Description {
         self
     }
 
-    /// Retries before a message goes to the dead-letter topic (RocketMQ: `maxReconsumeTimes`). Default: 16.
+    /// Retries before a message goes to the dead-letter topic (RocketMQ: `maxReconsumeTimes`). Default: 16, also where the
+    /// listener is orderly, for which RocketMQ's default is no limit; `i32::MAX` asks for that. Not for a listener that is
+    /// broadcasting and concurrent, where nothing is retried.
     #[must_use]
     pub fn max_reconsume_times(mut self, times: u32) -> Self {
         self.0.max_reconsume_times = Some(times);
@@ -97,6 +127,11 @@ impl Description {
     pub fn consume_timeout(mut self, timeout: Duration) -> Self {
         self.0.consume_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         self
+    }
+
+    /// Whether the order of a queue is kept.
+    pub(crate) fn is_orderly(&self) -> bool {
+        self.0.consume_mode == ConsumeMode::Orderly
     }
 
     /// The record the host reads; `package_version` stands in where no version was given.
@@ -128,6 +163,24 @@ mod tests {
         assert_eq!(wit.consume_timeout, Some(3000));
         assert_eq!(wit.max_reconsume_times, None);
         assert_eq!(wit.version, "1.2.3");
+    }
+
+    #[test]
+    fn every_model_mode_and_beginning_can_be_said() {
+        let minimal = || Description::new("orders", "orders-group");
+        let wit = minimal().into_wit("1");
+        assert_eq!(
+            (wit.message_model, wit.consume_mode),
+            (MessageModel::Clustering, ConsumeMode::Concurrently)
+        );
+        assert_eq!(wit.consume_from_where, ConsumeFromWhere::LastOffset);
+        let wit = minimal().broadcasting().orderly().consume_from_first_offset().into_wit("1");
+        assert_eq!((wit.message_model, wit.consume_mode), (MessageModel::Broadcasting, ConsumeMode::Orderly));
+        assert_eq!(wit.consume_from_where, ConsumeFromWhere::FirstOffset);
+        let from = |time| minimal().consume_from_timestamp(time).into_wit("1").consume_from_where;
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(from(epoch + Duration::from_micros(2500)), ConsumeFromWhere::Timestamp(2));
+        assert_eq!(from(epoch - Duration::from_secs(1)), ConsumeFromWhere::Timestamp(0));
     }
 
     #[test]

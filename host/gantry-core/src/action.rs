@@ -6,7 +6,10 @@ use std::time::Duration;
 use gantry_protocol::{MessageExt, MessageQueue};
 
 use crate::event::Event;
-use crate::id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
+use crate::id::{
+    AllocateId, BatchId, ListenerId, LockId, OffsetQueryId, PersistId, PullId, SendBackId, UnlockId,
+};
+use crate::settled::QueueJournal;
 use crate::status::TerminationReport;
 use crate::subscription::TopicSubscription;
 
@@ -78,6 +81,18 @@ pub enum Action {
         /// Whether the answer is waited for.
         mode: PersistMode,
     },
+    /// Ask a strategy that is not this program's own for the queues of every member, and report them by
+    /// [`handle_allocated`](crate::ConsumerGroup::handle_allocated).
+    Allocate(Allocate),
+    /// Lock queues at their broker, or renew their locks (LOCK_BATCH_MQ, 1 s), and report which are locked by
+    /// [`handle_locked`](crate::ConsumerGroup::handle_locked).
+    Lock(LockRequest),
+    /// End a client's locks (UNLOCK_BATCH_MQ, 1 s), and report it by
+    /// [`handle_unlocked`](crate::ConsumerGroup::handle_unlocked) where the request has an id.
+    Unlock(UnlockRequest),
+    /// Keep this for the next life of this host, in place of what was kept of the queue
+    /// ([`with_settled`](crate::ConsumerGroup::with_settled)). Nothing waits for it; what is lost is done again.
+    Journal(QueueJournal),
     /// Something an operator may want to know.
     Event(Event),
     /// Leave the group at every broker (UNREGISTER_CLIENT). It is tried once; start nothing that follows until it is
@@ -92,6 +107,47 @@ pub enum Action {
 pub struct Heartbeat {
     /// The union of what the group's listeners want, with the retry topic. Brokers drop a topic that is not in it.
     pub subscriptions: Arc<[Arc<TopicSubscription>]>,
+}
+
+/// One question to a strategy of somebody else's (RocketMQ: AllocateMessageQueueStrategy), for the whole group, so that the
+/// answers can be held against each other.
+#[derive(Debug, Clone)]
+pub struct Allocate {
+    /// To be handed back with the answers.
+    pub id: AllocateId,
+    /// The strategy's name, as [`with_asked_strategy`](crate::ConsumerGroup::with_asked_strategy) was given it.
+    pub strategy: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its queues, sorted.
+    pub queues: Arc<[MessageQueue]>,
+    /// The client ids to be asked for, sorted.
+    pub members: Arc<[String]>,
+}
+
+/// One LOCK_BATCH_MQ (RocketMQ: LockBatchRequestBody), for queues of one broker.
+#[derive(Debug, Clone)]
+pub struct LockRequest {
+    /// To be handed back with the answer.
+    pub id: LockId,
+    /// The name the locks are kept under: the group's, or in a group of concurrent listeners a companion's, since brokers
+    /// count a group with locks of its own as orderly.
+    pub group: Arc<str>,
+    /// At least one.
+    pub mqs: Vec<MessageQueue>,
+}
+
+/// One UNLOCK_BATCH_MQ (RocketMQ: UnlockBatchRequestBody), for queues of one broker.
+#[derive(Debug, Clone)]
+pub struct UnlockRequest {
+    /// To be handed back with the answer; none where nobody waits for it.
+    pub id: Option<UnlockId>,
+    /// The name the locks are kept under.
+    pub group: Arc<str>,
+    /// Whose locks end: this client's, or those of a member that is gone.
+    pub client_id: String,
+    /// At least one.
+    pub mqs: Vec<MessageQueue>,
 }
 
 /// One PULL_MESSAGE (RocketMQ: PullMessageRequestHeader).
@@ -136,6 +192,11 @@ pub struct Batch {
     pub mq: MessageQueue,
     /// At least one, at most the listener's `batch_max_size`.
     pub messages: Vec<MessageExt>,
+    /// How often the first of them has come again in place, in an orderly group: to be added to the `reconsume_times` it
+    /// was stored with.
+    pub head_retries: u32,
+    /// The listener is to stop at the first message that is no success: what follows is given out again.
+    pub in_order: bool,
 }
 
 /// One CONSUMER_SEND_MSG_BACK (RocketMQ: ConsumerSendMsgBackRequestHeader).

@@ -23,6 +23,19 @@ pub enum ConsumeMode {
     Orderly,
 }
 
+/// How queues change hands within a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RebalanceMode {
+    /// Cooperatively while every member is a Gantry host, eagerly while one is not.
+    #[default]
+    Auto,
+    /// As RocketMQ's clients do: who is allocated a queue reads it at once, from the last stored offset.
+    Eager,
+    /// A queue is consumed under a broker's lock only, so that its next owner waits until its last one has drained it and
+    /// stored its offset. Members of other kinds do not know that, and read at once.
+    Cooperative,
+}
+
 /// Where a queue without a stored offset is first read (RocketMQ: ConsumeFromWhere).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConsumeFromWhere {
@@ -88,8 +101,32 @@ pub struct GroupConfig {
     pub persist_consumer_offset_interval: Duration,
     /// rocketmq.client.rebalance.waitInterval: default 20 s.
     pub rebalance_interval: Duration,
+    /// How queues change hands. Default by who the members are.
+    pub rebalance: RebalanceMode,
     /// How long batches in flight are waited for when a queue goes to another member. Default 5 s; RocketMQ waits 0.
     pub drain_timeout: Duration,
+    /// Messages per second of a queue just taken over from another member, 1 to 1,000,000, doubling every second for
+    /// `ramp_up_duration`. Default 1000. RocketMQ has no such bound.
+    pub ramp_up_rate: u32,
+    /// How long a queue taken over is held to its rate, up to 60 s. Default 5 s; 0 for no bound.
+    pub ramp_up_duration: Duration,
+    /// suspendCurrentQueueTimeMillis: how long an orderly queue waits before a message that failed comes again, where
+    /// the listener asks for no time of its own. 10 ms to 30 s, default 1 s.
+    pub suspend_current_queue_time: Duration,
+    /// rocketmq.client.rebalance.lockInterval: how often locks are renewed. Default 20 s.
+    pub lock_interval: Duration,
+    /// rocketmq.client.rebalance.lockMaxLiveTime: how long a lock that is not renewed is believed, longer than
+    /// `lock_interval` and at most 50 s, since brokers end it after 60 s. Default 30 s.
+    pub lock_max_live_time: Duration,
+    /// How far back a broker may move an offset by itself (OFFSET_ILLEGAL), in messages, before the queue is stopped for
+    /// an operator to decide. Default 100,000; none for RocketMQ's behaviour, which obeys.
+    pub max_backward_jump: Option<u64>,
+    /// How long a queue with messages to consume may make no progress, or its oldest message stay unsettled, before that
+    /// is an alarm. At least 1 s, default 60 s. RocketMQ has no such alarm.
+    pub stuck_timeout: Duration,
+    /// How soon after a change the settled offsets above the commit point are journalled; none keeps no journal.
+    /// Default 5 ms. Ours alone.
+    pub journal_interval: Option<Duration>,
     /// Most send-backs on the way at once. 1 to 1024, default 32; RocketMQ sends one per consuming thread.
     pub max_send_backs_in_flight: u32,
 }
@@ -123,7 +160,16 @@ impl GroupConfig {
             heartbeat_broker_interval: Duration::from_secs(30),
             persist_consumer_offset_interval: Duration::from_secs(1),
             rebalance_interval: Duration::from_secs(20),
+            rebalance: RebalanceMode::default(),
             drain_timeout: Duration::from_secs(5),
+            ramp_up_rate: 1000,
+            ramp_up_duration: Duration::from_secs(5),
+            suspend_current_queue_time: Duration::from_secs(1),
+            lock_interval: Duration::from_secs(20),
+            lock_max_live_time: Duration::from_secs(30),
+            max_backward_jump: Some(100_000),
+            stuck_timeout: Duration::from_secs(60),
+            journal_interval: Some(Duration::from_millis(5)),
             max_send_backs_in_flight: 32,
         }
     }
@@ -142,20 +188,6 @@ impl GroupConfig {
     fn check_modes(&self) -> Result<(), ConfigError> {
         let refuse =
             |key, rule, value: &dyn fmt::Debug| Err(ConfigError::new(key, rule, format!("{value:?}")));
-        if self.message_model != MessageModel::Clustering {
-            return refuse(
-                "message_model",
-                "must be clustering, the only model consumed here",
-                &self.message_model,
-            );
-        }
-        if self.consume_mode != ConsumeMode::Concurrently {
-            return refuse(
-                "consume_mode",
-                "must be concurrently, the only mode consumed here",
-                &self.consume_mode,
-            );
-        }
         match self.consume_from_where {
             ConsumeFromWhere::Timestamp(ms) if i64::try_from(ms).is_err() => {
                 refuse("consume_timestamp", "must be milliseconds since 1970 that fit 63 bits", &ms)
@@ -188,6 +220,7 @@ impl GroupConfig {
         in_range("pull_batch_size", self.pull_batch_size, 1, 1024)?;
         in_range("pull_batch_size_in_bytes", self.pull_batch_size_in_bytes, 1, i32::MAX as u32)?;
         in_range("max_send_backs_in_flight", self.max_send_backs_in_flight, 1, 1024)?;
+        in_range("ramp_up_rate", self.ramp_up_rate, 1, 1_000_000)?;
         self.max_reconsume_times.map_or(Ok(()), check_max_reconsume_times)
     }
 
@@ -204,6 +237,15 @@ impl GroupConfig {
             if value < Duration::from_millis(10) {
                 return Err(ConfigError::new(key, "must be at least 10 ms", format!("{value:?}")));
             }
+        }
+        let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        within("suspend_current_queue_time", self.suspend_current_queue_time, 10 * ms, 30 * second)?;
+        within("ramp_up_duration", self.ramp_up_duration, Duration::ZERO, 60 * second)?;
+        within("stuck_timeout", self.stuck_timeout, second, 86_400 * second)?;
+        within("lock_interval", self.lock_interval, 10 * ms, 30 * second)?;
+        within("lock_max_live_time", self.lock_max_live_time, self.lock_interval + ms, 50 * second)?;
+        if let Some(interval) = self.journal_interval {
+            within("journal_interval", interval, ms, 10 * second)?;
         }
         if self.consumer_timeout_when_suspend <= self.broker_suspend_max_time {
             return Err(ConfigError::new(
@@ -245,6 +287,13 @@ fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Result<(), 
         return Ok(());
     }
     Err(ConfigError::new(key, format!("must be {least} to {most}"), value.to_string()))
+}
+
+fn within(key: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(key, format!("must be {least:?} to {most:?}"), format!("{value:?}")))
 }
 
 /// A setting that breaks its rule.
@@ -337,17 +386,34 @@ mod tests {
     }
 
     #[test]
-    fn modes_that_are_not_consumed_here_are_refused_by_name() {
-        let broadcasting =
-            GroupConfig { message_model: MessageModel::Broadcasting, ..GroupConfig::new("g") }.check();
-        assert_eq!(broadcasting.map_err(|e| e.key), Err("message_model"));
-        let orderly = GroupConfig { consume_mode: ConsumeMode::Orderly, ..GroupConfig::new("g") }.check();
-        assert_eq!(orderly.map_err(|e| e.key), Err("consume_mode"));
+    fn a_time_beyond_all_clocks_is_refused() {
         let timestamp = GroupConfig {
             consume_from_where: ConsumeFromWhere::Timestamp(u64::MAX),
             ..GroupConfig::new("g")
         };
         assert_eq!(timestamp.check().map_err(|e| e.key), Err("consume_timestamp"));
+    }
+
+    #[test]
+    fn durations_are_held_to_both_bounds() {
+        type Setter = fn(&mut GroupConfig, Duration);
+        let table: &[(&str, u64, u64, Setter)] = &[
+            ("suspend_current_queue_time", 10, 30_000, |c, v| c.suspend_current_queue_time = v),
+            ("ramp_up_duration", 0, 60_000, |c, v| c.ramp_up_duration = v),
+            ("stuck_timeout", 1_000, 86_400_000, |c, v| c.stuck_timeout = v),
+            ("lock_max_live_time", 20_001, 50_000, |c, v| c.lock_max_live_time = v),
+            ("journal_interval", 1, 10_000, |c, v| c.journal_interval = Some(v)),
+        ];
+        for &(key, least, most, set) in table {
+            let outcome = |ms: u64| {
+                let mut config = GroupConfig::new("orders");
+                set(&mut config, Duration::from_millis(ms));
+                config.check().map_err(|e| e.key)
+            };
+            assert_eq!((outcome(least), outcome(most)), (Ok(()), Ok(())), "{key}");
+            assert_eq!(outcome(most + 1), Err(key));
+            assert!(least == 0 || outcome(least - 1) == Err(key), "{key} below");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gantry_protocol::{MessageQueue, ResponseCode};
 
-use crate::allocate::AllocateError;
+use crate::allocate::{AllocateError, AllocationFault};
 use crate::id::ListenerId;
 
 /// How much attention an event wants.
@@ -16,6 +16,8 @@ pub enum Severity {
     Info,
     /// Something to look at.
     Warn,
+    /// Somebody has to do something.
+    Alarm,
 }
 
 /// One thing that happened in a group.
@@ -77,6 +79,15 @@ pub enum Event {
         /// Cached messages that were dropped.
         dropped: usize,
     },
+    /// An operator moved a queue's offset.
+    OffsetReset {
+        /// The queue.
+        mq: MessageQueue,
+        /// Where the group reads now.
+        to: i64,
+        /// Cached messages that were dropped.
+        dropped: usize,
+    },
     /// A pull was refused by the broker.
     PullRefused {
         /// The queue.
@@ -108,6 +119,96 @@ pub enum Event {
         topic: Arc<str>,
         /// Why.
         error: AllocateError,
+    },
+    /// The allocation strategy's answers do not fit together; the present allocation stays.
+    AllocationUnsound {
+        /// The topic.
+        topic: Arc<str>,
+        /// The rule that is broken.
+        fault: AllocationFault,
+    },
+    /// A strategy that was asked gave no answer; the present allocation stays.
+    StrategyFailed {
+        /// The topic.
+        topic: Arc<str>,
+        /// The strategy.
+        strategy: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// Queues of a topic change hands in another way from now on.
+    RebalanceModeChanged {
+        /// The topic.
+        topic: Arc<str>,
+        /// Cooperatively, or eagerly.
+        cooperative: bool,
+    },
+    /// A queue's lock is another member's; it is asked for until it is free. Said after some tries.
+    LockHeld {
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// Another member has the lock of a queue that was consumed here: what was not stored is consumed again there.
+    LockLost {
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// A broker does not let this client lock queues, so they change hands eagerly.
+    LocksRefused {
+        /// Its words.
+        reason: String,
+    },
+    /// A lock could not be given back; the queue's next owner waits until it ends by itself.
+    LockNotReleased {
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// The broker wants to move a queue's offset back further than it may by itself. The queue is stopped.
+    BackwardJump {
+        /// The queue.
+        mq: MessageQueue,
+        /// Where the group wanted to read.
+        from: i64,
+        /// Where the broker would have it read.
+        to: i64,
+        /// How far back it may.
+        most: u64,
+    },
+    /// A stopped queue goes on: the broker has its messages again.
+    BackwardJumpOver {
+        /// The queue.
+        mq: MessageQueue,
+    },
+    /// A queue has messages to consume and makes no progress.
+    QueueStuck {
+        /// The queue.
+        mq: MessageQueue,
+        /// Since how long.
+        since: Duration,
+        /// Messages between the commit point and the end of the queue.
+        lag: u64,
+        /// What it waits for.
+        cause: StuckCause,
+    },
+    /// A message of a broadcasting group failed; there is nobody to give it back to.
+    Dropped {
+        /// The queue.
+        mq: MessageQueue,
+        /// Its offset.
+        offset: i64,
+        /// Its id.
+        message_id: String,
+        /// The listener's reason, or how often it was tried.
+        reason: String,
+    },
+    /// What was settled before does not belong to the queue's stored offset: somebody else has moved it.
+    JournalIgnored {
+        /// The queue.
+        mq: MessageQueue,
+        /// The stored offset.
+        stored: i64,
+        /// Where this host had settled everything.
+        commit: i64,
     },
     /// No broker took the heartbeat.
     HeartbeatFailed {
@@ -179,10 +280,55 @@ impl Event {
             Event::RouteChanged { .. }
             | Event::QueueAssigned { .. }
             | Event::QueueRevoked { .. }
+            | Event::OffsetReset { .. }
             | Event::DeadLettered { .. }
+            | Event::RebalanceModeChanged { .. }
+            | Event::LockHeld { .. }
+            | Event::BackwardJumpOver { .. }
+            | Event::JournalIgnored { .. }
             | Event::Resubscribed { .. } => Severity::Info,
             Event::QueueReleased { stored: Some(_), running: 0, .. } => Severity::Info,
+            Event::AllocationUnsound { .. }
+            | Event::StrategyFailed { .. }
+            | Event::BackwardJump { .. }
+            | Event::QueueStuck { .. } => Severity::Alarm,
             _ => Severity::Warn,
+        }
+    }
+}
+
+/// What a queue without progress waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StuckCause {
+    /// A batch has been at its listener this long.
+    Listener(Duration),
+    /// Its oldest message is tried again in place.
+    Suspended,
+    /// Messages that cannot be given back to the broker.
+    SendBack,
+    /// The broker's lock; it is asked for again.
+    Lock,
+    /// Its start offset.
+    Offset,
+    /// An operator's decision about a backward jump.
+    Halted,
+    /// The broker's answers to its pulls; it is pulled again.
+    Broker,
+    /// Nothing that is known; queues are allocated again.
+    Unknown,
+}
+
+impl fmt::Display for StuckCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StuckCause::Listener(time) => write!(f, "a batch has been at its listener for {time:.0?}"),
+            StuckCause::Suspended => write!(f, "its oldest message fails again and again"),
+            StuckCause::SendBack => write!(f, "messages cannot be given back to the broker"),
+            StuckCause::Lock => write!(f, "its lock is not granted; asking again"),
+            StuckCause::Offset => write!(f, "its start offset cannot be learnt"),
+            StuckCause::Halted => write!(f, "an operator is to decide about its backward jump"),
+            StuckCause::Broker => write!(f, "the broker does not answer its pulls; pulling again"),
+            StuckCause::Unknown => write!(f, "nothing stands against it; allocating queues again"),
         }
     }
 }
@@ -212,6 +358,9 @@ impl fmt::Display for Event {
                     "the broker moved {mq} from offset {from} to {to}; {dropped} cached messages dropped"
                 )
             }
+            Event::OffsetReset { mq, to, dropped } => {
+                write!(f, "an operator set {mq} to offset {to}; {dropped} cached messages dropped")
+            }
             Event::PullRefused { mq, code, remark, retry_in } => {
                 write!(f, "the broker refused to let {mq} be pulled: {code}, {remark}; again in {retry_in:?}")
             }
@@ -227,6 +376,53 @@ impl fmt::Display for Event {
             Event::AllocationRefused { topic, error } => {
                 write!(f, "the queues of {topic} stay as they are: {error}")
             }
+            Event::AllocationUnsound { topic, fault } => {
+                write!(f, "the queues of {topic} stay as they are: {fault}")
+            }
+            Event::StrategyFailed { topic, strategy, reason } => {
+                write!(f, "the queues of {topic} stay as they are: strategy {strategy} failed: {reason}")
+            }
+            Event::RebalanceModeChanged { topic, cooperative: true } => write!(
+                f,
+                "queues of {topic} change hands cooperatively: every member of the group is a Gantry host"
+            ),
+            Event::RebalanceModeChanged { topic, cooperative: false } => {
+                write!(
+                    f,
+                    "queues of {topic} change hands eagerly: not every member of the group is a Gantry host"
+                )
+            }
+            Event::LockHeld { mq } => write!(f, "{mq} is still another member's; taking it when it is free"),
+            Event::LockLost { mq } => write!(
+                f,
+                "another member has taken the lock of {mq}; what was not stored here is consumed again there"
+            ),
+            Event::LocksRefused { reason } => write!(
+                f,
+                "the broker does not let this client lock queues ({reason}), so they change hands eagerly; grant it to lock, or set rebalance to eager"
+            ),
+            Event::LockNotReleased { mq } => write!(
+                f,
+                "the lock of {mq} could not be given back; its next owner waits up to 60 s until it ends by itself"
+            ),
+            Event::BackwardJump { mq, from, to, most } => write!(
+                f,
+                "the broker would move {mq} from offset {from} back to {to}, more than the {most} messages it may; the queue is stopped until an operator decides, or the broker has those messages again"
+            ),
+            Event::BackwardJumpOver { mq } => {
+                write!(f, "{mq} goes on where it was stopped: the broker has its messages again")
+            }
+            Event::QueueStuck { mq, since, lag, cause } => {
+                write!(f, "{mq} makes no progress for {since:.0?} with {lag} messages to consume: {cause}")
+            }
+            Event::Dropped { mq, offset, message_id, reason } => write!(
+                f,
+                "message {message_id} (offset {offset} of {mq}) failed and is not tried again, as its group is broadcasting: {reason}"
+            ),
+            Event::JournalIgnored { mq, stored, commit } => write!(
+                f,
+                "{mq} begins at offset {stored}, which this host has not stored (it had settled everything below {commit}); what it remembers of the queue is ignored"
+            ),
             Event::HeartbeatFailed { retry_in } => {
                 write!(f, "no broker took the heartbeat; again in {retry_in:?}")
             }

@@ -2,34 +2,45 @@
 
 mod connecting;
 mod consuming;
+mod halting;
+mod in_order;
+mod journaling;
 mod leaving;
+mod locking;
 mod observing;
 mod pulling;
 mod rebalancing;
+mod resetting;
 mod sending_back;
+mod watching;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use gantry_protocol::MessageQueue;
 
 use crate::action::Action;
-use crate::allocate::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
-use crate::config::{ConfigError, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig};
+use crate::allocate::AllocateMessageQueueStrategy;
+use crate::config::{ConfigError, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig, MessageModel};
 use crate::event::Event;
 use crate::id::{BatchId, ListenerId, QueueKey};
 use crate::listener::{ListenerSpec, SubscriptionError};
+use crate::lock::LockRequests;
 use crate::queue::Queue;
 use crate::rebalance::Rounds;
 use crate::retry::SendBacks;
+use crate::roster::Roster;
 use crate::route::RouteTable;
+use crate::settled::SettledOffsets;
 use crate::status::{GroupStats, TerminationReport};
 use crate::subscription::{ListenerDefaults, SubscriptionTable};
 use crate::timer::{Timer, Timers};
 
 use connecting::Heartbeats;
 use consuming::RunningBatch;
+pub use halting::HaltDecision;
+use rebalancing::Strategy;
 
 /// One consumer group as a pure machine: inputs come by `handle_*`, what it wants done goes out by
 /// [`poll_action`](Self::poll_action), and time is an argument.
@@ -39,12 +50,22 @@ use consuming::RunningBatch;
 pub struct ConsumerGroup {
     config: GroupConfig,
     client_id: String,
-    strategy: Box<dyn AllocateMessageQueueStrategy>,
+    strategy: Strategy,
     random: fastrand::Rng,
     subscriptions: SubscriptionTable,
     routes: RouteTable,
     heartbeats: Heartbeats,
     rounds: Rounds,
+    roster: Roster,
+    /// Topics whose queues change hands cooperatively.
+    cooperative: BTreeSet<Arc<str>>,
+    /// The name locks are kept under at the brokers.
+    lock_group: Arc<str>,
+    lock_requests: LockRequests,
+    /// A broker does not let this client lock queues.
+    locks_refused: bool,
+    /// What was settled in ownerships that ended with something left above their offset, in this life or a former.
+    settled: BTreeMap<MessageQueue, SettledOffsets>,
     queues: BTreeMap<QueueKey, Queue>,
     owned: BTreeMap<MessageQueue, QueueKey>,
     /// Queues with something to consume, in turn.
@@ -77,12 +98,21 @@ impl ConsumerGroup {
         config.check()?;
         Ok(Self {
             client_id: client_id.into(),
-            strategy: Box::new(AllocateMessageQueueAveragely),
+            strategy: Strategy::default(),
             random: fastrand::Rng::with_seed(seed),
-            subscriptions: SubscriptionTable::new(&config.consumer_group),
+            subscriptions: SubscriptionTable::new(
+                &config.consumer_group,
+                config.message_model == MessageModel::Clustering,
+            ),
             routes: RouteTable::default(),
             heartbeats: Heartbeats::default(),
             rounds: Rounds::default(),
+            roster: Roster::default(),
+            cooperative: BTreeSet::new(),
+            lock_group: locking::lock_group(&config).into(),
+            lock_requests: LockRequests::default(),
+            locks_refused: false,
+            settled: BTreeMap::new(),
             queues: BTreeMap::new(),
             owned: BTreeMap::new(),
             line: VecDeque::new(),
@@ -97,10 +127,33 @@ impl ConsumerGroup {
         })
     }
 
-    /// Allocates by another strategy than [`AllocateMessageQueueAveragely`]. Every member of the group must use the same.
+    /// Allocates by this strategy. Without one it is AllocateMessageQueueAveragely where queues change hands eagerly, and
+    /// AllocateMessageQueueSticky where they do cooperatively. Every member of the group must use the same.
     #[must_use]
     pub fn with_strategy(mut self, strategy: Box<dyn AllocateMessageQueueStrategy>) -> Self {
-        self.strategy = strategy;
+        self.strategy = Strategy::Own(strategy);
+        self
+    }
+
+    /// Allocates by a strategy that is asked through [`Action::Allocate`] and whose answers are held against each other
+    /// before they are obeyed. Every member of the group must use the same.
+    #[must_use]
+    pub fn with_asked_strategy(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.strategy = Strategy::Asked(name.into());
+        self
+    }
+
+    /// Knows the client ids this host had in former lives: none of them lives, so their locks may be ended for them.
+    #[must_use]
+    pub fn with_former_ids(mut self, client_ids: impl IntoIterator<Item = String>) -> Self {
+        self.roster.former(client_ids);
+        self
+    }
+
+    /// Knows what was settled in a former life of this host ([`Action::Journal`]), to skip it where it still holds.
+    #[must_use]
+    pub fn with_settled(mut self, settled: impl IntoIterator<Item = (MessageQueue, SettledOffsets)>) -> Self {
+        self.settled.extend(settled);
         self
     }
 
@@ -145,6 +198,7 @@ impl ConsumerGroup {
         }
         self.timers.arm_no_later(Timer::Persist, now + self.config.persist_consumer_offset_interval);
         self.timers.arm_no_later(Timer::Rebalance, now + self.config.rebalance_interval);
+        self.timers.arm_no_later(Timer::Watch, now + self.watch_interval());
         self.ask_routes(now);
         Ok(())
     }
@@ -195,6 +249,10 @@ impl ConsumerGroup {
             Timer::Rebalance => self.rebalance(now),
             Timer::Persist => self.persist_dirty(now),
             Timer::SendBacks => self.wake_send_backs(now),
+            Timer::Locks => self.ask_locks(now),
+            Timer::Journal => self.write_journal(),
+            Timer::Watch => self.watch(now),
+            Timer::Consume(key) => self.join_line(key),
             Timer::Queue(key) => self.wake_queue(now, key),
         }
     }
@@ -210,6 +268,14 @@ impl ConsumerGroup {
         }
     }
 
+    fn is_clustering(&self) -> bool {
+        self.config.message_model == MessageModel::Clustering
+    }
+
+    fn is_orderly(&self) -> bool {
+        self.config.consume_mode == ConsumeMode::Orderly
+    }
+
     fn owned_of(&self, topic: &str) -> Vec<(MessageQueue, QueueKey)> {
         self.owned.iter().filter(|(mq, _)| *mq.topic == *topic).map(|(mq, key)| (mq.clone(), *key)).collect()
     }
@@ -217,6 +283,8 @@ impl ConsumerGroup {
     fn drop_topic(&mut self, now: Instant, topic: &Arc<str>) {
         self.routes.remove(topic);
         self.rounds.remove(topic);
+        self.roster.remove(topic);
+        self.cooperative.remove(topic);
         for (_, key) in self.owned_of(topic) {
             self.revoke(now, key, now + self.config.drain_timeout);
         }

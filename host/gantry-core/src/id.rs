@@ -49,3 +49,24 @@ queue_request_id! {
     /// [`handle_sent_back`](crate::ConsumerGroup::handle_sent_back).
     SendBackId
 }
+queue_request_id! {
+    /// One lock being given up, answered by [`handle_unlocked`](crate::ConsumerGroup::handle_unlocked).
+    UnlockId
+}
+
+macro_rules! group_request_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(crate) u64);
+    };
+}
+
+group_request_id! {
+    /// One request for locks, answered by [`handle_locked`](crate::ConsumerGroup::handle_locked).
+    LockId
+}
+group_request_id! {
+    /// One question to a strategy, answered by [`handle_allocated`](crate::ConsumerGroup::handle_allocated).
+    AllocateId
+}

@@ -35,6 +35,15 @@ pub enum OffsetAnswer {
     Failed(String),
 }
 
+/// Why locks were not granted as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockFailure {
+    /// The broker does not let this client lock queues (NO_PERMISSION, REQUEST_CODE_NOT_SUPPORTED).
+    Refused(String),
+    /// No usable answer; it is asked again.
+    Failed(String),
+}
+
 /// How a pull ended.
 #[derive(Debug, Clone)]
 pub enum PullOutcome {
@@ -64,6 +73,8 @@ pub struct PullAnswer {
     pub max_offset: i64,
     /// Which broker of this name to ask next: 0 is the master.
     pub suggest_which_broker_id: u64,
+    /// An operator moved the group's offset: OFFSET_ILLEGAL with the remark OFFSET_RESET.
+    pub reset: bool,
     /// The messages, in the order of their offsets; empty unless [`PullStatus::Found`].
     pub messages: Vec<MessageExt>,
 }

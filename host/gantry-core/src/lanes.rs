@@ -59,6 +59,21 @@ impl Lanes {
         None
     }
 
+    /// The next batch in the order of offsets: of the lane that has the oldest message, as far as no other lane has an older
+    /// one. None while that lane's listener is paused.
+    pub(crate) fn take_in_order(&mut self, most: impl Fn(usize) -> Option<usize>) -> Option<Taken> {
+        let waiting = || self.lanes.iter().filter(|lane| !lane.waiting.is_empty());
+        let mut fronts: Vec<Seq> = waiting().filter_map(|lane| lane.waiting.front().copied()).collect();
+        fronts.sort_unstable();
+        let (oldest, next) = (*fronts.first()?, fronts.get(1).copied());
+        let lane = self.lanes.iter_mut().find(|lane| lane.waiting.front() == Some(&oldest))?;
+        let most = most(lane.listener)?.max(1);
+        let before = |seq: &Seq| next.is_none_or(|next| *seq < next);
+        let size = lane.waiting.iter().take(most).take_while(|seq| before(seq)).count();
+        let seqs = lane.waiting.drain(..size).collect();
+        Some(Taken { listener: lane.listener, topic: lane.topic.clone(), seqs })
+    }
+
     /// Whether a listener that is not paused has something waiting.
     pub(crate) fn has_work(&self, most: impl Fn(usize) -> Option<usize>) -> bool {
         self.lanes.iter().any(|lane| !lane.waiting.is_empty() && most(lane.listener).is_some())
@@ -103,5 +118,31 @@ mod tests {
         assert_eq!(lanes.take(two), taken(1, &t, &[2, 5]));
         assert_eq!(lanes.take(two), None);
         assert!(!lanes.has_work(two));
+    }
+
+    #[test]
+    fn in_order_no_batch_passes_an_older_message() {
+        let mut window = ProcessQueue::new(0);
+        let seqs: Vec<Seq> =
+            (0..6).map(|offset| window.put(Instant::now(), offset, 1, ()).unwrap()).collect();
+        let t: Arc<str> = "t".into();
+        let mut lanes = Lanes::default();
+        for (place, listener) in [0, 0, 1, 0, 0, 0].into_iter().enumerate() {
+            lanes.push(listener, &t, seqs[place]);
+        }
+        let mut places = |most: fn(usize) -> Option<usize>| {
+            let taken = lanes.take_in_order(most)?;
+            Some((taken.listener, taken.seqs.len()))
+        };
+        assert_eq!(places(|_| Some(8)), Some((0, 2)));
+        assert_eq!(
+            places(|listener| (listener == 0).then_some(8)),
+            None,
+            "the oldest waits for its listener"
+        );
+        assert_eq!(places(|_| Some(8)), Some((1, 1)));
+        assert_eq!(places(|_| Some(2)), Some((0, 2)));
+        assert_eq!(places(|_| Some(2)), Some((0, 1)));
+        assert_eq!(places(|_| Some(2)), None);
     }
 }

@@ -36,31 +36,41 @@ mod id;
 mod input;
 mod lanes;
 mod listener;
+mod lock;
 mod offset;
 mod process_queue;
 mod pull;
 mod queue;
+mod ramp;
 mod rebalance;
 mod retry;
+mod roster;
 mod route;
+mod settled;
 mod start_offset;
 mod status;
 mod subscription;
 mod timer;
 
-pub use action::{Action, Batch, Heartbeat, PersistMode, PullRequest, SendBackRequest};
+pub use action::{
+    Action, Allocate, Batch, Heartbeat, LockRequest, PersistMode, PullRequest, SendBackRequest, UnlockRequest,
+};
 pub use allocate::{AllocateError, AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
 pub use config::{
     ConfigError, ConsumeFromWhere, ConsumeMode, DEFAULT_CONSUMER_GROUP, DEFAULT_MAX_RECONSUME_TIMES,
-    GroupConfig, MessageModel,
+    GroupConfig, MessageModel, RebalanceMode,
 };
-pub use event::{Event, Severity};
+pub use event::{Event, Severity, StuckCause};
 pub use flow_control::{CACHE_FLOW_CONTROL_DELAY, Gate};
-pub use group::ConsumerGroup;
-pub use id::{BatchId, ListenerId, OffsetQueryId, PersistId, PullId, SendBackId};
+pub use group::{ConsumerGroup, HaltDecision};
+pub use id::{
+    AllocateId, BatchId, ListenerId, LockId, OffsetQueryId, PersistId, PullId, SendBackId, UnlockId,
+};
 pub use input::{
-    HeartbeatOutcome, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route, Settlement,
+    HeartbeatOutcome, LockFailure, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route,
+    Settlement,
 };
 pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
-pub use status::{GroupStats, QueuePhase, QueueStatus, TerminationReport};
+pub use settled::{QueueJournal, SettledOffsets};
+pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;

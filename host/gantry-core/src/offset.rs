@@ -5,6 +5,7 @@
 pub(crate) struct CommitOffset {
     value: i64,
     stored: Option<i64>,
+    floor: i64,
     /// The broker had no offset of this group when the queue was taken.
     first: bool,
 }
@@ -12,13 +13,13 @@ pub(crate) struct CommitOffset {
 impl CommitOffset {
     /// An offset the broker has.
     pub(crate) fn stored(offset: i64) -> Self {
-        Self { value: offset, stored: Some(offset), first: false }
+        Self { value: offset, stored: Some(offset), floor: offset, first: false }
     }
 
     /// An offset the broker does not have yet: a group's first in this queue. It is stored like any other, so that a
     /// restart continues from here and not from wherever the queue then ends.
     pub(crate) fn fresh(offset: i64) -> Self {
-        Self { value: offset, stored: None, first: true }
+        Self { value: offset, stored: None, floor: offset, first: true }
     }
 
     pub(crate) fn value(&self) -> i64 {
@@ -43,7 +44,14 @@ impl CommitOffset {
 
     /// `offset` is on its way or has arrived.
     pub(crate) fn mark_stored(&mut self, offset: i64) {
+        self.floor = self.stored.unwrap_or(self.floor).min(offset);
         self.stored = Some(offset);
+    }
+
+    /// The least the broker is to be expected to have: what was given out to be stored before the last time, as the last may
+    /// still be on its way.
+    pub(crate) fn floor(&self) -> i64 {
+        self.floor
     }
 
     /// What was on its way did not arrive.

@@ -96,6 +96,20 @@ impl<T> ProcessQueue<T> {
             .filter_map(|(slot, place)| Some((Seq(place), slot.message.as_ref()?)))
     }
 
+    /// The runs of settled messages behind the oldest that is not, each from its first offset to one past its last. What
+    /// lies between two messages was never wanted.
+    pub(crate) fn settled_runs(&self) -> impl Iterator<Item = (i64, i64)> {
+        let mut slots = self.slots.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = slots.find(|slot| slot.message.is_none())?.offset;
+            let mut last = first;
+            while let Some(slot) = slots.next_if(|slot| slot.message.is_none()) {
+                last = slot.offset;
+            }
+            Some((first, last.saturating_add(1)))
+        })
+    }
+
     /// A message that is not settled.
     pub(crate) fn get(&self, seq: Seq) -> Option<&T> {
         self.slot(seq)?.message.as_ref()
@@ -203,6 +217,16 @@ mod tests {
         window.advance_to(10);
         assert_eq!(window.put(now, 9, 10, 9), None);
         assert_eq!(window.len(), 1);
+    }
+
+    #[test]
+    fn settled_runs_are_told_apart_by_what_is_not_settled() {
+        let (mut window, seqs) = window(&[1, 2, 5, 6, 9, 10]);
+        assert_eq!(window.settled_runs().count(), 0);
+        for place in [1, 2, 4] {
+            window.settle(seqs[place]);
+        }
+        assert_eq!(window.settled_runs().collect::<Vec<_>>(), [(2, 6), (9, 10)]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) enum Verdict {
     /// Take these messages, go on at `next`, after `pause`.
     Proceed { messages: Vec<MessageExt>, next: i64, pause: Duration },
     /// The offset was wrong; this is the right one.
-    Correct { to: i64 },
+    Correct { to: i64, reset: bool },
     /// Nothing was learnt; pull again later.
     Again { pause: Duration, heartbeat: bool, event: Option<Event> },
 }
@@ -42,6 +42,8 @@ pub(crate) struct PullState {
     pub(crate) broker_id: u64,
     pub(crate) max_offset: i64,
     pub(crate) last: Option<Instant>,
+    /// When a broker last answered with one of the four statuses.
+    pub(crate) answered: Option<Instant>,
     failures: u32,
     unheld: u32,
 }
@@ -55,6 +57,7 @@ impl PullState {
             broker_id: 0,
             max_offset: -1,
             last: None,
+            answered: None,
             failures: 0,
             unheld: 0,
         }
@@ -129,6 +132,7 @@ impl PullState {
         random: &mut fastrand::Rng,
     ) -> Verdict {
         self.failures = 0;
+        self.answered = Some(now);
         self.broker_id = answer.suggest_which_broker_id;
         self.max_offset = self.max_offset.max(answer.max_offset);
         let next = answer.next_begin_offset;
@@ -140,7 +144,7 @@ impl PullState {
             times => UNHELD.after(times - 1, random),
         };
         match answer.status {
-            PullStatus::OffsetIllegal => Verdict::Correct { to: next.max(0) },
+            PullStatus::OffsetIllegal => Verdict::Correct { to: next.max(0), reset: answer.reset },
             PullStatus::Found => {
                 let interval = Duration::from_millis(u64::from(config.pull_interval));
                 Verdict::Proceed { messages: answer.messages, next, pause: interval.max(unheld_pause) }
@@ -163,6 +167,7 @@ mod tests {
             min_offset: 0,
             max_offset: 500,
             suggest_which_broker_id: 0,
+            reset: false,
             messages: Vec::new(),
         }
     }
@@ -269,7 +274,7 @@ mod tests {
         let mut bench = Bench::new();
         let verdict =
             bench.judge_after(Duration::ZERO, PullOutcome::Answered(answer(PullStatus::OffsetIllegal, 7)));
-        assert!(matches!(verdict, Verdict::Correct { to: 7 }));
+        assert!(matches!(verdict, Verdict::Correct { to: 7, .. }));
     }
 
     #[test]

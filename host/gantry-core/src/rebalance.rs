@@ -8,10 +8,19 @@ use gantry_protocol::MessageQueue;
 
 use crate::allocate::AllocateError;
 use crate::backoff::ANSWER_OVERDUE;
+use crate::id::AllocateId;
 
 /// How many times running the brokers must leave this client out of the members before it believes that its queues are
 /// others' now. Once or twice, and a broker may merely not have its heartbeat yet.
 const ABSENCES_BELIEVED: u32 = 3;
+
+/// A question to a strategy that is on its way.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: AllocateId,
+    /// The queues it was asked about.
+    pub(crate) queues: Arc<[MessageQueue]>,
+}
 
 /// One topic's round of asking for members.
 #[derive(Debug, Default)]
@@ -21,6 +30,10 @@ struct Round {
     /// Ask once more when the answer is there: something changed meanwhile.
     again: bool,
     absences: u32,
+    /// Whether queues change hands cooperatively, once that is known.
+    cooperative: Option<bool>,
+    /// The last question to a strategy; one that was asked before it finds nothing.
+    strategy: Option<Asked>,
     /// The present trouble has been told.
     trouble_told: bool,
 }
@@ -50,6 +63,24 @@ impl Rounds {
 
     pub(crate) fn remove(&mut self, topic: &str) {
         self.topics.remove(topic);
+    }
+
+    /// Takes the mode queues change hands in; whether there was one before.
+    pub(crate) fn mode(&mut self, topic: &str, cooperative: bool) -> bool {
+        let round = self.topics.get_mut(topic);
+        round.is_some_and(|round| round.cooperative.replace(cooperative).is_some())
+    }
+
+    /// Keeps a question to a strategy in place of the one before.
+    pub(crate) fn ask(&mut self, topic: &Arc<str>, asked: Asked) {
+        self.topics.entry(topic.clone()).or_default().strategy = Some(asked);
+    }
+
+    /// The topic and the question that an answer belongs to.
+    pub(crate) fn asked(&mut self, id: AllocateId) -> Option<(Arc<str>, Asked)> {
+        let belongs = |round: &&mut Round| round.strategy.as_ref().is_some_and(|asked| asked.id == id);
+        let (topic, round) = self.topics.iter_mut().find(|(_, round)| belongs(&round))?;
+        Some((topic.clone(), round.strategy.take()?))
     }
 
     /// This client is in the list.

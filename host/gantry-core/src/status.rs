@@ -1,10 +1,12 @@
 //! What a host can see of a group while it works, and when it has ended.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_protocol::MessageQueue;
 
 use crate::flow_control::Gate;
+use crate::id::ListenerId;
 
 /// One queue the group owns (RocketMQ: ProcessQueueInfo).
 #[derive(Debug, Clone)]
@@ -36,6 +38,12 @@ pub struct QueueStatus {
     pub sending_back: usize,
     /// Why the queue is not pulled right now, if flow control holds it.
     pub gate: Option<Gate>,
+    /// Whether the broker's lock has been granted; none where the queue needs none.
+    pub locked: Option<bool>,
+    /// Until when an orderly queue waits after a message that failed.
+    pub suspended_until: Option<Instant>,
+    /// Since when the queue has messages to consume and makes no progress, once that has been an alarm.
+    pub stuck_since: Option<Instant>,
     /// The queue has been taken away and takes no new work (RocketMQ: dropped).
     pub dropped: bool,
     /// When it was last pulled.
@@ -47,16 +55,37 @@ pub struct QueueStatus {
 /// Where a queue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueuePhase {
+    /// The broker's lock is waited for: another member may still hold it.
+    Locking,
     /// Its start offset is being learnt.
     Locating,
     /// It is pulled and consumed.
     Consuming,
-    /// The broker moved its offset; batches in flight are waited for, then the corrected offset is stored.
+    /// The broker wants to move the offset back further than `max_backward_jump`; an operator is to decide.
+    Halted,
+    /// The broker or an operator moved its offset; batches in flight are waited for, then the new offset is stored.
     Correcting,
     /// It is being given up; batches in flight are waited for.
     Draining,
     /// It is being given up; its offset is on the way to the broker.
     Storing,
+    /// It is being given up; its lock is on the way back to the broker.
+    Unlocking,
+}
+
+/// One batch at a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchStatus {
+    /// Who has it.
+    pub listener: ListenerId,
+    /// The topic the listener subscribed to.
+    pub topic: Arc<str>,
+    /// The queue it was pulled from; none once that has been let go, so that the results will be ignored.
+    pub mq: Option<MessageQueue>,
+    /// Its messages.
+    pub messages: usize,
+    /// For how long it has been there.
+    pub running: Duration,
 }
 
 /// Counts since the group started.
@@ -70,12 +99,22 @@ pub struct GroupStats {
     pub unwanted: u64,
     /// Messages handed to listeners.
     pub delivered: u64,
+    /// Messages skipped because they had been settled before this host was restarted, or lost the queue for a while.
+    pub skipped: u64,
     /// Messages settled by success.
     pub succeeded: u64,
     /// Messages given back to the broker to come again.
     pub reconsumed: u64,
     /// Messages given back to the broker for the dead-letter topic: at once, or because their retries are used up.
     pub dead_lettered: u64,
+    /// Times a message of an orderly queue was kept to come again in place.
+    pub retried_in_place: u64,
+    /// Messages of a broadcasting group that failed and were dropped.
+    pub dropped: u64,
+    /// Locks that another member got before this one had let go.
+    pub locks_lost: u64,
+    /// Alarms of queues without progress.
+    pub stuck_alarms: u64,
     /// Attempts to give a message back that failed.
     pub send_back_failures: u64,
     /// Results that came after their queue had been let go, and were ignored.

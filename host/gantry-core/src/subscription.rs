@@ -84,6 +84,8 @@ struct Topic {
 #[derive(Debug)]
 pub(crate) struct SubscriptionTable {
     retry_topic: Arc<str>,
+    /// Whether failed messages come again through the retry topic: in clustering groups.
+    with_retry_topic: bool,
     topics: BTreeMap<Arc<str>, Topic>,
     listeners: Vec<Listener>,
     last_version: u64,
@@ -111,9 +113,10 @@ pub(crate) struct ListenerDefaults {
 }
 
 impl SubscriptionTable {
-    pub(crate) fn new(consumer_group: &str) -> Self {
+    pub(crate) fn new(consumer_group: &str, with_retry_topic: bool) -> Self {
         Self {
             retry_topic: names::retry_topic(consumer_group).into(),
+            with_retry_topic,
             topics: BTreeMap::new(),
             listeners: Vec::new(),
             last_version: 0,
@@ -159,7 +162,7 @@ impl SubscriptionTable {
     ) -> Result<SubscriptionChange, SubscriptionError> {
         let listeners = check_listeners(defaults, specs)?;
         let mut routes = self.collect_routes(specs)?;
-        if !specs.is_empty() {
+        if !specs.is_empty() && self.with_retry_topic {
             routes.insert(self.retry_topic.clone(), Vec::new());
         }
         let mut unions = BTreeMap::new();
@@ -337,13 +340,13 @@ mod tests {
     }
 
     fn table(specs: &[ListenerSpec]) -> SubscriptionTable {
-        let mut table = SubscriptionTable::new("g");
+        let mut table = SubscriptionTable::new("g", true);
         table.replace(1_000, DEFAULTS, specs).unwrap();
         table
     }
 
     fn refused(specs: &[ListenerSpec]) -> SubscriptionError {
-        SubscriptionTable::new("g").replace(1_000, DEFAULTS, specs).unwrap_err()
+        SubscriptionTable::new("g", true).replace(1_000, DEFAULTS, specs).unwrap_err()
     }
 
     fn union(table: &SubscriptionTable, topic: &str) -> String {

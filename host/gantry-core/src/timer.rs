@@ -18,7 +18,16 @@ pub(crate) enum Timer {
     Persist,
     /// When the next failed send-back is to be tried again.
     SendBacks,
-    /// When a queue has something to do: pull again, ask again for its offset, or stop waiting for its batches.
+    /// When the next lock is due to be asked for or renewed.
+    Locks,
+    /// When what is settled above the commit points is to be journalled.
+    Journal,
+    /// When queues are to be looked at for progress.
+    Watch,
+    /// When a queue that is suspended or held to a rate may be consumed again.
+    Consume(QueueKey),
+    /// When a queue has something to do: pull again, ask again for its offset, or stop waiting for its batches
+    /// or for the answer to its last offset.
     Queue(QueueKey),
 }
 

@@ -414,7 +414,8 @@ fn a_status_tells_how_long_the_head_waits_and_the_longest_batch_runs() {
 fn absurd_offsets_from_a_broker_do_no_harm() {
     for next in [i64::MAX, i64::MIN, -1, 0] {
         for offset in [i64::MAX, i64::MIN, -1] {
-            let mut solo = Solo::plain();
+            let config = GroupConfig { max_backward_jump: None, ..GroupConfig::new("orders") };
+            let mut solo = Solo::consuming(config, &[listener(1, &[("t", "*")])], &[0]);
             let pull = solo.pull();
             solo.answer(pull.id, found(vec![message(&mq(0), offset, &[])], next));
             if solo.has(|action| matches!(action, Action::Consume(_))) {

@@ -305,6 +305,7 @@ fn a_dropped_topic_is_drained_and_let_go_while_the_others_go_on() {
     solo.consumed(&batch, &Settlement::Success);
     let id = take!(solo, Action::PersistOffset { id, offset: 2, mode: PersistMode::Sync, .. } => id);
     solo.group.handle_persisted(solo.now, id, Ok(()));
+    solo.pump();
     assert_eq!(solo.group.queues(solo.now).count(), 0);
 }
 

@@ -14,7 +14,7 @@ mod world;
 
 use std::time::Duration;
 
-use gantry_core::{ConsumeFromWhere, GroupConfig, ListenerId};
+use gantry_core::{ConsumeFromWhere, ConsumeMode, GroupConfig, ListenerId};
 use proptest::prelude::*;
 use world::member::COLLIDING;
 use world::{Answers, World, ms};
@@ -25,6 +25,7 @@ enum Op {
     Join,
     Leave { who: usize, grace_ms: u64 },
     Crash { who: usize },
+    Restart { who: usize },
     Relisten { variant: usize },
     Pause { listener: u64 },
     Resume { listener: u64 },
@@ -46,7 +47,19 @@ struct Plan {
     drain_ms: u64,
     last_offset: bool,
     retry_topic_on_heartbeat: bool,
+    /// How queues change hands and are consumed.
+    kind: Kind,
     ops: Vec<(u64, Op)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Eager,
+    Cooperative,
+    /// With members that are no Gantry hosts, which lock all the same.
+    Orderly,
+    CooperativeOrderly,
+    Asked,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -55,6 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Join),
         1 => (0..4usize, 0..6_000u64).prop_map(|(who, grace_ms)| Op::Leave { who, grace_ms }),
         1 => (0..4usize).prop_map(|who| Op::Crash { who }),
+        1 => (0..4usize).prop_map(|who| Op::Restart { who }),
         2 => (0..4usize).prop_map(|variant| Op::Relisten { variant }),
         1 => (1..5u64).prop_map(|listener| Op::Pause { listener }),
         1 => (1..5u64).prop_map(|listener| Op::Resume { listener }),
@@ -71,8 +85,15 @@ fn plan() -> impl Strategy<Value = Plan> {
         prop_oneof![Just(0u64), Just(300), Just(5_000)],
     );
     let ops = prop::collection::vec((0..3_000u64, op()), 1..40);
-    (any::<u64>(), sizes, times, prop::bool::weighted(0.2), any::<bool>(), ops).prop_map(
-        |(seed, sizes, (slowest_ms, drain_ms), last_offset, retry_topic_on_heartbeat, ops)| {
+    let kind = prop_oneof![
+        Just(Kind::Eager),
+        Just(Kind::Cooperative),
+        Just(Kind::Orderly),
+        Just(Kind::CooperativeOrderly),
+        Just(Kind::Asked)
+    ];
+    (any::<u64>(), sizes, times, prop::bool::weighted(0.2), any::<bool>(), kind, ops).prop_map(
+        |(seed, sizes, (slowest_ms, drain_ms), last_offset, retry_topic_on_heartbeat, kind, ops)| {
             let (queues, faults, threads, threshold, span, send_backs) = sizes;
             let faults = [0.0, 0.05, 0.3][faults as usize];
             Plan {
@@ -87,6 +108,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 drain_ms,
                 last_offset,
                 retry_topic_on_heartbeat,
+                kind,
                 ops,
             }
         },
@@ -99,7 +121,14 @@ fn world_of(plan: &Plan) -> World {
     world.faults = plan.faults;
     world.slowest = ms(plan.slowest_ms);
     world.retry_topic_on_heartbeat = plan.retry_topic_on_heartbeat;
+    world.all_gantry = !matches!(plan.kind, Kind::Eager | Kind::Orderly);
+    world.ask_strategy = plan.kind == Kind::Asked;
     world.config = GroupConfig {
+        consume_mode: match plan.kind {
+            Kind::Orderly | Kind::CooperativeOrderly => ConsumeMode::Orderly,
+            _ => ConsumeMode::Concurrently,
+        },
+        suspend_current_queue_time: ms(100),
         consume_thread_min: 1,
         consume_thread_max: plan.threads,
         pull_threshold_for_queue: plan.threshold,
@@ -156,7 +185,8 @@ fn apply(world: &mut World, op: &Op) {
                 world.broker.add_topic("t", more);
             }
         }
-        Op::Join | Op::Leave { .. } | Op::Crash { .. } => {}
+        Op::Restart { who } if !present.is_empty() => _ = world.restart(present[who % present.len()]),
+        Op::Join | Op::Leave { .. } | Op::Crash { .. } | Op::Restart { .. } => {}
     }
 }
 

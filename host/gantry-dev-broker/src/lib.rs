@@ -12,8 +12,8 @@
 //!
 //! # What is deliberately absent
 //! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
-//! - Transactions (prepared messages are refused with 16), request-reply, POP and its family, SQL92 filters (23),
-//!   inner batches, compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
+//! - Transactions (prepared messages are refused with 16), request-reply, POP and its family, inner batches,
+//!   compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
 //! - Access control and TLS: it listens on loopback unless told otherwise, and ignores signatures.
 //! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.
 //! - Rates in statistics (given as 0), and most of `mqadmin` beyond topics, groups, progress and connections.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use gantry_engine::{
-    ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, OwnedMessage,
+    ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, Order, OwnedMessage,
     consume_isolated,
 };
 use serde::Serialize;
@@ -110,7 +110,7 @@ fn load(component: &[u8], cache_dir: PathBuf) -> Result<(f64, ListenerModule), B
 }
 
 fn call(module: &ListenerModule, batch: &Arc<dyn MessageBatch>) {
-    black_box(consume_isolated(module, &CONTEXT, batch, DEADLINE));
+    black_box(consume_isolated(module, &CONTEXT, batch, DEADLINE, Order::Any));
 }
 
 /// Nanoseconds of the median round.

@@ -31,16 +31,6 @@ pub struct UnsoundDescription {
     pub rule: String,
 }
 
-/// Something a description may ask for that this host does not do yet.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`describe` asks for {what}, which this host does not support yet; {instead}")]
-pub struct UnsupportedListener {
-    /// What is asked for.
-    pub what: &'static str,
-    /// What to do.
-    pub instead: &'static str,
-}
-
 fn unsound(field: &'static str, found: impl Into<String>, rule: impl Into<String>) -> UnsoundDescription {
     UnsoundDescription { field, found: found.into(), rule: rule.into() }
 }
@@ -80,14 +70,6 @@ impl ListenerDescription {
     pub fn check(&self) -> Result<(), UnsoundDescription> {
         check(self)
     }
-
-    /// Checks that the host can do what is asked for.
-    ///
-    /// # Errors
-    /// The first thing it cannot.
-    pub fn check_supported(&self) -> Result<(), UnsupportedListener> {
-        check_supported(self)
-    }
 }
 
 /// Checks every rule.
@@ -110,21 +92,38 @@ pub(crate) fn check(description: &ListenerDescription) -> Result<(), UnsoundDesc
             "leaves no time for a call; give at least 1 millisecond",
         ));
     }
-    Ok(())
+    if let ConsumeFromWhere::Timestamp(ms) = d.consume_from_where
+        && i64::try_from(ms).is_err()
+    {
+        let found = format!("timestamp({ms})");
+        return Err(unsound("consume-from-where", found, "is more than 9223372036854775807 milliseconds"));
+    }
+    check_contradictions(d)
 }
 
-/// What the host can do so far: one line for each thing it cannot.
-pub(crate) fn check_supported(description: &ListenerDescription) -> Result<(), UnsupportedListener> {
-    let sql92 = |subscription: &Subscription| matches!(subscription.expression, FilterExpression::Sql92(_));
-    let refuse = |what, instead| Err(UnsupportedListener { what, instead });
-    if description.message_model == MessageModel::Broadcasting {
-        return refuse("the message model `broadcasting`", "use `clustering`");
+/// What each field says soundly by itself, but not beside another.
+fn check_contradictions(description: &ListenerDescription) -> Result<(), UnsoundDescription> {
+    let d = description;
+    let never_retries =
+        d.message_model == MessageModel::Broadcasting && d.consume_mode == ConsumeMode::Concurrently;
+    if let Some(times) = d.max_reconsume_times.filter(|times| never_retries && *times > 0) {
+        return Err(unsound(
+            "max-reconsume-times",
+            times.to_string(),
+            "contradicts `broadcasting` with `concurrently`, where nothing is retried; leave it out, or consume `orderly`",
+        ));
     }
-    if description.consume_mode == ConsumeMode::Orderly {
-        return refuse("the consume mode `orderly`", "use `concurrently`");
-    }
-    if description.subscriptions.iter().any(sql92) {
-        return refuse("a `sql92` subscription", "subscribe by `tag`");
+    let own = |subscription: &&Subscription| {
+        let origin = subscription.topic.strip_prefix("%RETRY%").or(subscription.topic.strip_prefix("%DLQ%"));
+        origin == Some(&*d.consumer_group)
+    };
+    if let Some(Subscription { topic, .. }) = d.subscriptions.iter().find(own) {
+        return Err(unsound(
+            "subscriptions.topic",
+            quoted(topic),
+            "is where the group's own failed messages go: those of %RETRY% come to it by themselves, and those of %DLQ% \
+             would go round for ever; leave it out, or name another group",
+        ));
     }
     Ok(())
 }
@@ -225,7 +224,6 @@ fn check_tags(text: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wit::ConsumeFromWhere;
 
     fn sound() -> ListenerDescription {
         ListenerDescription {
@@ -293,6 +291,8 @@ mod tests {
         );
         assert_eq!(fault(|d| d.max_reconsume_times = Some(u32::MAX)), Some("max-reconsume-times"));
         assert_eq!(fault(|d| d.consume_timeout = Some(0)), Some("consume-timeout"));
+        let at = |ms| fault(|d| d.consume_from_where = ConsumeFromWhere::Timestamp(ms));
+        assert_eq!((at(u64::MAX), at(1_700_000_000_000)), (Some("consume-from-where"), None));
     }
 
     #[test]
@@ -306,22 +306,37 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_cannot_do_yet_is_said_apart_from_what_is_unsound() {
-        let mut description = sound();
-        assert_eq!(check_supported(&description), Ok(()));
-        description.consume_mode = ConsumeMode::Orderly;
-        assert_eq!(check(&description), Ok(()));
-        assert!(check_supported(&description).unwrap_err().to_string().contains("orderly"));
-        description = sound();
-        description.message_model = MessageModel::Broadcasting;
-        assert!(check_supported(&description).is_err());
-        description = sound();
-        description.subscriptions = vec![Subscription {
-            topic: "T".into(),
-            expression: FilterExpression::Sql92("amount > 10".into()),
-        }];
-        assert_eq!(check(&description), Ok(()));
-        assert!(check_supported(&description).is_err());
+    fn every_model_and_mode_is_sound_and_so_is_sql92() {
+        for model in [MessageModel::Clustering, MessageModel::Broadcasting] {
+            for mode in [ConsumeMode::Concurrently, ConsumeMode::Orderly] {
+                assert_eq!(fault(|d| (d.message_model, d.consume_mode) = (model, mode)), None);
+            }
+        }
+        let sql92 = |text: &str| FilterExpression::Sql92(text.into());
+        assert_eq!(fault(|d| d.subscriptions[0].expression = sql92("amount > 10")), None);
+        assert_eq!(fault(|d| d.subscriptions[0].expression = sql92(" ")), Some("subscriptions.expression"));
+    }
+
+    #[test]
+    fn retries_where_nothing_is_retried_are_a_contradiction() {
+        let broadcast = |mode, times| {
+            fault(|d| {
+                d.message_model = MessageModel::Broadcasting;
+                d.consume_mode = mode;
+                d.max_reconsume_times = Some(times);
+            })
+        };
+        assert_eq!(broadcast(ConsumeMode::Concurrently, 3), Some("max-reconsume-times"));
+        assert_eq!(broadcast(ConsumeMode::Concurrently, 0), None);
+        assert_eq!(broadcast(ConsumeMode::Orderly, 3), None);
+    }
+
+    #[test]
+    fn a_group_does_not_subscribe_to_where_its_own_failures_go() {
+        let subscribes = |topic: &str| fault(|d| d.subscriptions.push(subscription(topic, "*")));
+        assert_eq!(subscribes("%RETRY%orders-group"), Some("subscriptions.topic"));
+        assert_eq!(subscribes("%DLQ%orders-group"), Some("subscriptions.topic"));
+        assert_eq!(subscribes("%DLQ%another-group"), None);
     }
 
     #[test]

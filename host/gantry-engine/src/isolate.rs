@@ -5,6 +5,9 @@
 //! that failed in such an instance has had its trial already. If the listener answers wrongly (another number of results) or with an error,
 //! nothing tells which message was at fault, and the whole batch is given back.
 //!
+//! Where the order of the batch is kept ([`Order::Kept`]), its messages are tried alone in that order and only up to the
+//! first that fails or is not consumed: whatever is behind it is held back, whether it was run or not.
+//!
 //! Time is bounded: after [`MAX_DEADLINES_IN_A_ROW`] lone messages in a row ran into the deadline, or [`MAX_DEADLINES`]
 //! in all, what is left is given back without being run. A batch never takes longer than `MAX_DEADLINES + 1`
 //! deadlines, plus the time of the messages that do finish.
@@ -26,6 +29,16 @@ use crate::{
 const MAX_DEADLINES_IN_A_ROW: u32 = 3;
 /// Lone deadlines in all after which the rest of a batch is given back.
 const MAX_DEADLINES: u32 = 8;
+
+/// Whether the messages of a batch depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each stands for itself (RocketMQ: `MessageListenerConcurrently`).
+    Any,
+    /// None counts before those ahead of it are consumed (RocketMQ: `MessageListenerOrderly`). Outcomes are successes up
+    /// to the first that is none; all behind that one are [`Cause::HeldBack`].
+    Kept,
+}
 
 /// What becomes of one message, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +62,8 @@ pub enum Cause {
     BatchFailed(Arc<GuestFailure>),
     /// Not run again, because too many of its neighbours ran into the deadline; this is the last one's failure.
     NotRun(Arc<GuestFailure>),
+    /// Behind a message of an ordered batch that was not consumed: it counts as not run, and comes again with that one.
+    HeldBack,
     /// There was no instance to run it.
     NoInstance(Arc<InstantiateError>),
     /// The host's own code panicked around the call: a defect of the host, with the panic's message.
@@ -64,6 +79,7 @@ impl Cause {
             Cause::AnsweredAlone => "answered-alone",
             Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => failure.kind().name(),
             Cause::NotRun(_) => "not-run",
+            Cause::HeldBack => "held-back",
             Cause::NoInstance(_) => "no-instance",
             Cause::HostPanic(_) => "host-panic",
         }
@@ -105,16 +121,17 @@ impl BatchReport {
     }
 }
 
-/// Hands `batch` to the listener and sees to it that every message has an outcome. `deadline` is that of one call.
-/// Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
+/// Hands `batch` to the listener and sees to it that every message has an outcome. `deadline` is that of one call; `order`
+/// says whether a message that is not consumed stops those behind it. Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
 #[must_use]
 pub fn consume_isolated(
     module: &ListenerModule,
     context: &ConsumeContext<'_>,
     batch: &Arc<dyn MessageBatch>,
     deadline: Duration,
+    order: Order,
 ) -> BatchReport {
-    isolate(batch.deref().len(), &mut Guests { module, context, batch, deadline })
+    isolate(batch.deref().len(), order, &mut Guests { module, context, batch, deadline })
 }
 
 /// The calls the policy makes.
@@ -177,7 +194,7 @@ struct Run {
     deadlines: u32,
 }
 
-fn isolate(messages: usize, guests: &mut dyn Calls) -> BatchReport {
+fn isolate(messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport {
     let mut run = Run::default();
     if messages == 0 {
         return run.report(None, Duration::ZERO);
@@ -196,9 +213,12 @@ fn isolate(messages: usize, guests: &mut dyn Calls) -> BatchReport {
         }
         Answer::Failed { failure, untouched } => {
             let alone_already = untouched && messages == 1;
-            Some(run.batch_failed(failure, messages, alone_already, guests))
+            Some(run.batch_failed(failure, messages, alone_already, order, guests))
         }
     };
+    if order == Order::Kept {
+        run.hold_back(messages);
+    }
     run.report(failure, began.elapsed())
 }
 
@@ -208,6 +228,7 @@ impl Run {
         failure: GuestFailure,
         messages: usize,
         alone_already: bool,
+        order: Order,
         guests: &mut dyn Calls,
     ) -> Arc<GuestFailure> {
         let fatal = failure.is_fatal();
@@ -218,13 +239,16 @@ impl Run {
         } else if alone_already {
             self.give_back(messages, &Cause::FailedAlone(Arc::clone(&failure)));
         } else {
-            self.one_by_one(messages, guests);
+            self.one_by_one(messages, order, guests);
         }
         failure
     }
 
-    fn one_by_one(&mut self, messages: usize, guests: &mut dyn Calls) {
+    fn one_by_one(&mut self, messages: usize, order: Order, guests: &mut dyn Calls) {
         for index in 0..messages {
+            if order == Order::Kept && self.first_not_consumed().is_some() {
+                return;
+            }
             self.calls = self.calls.saturating_add(1);
             match guests.alone(index) {
                 Answer::Results(results) => {
@@ -244,6 +268,18 @@ impl Run {
                     return self.give_back(messages - index, &Cause::NoInstance(Arc::new(error)));
                 }
             }
+        }
+    }
+
+    fn first_not_consumed(&self) -> Option<usize> {
+        self.outcomes.iter().position(|outcome| outcome.result != ConsumeResult::Success)
+    }
+
+    /// Holds back everything behind the first message that was not consumed.
+    fn hold_back(&mut self, messages: usize) {
+        if let Some(first) = self.first_not_consumed() {
+            self.outcomes.truncate(first + 1);
+            self.give_back(messages.saturating_sub(first + 1), &Cause::HeldBack);
         }
     }
 
@@ -281,7 +317,8 @@ mod tests {
     use super::*;
 
     /// Guests that answer by script: `t` traps, `d` runs into the deadline, `e` answers err, `w` gives a wrong count,
-    /// `n` has no instance, anything else succeeds. A whole batch does what its first bad message does.
+    /// `n` has no instance, `l` is to be reconsumed later, anything else succeeds. A whole batch does what its first bad
+    /// message does.
     struct Script {
         steps: Vec<char>,
         /// Whether the instance of the whole batch is fresh.
@@ -289,14 +326,22 @@ mod tests {
     }
 
     impl Script {
-        fn answer(step: char, messages: usize, untouched: bool) -> Answer {
+        fn result(step: char) -> ConsumeResult {
+            match step {
+                'l' => ConsumeResult::ReconsumeLater(RetryDelay::Level(1)),
+                _ => ConsumeResult::Success,
+            }
+        }
+
+        fn answer(steps: &[char], step: char, untouched: bool) -> Answer {
+            let messages = steps.len();
             let failure = match step {
                 't' => GuestFailure::Trap { reason: "unreachable".into(), last_words: None },
                 'd' => GuestFailure::Deadline { deadline: Duration::from_millis(10) },
                 'e' => GuestFailure::ListenerError("no database".into()),
                 'w' => GuestFailure::WrongCount { expected: messages, got: 0 },
                 'n' => return Answer::NoInstance(InstantiateError::PoolExhausted { max: 1 }),
-                _ => return Answer::Results(vec![ConsumeResult::Success; messages]),
+                _ => return Answer::Results(steps.iter().copied().map(Self::result).collect()),
             };
             Answer::Failed { failure, untouched }
         }
@@ -304,12 +349,13 @@ mod tests {
 
     impl Calls for Script {
         fn whole(&mut self) -> Answer {
-            let step = self.steps.iter().copied().find(|step| *step != '.').unwrap_or('.');
-            Self::answer(step, self.steps.len(), self.untouched)
+            let step = self.steps.iter().copied().find(|step| !['.', 'l'].contains(step)).unwrap_or('.');
+            Self::answer(&self.steps, step, self.untouched)
         }
 
         fn alone(&mut self, index: usize) -> Answer {
-            Self::answer(self.steps[index], 1, true)
+            let step = self.steps[index];
+            Self::answer(&[step], step, true)
         }
     }
 
@@ -319,19 +365,30 @@ mod tests {
     }
 
     fn run_in(script: &str, untouched: bool) -> (String, u32, u32) {
-        let report = isolate(script.len(), &mut Script { steps: script.chars().collect(), untouched });
-        assert_eq!(report.outcomes.len(), script.len(), "one outcome for each message");
+        let mut script = Script { steps: script.chars().collect(), untouched };
+        letters(&isolate(script.steps.len(), Order::Any, &mut script), script.steps.len())
+    }
+
+    fn run_in_order(script: &str) -> (String, u32, u32) {
+        let mut script = Script { steps: script.chars().collect(), untouched: false };
+        letters(&isolate(script.steps.len(), Order::Kept, &mut script), script.steps.len())
+    }
+
+    fn letters(report: &BatchReport, messages: usize) -> (String, u32, u32) {
+        assert_eq!(report.outcomes.len(), messages, "one outcome for each message");
+        let later = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
         for outcome in &report.outcomes {
             let answered = matches!(outcome.cause, Cause::Answered | Cause::AnsweredAlone);
-            let later = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
-            assert_eq!(outcome.result, if answered { ConsumeResult::Success } else { later });
+            assert!(answered || outcome.result == later, "{outcome:?}");
         }
         let letters = report.outcomes.iter().map(|outcome| match outcome.cause {
+            Cause::Answered | Cause::AnsweredAlone if outcome.result != ConsumeResult::Success => 'l',
             Cause::Answered => 'A',
             Cause::AnsweredAlone => 'a',
             Cause::FailedAlone(_) => 'F',
             Cause::BatchFailed(_) => 'B',
             Cause::NotRun(_) => '-',
+            Cause::HeldBack => 'h',
             Cause::NoInstance(_) => 'N',
             Cause::HostPanic(_) => 'P',
         });
@@ -385,5 +442,22 @@ mod tests {
     fn without_an_instance_everything_left_is_given_back() {
         assert_eq!(run("n.."), ("NNN".into(), 0, 0));
         assert_eq!(run("t.n."), ("FaNN".into(), 3, 2));
+    }
+
+    #[test]
+    fn in_order_everything_behind_the_first_that_is_not_consumed_is_held_back() {
+        assert_eq!(run_in_order("...."), ("AAAA".into(), 1, 0));
+        assert_eq!(run_in_order(".l.l"), ("Alhh".into(), 1, 0));
+        assert_eq!(run_in_order("..e."), ("Bhhh".into(), 1, 0));
+        assert_eq!(run_in_order("n.."), ("Nhh".into(), 0, 0));
+    }
+
+    #[test]
+    fn in_order_messages_are_tried_alone_up_to_the_first_that_is_not_consumed() {
+        assert_eq!(run_in_order("..t.t"), ("aaFhh".into(), 4, 2));
+        assert_eq!(run_in_order(".lt."), ("alhh".into(), 3, 1));
+        assert_eq!(run_in_order("dddd"), ("Fhhh".into(), 2, 2));
+        assert_eq!(run_in_order(".et"), ("Bhh".into(), 1, 0));
+        assert_eq!(run_in_order("t.n"), ("Fhh".into(), 2, 2));
     }
 }

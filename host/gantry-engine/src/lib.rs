@@ -47,12 +47,12 @@ mod wasi;
 mod wit;
 
 pub use config::{EngineConfig, Grant, Grants, UnknownGrant};
-pub use description::{UnsoundDescription, UnsupportedListener};
+pub use description::UnsoundDescription;
 pub use engine::{Engine, EngineError};
 pub use failure::{FailureKind, GuestFailure, InstantiateError};
 pub use hash::ContentHash;
 pub use imports::RefusedImport;
-pub use isolate::{BatchReport, Cause, Outcome, consume_isolated};
+pub use isolate::{BatchReport, Cause, Order, Outcome, consume_isolated};
 pub use load::{LoadError, MAX_COMPONENT_BYTES};
 pub use message::{MessageBatch, MessageView, OwnedMessage};
 pub use module::{Instance, ListenerModule, PoolStats};

@@ -7,7 +7,7 @@ use wasmtime::component::Component;
 
 use crate::{
     config::Grants,
-    description::{self, UnsoundDescription, UnsupportedListener},
+    description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
     hash::ContentHash,
@@ -87,9 +87,6 @@ pub enum LoadError {
     /// `describe` breaks a rule.
     #[error(transparent)]
     UnsoundDescription(#[from] UnsoundDescription),
-    /// `describe` asks for what this host does not do yet.
-    #[error(transparent)]
-    Unsupported(#[from] UnsupportedListener),
 }
 
 impl LoadError {
@@ -109,7 +106,6 @@ impl LoadError {
             LoadError::Instantiate(_) => "instantiate",
             LoadError::DescribeFailed(_) => "describe-failed",
             LoadError::UnsoundDescription(_) => "unsound-description",
-            LoadError::Unsupported(_) => "unsupported",
         }
     }
 }
@@ -225,7 +221,6 @@ fn describe(mut template: Template) -> Result<(ListenerDescription, Guest, Templ
             .map_err(LoadError::DescribeFailed)?
     };
     description::check(&description)?;
-    description::check_supported(&description)?;
     template.plugin = description.name.as_str().into();
     let guest = instantiate(&template)?;
     Ok((description, guest, template))

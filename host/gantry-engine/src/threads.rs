@@ -16,7 +16,7 @@ use async_channel::{Receiver, Sender, TrySendError};
 use thiserror::Error;
 
 use crate::{
-    isolate::{BatchReport, Cause, consume_isolated},
+    isolate::{BatchReport, Cause, Order, consume_isolated},
     message::MessageBatch,
     slot::Lease,
     wit::ConsumeContext,
@@ -41,6 +41,8 @@ pub struct ConsumeJob {
     pub batch: Arc<dyn MessageBatch>,
     /// What one call may take.
     pub deadline: Duration,
+    /// Whether a message that is not consumed stops those behind it.
+    pub order: Order,
     /// Called on the guest thread with what became of the batch, exactly once if the job runs. Hand the report on and
     /// return: it holds up the thread.
     pub done: Box<dyn FnOnce(BatchReport) + Send>,
@@ -48,15 +50,15 @@ pub struct ConsumeJob {
 
 impl ConsumeJob {
     fn run(self, panics: &AtomicU64) {
-        let Self { lease, consumer_group, topic, broker_name, queue_id, batch, deadline, done } = self;
+        let Self { lease, consumer_group, topic, broker_name, queue_id, batch, deadline, order, done } = self;
         let context = ConsumeContext {
             consumer_group: &consumer_group,
             topic: &topic,
             broker_name: &broker_name,
             queue_id,
         };
-        let ran =
-            catch_unwind(AssertUnwindSafe(|| consume_isolated(lease.module(), &context, &batch, deadline)));
+        let consume = || consume_isolated(lease.module(), &context, &batch, deadline, order);
+        let ran = catch_unwind(AssertUnwindSafe(consume));
         let report = ran.unwrap_or_else(|panic| {
             let message = report_panic(panics, &*panic);
             let messages = catch_unwind(AssertUnwindSafe(|| (*batch).len())).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Adding native listeners to a running host.
 
-use gantry_engine::{UnsoundDescription, UnsupportedListener};
+use gantry_engine::UnsoundDescription;
 
 /// A native listener was not added.
 #[derive(Debug, thiserror::Error)]
@@ -8,9 +8,6 @@ pub enum NativeError {
     /// A field of its description breaks its rule.
     #[error(transparent)]
     Unsound(#[from] UnsoundDescription),
-    /// It asks for something the host cannot do.
-    #[error(transparent)]
-    Unsupported(#[from] UnsupportedListener),
     /// A listener of this name is there.
     #[error("a plugin or native listener named {0} is there already; names are unique in a host")]
     NameTaken(String),

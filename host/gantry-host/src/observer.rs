@@ -19,6 +19,11 @@ pub enum SettledAs {
         /// The reason the listener gave.
         reason: String,
     },
+    /// Failed in a broadcasting group: there is nobody to give it back to.
+    Dropped {
+        /// The reason the listener gave, if it gave one.
+        reason: String,
+    },
 }
 
 /// One message's end in a listener.

@@ -52,6 +52,8 @@ pub struct Outcomes {
     pub reconsumed: u64,
     /// Sent to the dead-letter topic.
     pub dead_lettered: u64,
+    /// Failed in a broadcasting group, and so neither given back nor tried again.
+    pub dropped: u64,
     /// Of these, messages whose listener trapped, ran out of time or memory, or broke its contract.
     pub failed: u64,
 }

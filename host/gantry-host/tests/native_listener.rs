@@ -15,7 +15,7 @@ use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage
 use gantry_host::config::{ConsumeFrom, GantryConfig};
 use gantry_host::status::Outcomes;
 use gantry_host::{
-    ConsumeContext, ConsumeMode, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeError,
+    ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, MessageModel, NativeError,
     NativeListener, RetryDelay, Unobserved,
 };
 use tempfile::TempDir;
@@ -140,7 +140,7 @@ async fn each_answer_is_acted_on() {
         _ => Some(ConsumeResult::Success),
     };
     setup.add(answer).await.unwrap();
-    let all = Outcomes { succeeded: 2, reconsumed: 1, dead_lettered: 1, failed: 0 };
+    let all = Outcomes { succeeded: 2, reconsumed: 1, dead_lettered: 1, dropped: 0, failed: 0 };
     setup.until("every message is settled", |setup| setup.outcomes() == all).await;
     assert_eq!(setup.seen(), seen(&[("bad", 0), ("good", 0), ("slow", 0), ("slow", 1)]));
     setup.end().await;
@@ -155,7 +155,7 @@ async fn a_panic_gives_the_whole_batch_back() {
         Some(ConsumeResult::Success)
     };
     setup.add(answer).await.unwrap();
-    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, failed: 2 };
+    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, dropped: 0, failed: 2 };
     setup.until("both come again", |setup| setup.outcomes() == all).await;
     assert_eq!(setup.seen(), seen(&[("fine", 0), ("fine", 1), ("poison", 0), ("poison", 1)]));
     setup.end().await;
@@ -167,7 +167,7 @@ async fn a_wrong_number_of_results_gives_the_whole_batch_back() {
     setup.send(&["answered", "ignored"]).await;
     let answer = |body: &str, times| (body == "answered" || times > 0).then_some(ConsumeResult::Success);
     setup.add(answer).await.unwrap();
-    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, failed: 2 };
+    let all = Outcomes { succeeded: 2, reconsumed: 2, dead_lettered: 0, dropped: 0, failed: 2 };
     setup.until("both come again", |setup| setup.outcomes() == all).await;
     setup.end().await;
 }
@@ -178,8 +178,12 @@ async fn what_the_host_cannot_have_is_refused_and_nothing_changes() {
     let success = |_: &str, _| Some(ConsumeResult::Success);
     let nameless = ListenerDescription { name: String::new(), ..description() };
     assert!(matches!(setup.add_as(nameless, success).await, Err(NativeError::Unsound(_))));
-    let orderly = ListenerDescription { consume_mode: ConsumeMode::Orderly, ..description() };
-    assert!(matches!(setup.add_as(orderly, success).await, Err(NativeError::Unsupported(_))));
+    let contradiction = ListenerDescription {
+        message_model: MessageModel::Broadcasting,
+        max_reconsume_times: Some(3),
+        ..description()
+    };
+    assert!(matches!(setup.add_as(contradiction, success).await, Err(NativeError::Unsound(_))));
     assert!(setup.host.status().plugins.is_empty());
     setup.add(success).await.unwrap();
     assert!(matches!(setup.add(success).await, Err(NativeError::NameTaken(name)) if name == "native"));

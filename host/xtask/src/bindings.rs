@@ -16,7 +16,7 @@ struct Target {
     export: Option<(&'static str, &'static str)>,
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         wit: "wit",
         world: "message-listener",
@@ -28,6 +28,13 @@ const TARGETS: [Target; 2] = [
         wit: "tests/guests/imports-clock/wit",
         world: "imports-clock",
         file: "tests/guests/imports-clock/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
+        wit: "tests/guests/sleeper/wit",
+        world: "sleeper",
+        file: "tests/guests/sleeper/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
     },

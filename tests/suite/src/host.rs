@@ -66,7 +66,8 @@ impl HostSetup {
     pub fn plugin(self, stem: &str, group: &str, subscriptions: &[(&str, &str)]) -> Self {
         let subscription = |(topic, tags): &(&str, &str)| SubscriptionSetting {
             topic: (*topic).to_owned(),
-            tags: (*tags).to_owned(),
+            tags: Some((*tags).to_owned()),
+            sql: None,
         };
         let subscriptions = subscriptions.iter().map(subscription).collect();
         self.plugin_settings(stem, |settings| {

@@ -34,4 +34,8 @@ impl AllocateMessageQueueStrategy for AllocateMessageQueueByConfig {
     ) -> Result<Vec<MessageQueue>, AllocateError> {
         Ok(self.message_queue_list.clone())
     }
+
+    fn divides(&self) -> bool {
+        false
+    }
 }

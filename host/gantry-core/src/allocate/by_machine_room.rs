@@ -54,6 +54,10 @@ impl AllocateMessageQueueStrategy for AllocateMessageQueueByMachineRoom {
         let left_over = near.get(share * members + index);
         Ok(own.chain(left_over).map(|&mq| mq.clone()).collect())
     }
+
+    fn divides(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -112,6 +112,10 @@ impl AllocateMessageQueueStrategy for AllocateMachineRoomNearby {
         }
         Ok(own)
     }
+
+    fn divides(&self) -> bool {
+        self.inner.divides()
+    }
 }
 
 #[cfg(test)]

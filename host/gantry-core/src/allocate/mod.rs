@@ -24,7 +24,7 @@ pub use by_machine_room::AllocateMessageQueueByMachineRoom;
 pub use consistent_hash::AllocateMessageQueueConsistentHash;
 pub use machine_room_nearby::{AllocateMachineRoomNearby, MachineRoomResolver, RoomBeforeAt};
 pub use sticky::AllocateMessageQueueSticky;
-pub use verify::{AllocationFault, verify_allocation};
+pub use verify::{AllocationFault, verify_allocation, verify_division};
 
 /// The strategies that need nothing but their name. Each may also follow [`NEARBY`].
 pub const NAMES: [&str; 4] = ["AVG", "AVG_BY_CIRCLE", "CONSISTENT_HASH", "STICKY"];
@@ -48,6 +48,12 @@ pub trait AllocateMessageQueueStrategy: Send {
         queues: &[MessageQueue],
         client_ids: &[String],
     ) -> Result<Vec<MessageQueue>, AllocateError>;
+
+    /// Whether every queue is to have exactly one owner, as in all but the fixed lists of CONFIG and MACHINE_ROOM. What
+    /// answers so is held to it ([`verify_allocation`]) before it is obeyed. Default true.
+    fn divides(&self) -> bool {
+        true
+    }
 }
 
 /// Why there is no allocation.

@@ -78,10 +78,28 @@ pub fn verify_allocation(
     queues: &[MessageQueue],
     members: &[String],
 ) -> Result<(), AllocationFault> {
-    let name = || strategy.name().to_owned();
-    let mut owners: BTreeMap<&MessageQueue, Option<&String>> = queues.iter().map(|mq| (mq, None)).collect();
+    let mut answers = Vec::with_capacity(members.len());
     for client_id in members {
-        for queue in answer(strategy, consumer_group, client_id, queues, members)? {
+        answers.push((client_id.clone(), answer(strategy, consumer_group, client_id, queues, members)?));
+    }
+    verify_division(strategy.name(), queues, answers)
+}
+
+/// Holds the answers to the members against each other: each of `queues` to exactly one, and no other queues.
+///
+/// # Errors
+/// The first rule that is broken, in the order of the answers; that a queue is lost shows last.
+pub fn verify_division(
+    strategy: &str,
+    queues: &[MessageQueue],
+    answers: impl IntoIterator<Item = (String, Vec<MessageQueue>)>,
+) -> Result<(), AllocationFault> {
+    let name = || strategy.to_owned();
+    let mut owners: BTreeMap<&MessageQueue, Option<String>> = queues.iter().map(|mq| (mq, None)).collect();
+    let mut members = 0;
+    for (client_id, answer) in answers {
+        members += 1;
+        for queue in answer {
             let Some(owner) = owners.get_mut(&queue) else {
                 return Err(AllocationFault::Unknown {
                     strategy: name(),
@@ -89,16 +107,14 @@ pub fn verify_allocation(
                     queue,
                 });
             };
-            if let Some(first) = owner.replace(client_id) {
-                let (first, second) = (first.clone(), client_id.clone());
+            if let Some(first) = owner.replace(client_id.clone()) {
+                let second = client_id;
                 return Err(AllocationFault::Doubled { strategy: name(), queue, first, second });
             }
         }
     }
     match owners.into_iter().find(|(_, owner)| owner.is_none()) {
-        Some((lost, _)) => {
-            Err(AllocationFault::Lost { strategy: name(), queue: lost.clone(), members: members.len() })
-        }
+        Some((lost, _)) => Err(AllocationFault::Lost { strategy: name(), queue: lost.clone(), members }),
         None => Ok(()),
     }
 }

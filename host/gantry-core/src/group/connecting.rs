@@ -135,7 +135,7 @@ impl ConsumerGroup {
     }
 
     pub(super) fn hurry_retry_route(&mut self, now: Instant) {
-        if matches!(self.life, Life::Running) {
+        if matches!(self.life, Life::Running) && self.is_clustering() {
             let retry_topic: Arc<str> = self.subscriptions.retry_topic().clone();
             self.routes.hurry(now, &retry_topic);
             self.ask_routes(now);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use gantry_protocol::MessageQueue;
+
 use super::ConsumerGroup;
 use super::pulling::Router;
 use crate::action::Batch;
@@ -12,14 +14,16 @@ use crate::input::{RetryDelay, Settlement};
 use crate::process_queue::Seq;
 use crate::retry::{SendBack, delay_level};
 use crate::subscription::SubscriptionTable;
+use crate::timer::Timer;
 
 /// A batch at its listener.
 #[derive(Debug)]
 pub(super) struct RunningBatch {
-    listener: ListenerId,
-    topic: Arc<str>,
-    max_reconsume_times: i32,
-    seqs: Vec<Seq>,
+    pub(super) listener: ListenerId,
+    mq: MessageQueue,
+    pub(super) topic: Arc<str>,
+    pub(super) max_reconsume_times: i32,
+    pub(super) seqs: Vec<Seq>,
     pub(super) since: Instant,
 }
 
@@ -51,42 +55,81 @@ impl ConsumerGroup {
 
     fn take_batch(&mut self, now: Instant, key: QueueKey) -> Option<Batch> {
         let serial = self.next_serial();
+        let in_order = self.is_orderly();
         let queue = self.queues.get_mut(&key).filter(|queue| queue.is_consuming())?;
-        let taken = queue.lanes.take(|listener| largest_batch(&self.subscriptions, listener))?;
+        if !queue.is_unlocked_for(now, self.config.lock_max_live_time) {
+            return None;
+        }
+        // A batch of a former ownership may still be at its listener.
+        let beside = || self.batches.values().any(|batch| batch.mq == queue.mq);
+        if in_order && (queue.is_busy() || beside()) {
+            return None;
+        }
+        if let Some(until) = queue.suspended_until.filter(|&until| until > now) {
+            self.timers.arm(Timer::Consume(key), until);
+            return None;
+        }
+        let room = queue.ramp.as_ref().and_then(|ramp| ramp.allows(now));
+        match (&queue.ramp, room) {
+            (Some(ramp), Some(0)) => {
+                self.timers.arm(Timer::Consume(key), ramp.next());
+                return None;
+            }
+            (Some(_), None) => queue.ramp = None,
+            _ => {}
+        }
+        let most = |listener| {
+            largest_batch(&self.subscriptions, listener).map(|most| room.map_or(most, |room| room.min(most)))
+        };
+        let taken = if in_order { queue.lanes.take_in_order(most) } else { queue.lanes.take(most) }?;
         let listener = self.subscriptions.listener(taken.listener)?;
         let messages: Vec<_> = taken.seqs.iter().filter_map(|&seq| queue.window.take(seq).cloned()).collect();
         let id = BatchId { queue: key, serial };
+        let retried = queue.head_retries.filter(|(seq, _)| taken.seqs.first() == Some(seq));
+        let head_retries = retried.map_or(0, |(_, times)| times);
+        if let Some(ramp) = &mut queue.ramp {
+            ramp.used(messages.len());
+        }
         queue.running += 1;
         queue.in_flight += taken.seqs.len();
         self.stats.delivered += messages.len() as u64;
         let running = RunningBatch {
             listener: listener.id,
+            mq: queue.mq.clone(),
             topic: taken.topic.clone(),
             max_reconsume_times: listener.max_reconsume_times,
             seqs: taken.seqs,
             since: now,
         };
         self.batches.insert(id, running);
-        Some(Batch { id, listener: listener.id, topic: taken.topic, mq: queue.mq.clone(), messages })
+        let (listener, topic, mq) = (listener.id, taken.topic, queue.mq.clone());
+        Some(Batch { id, listener, topic, mq, messages, head_retries, in_order })
     }
 
     /// A listener's results, one for each message of the batch in their order. Any other number is a contract error: the
-    /// whole batch is reconsumed later.
+    /// whole batch is reconsumed later. In an orderly group the first that is no success ends the batch: what follows it is
+    /// given out again, whatever its results.
     pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {
         let Some(batch) = self.end_batch(now, id) else { return };
         let expected = batch.seqs.len();
-        if settlements.len() == expected {
+        if self.is_orderly() {
+            self.settle_in_order(now, id.queue, &batch, settlements);
+        } else if settlements.len() == expected {
             for (&seq, settlement) in batch.seqs.iter().zip(settlements) {
                 self.settle(id.queue, &batch, seq, settlement);
             }
         } else {
-            let (listener, got) = (batch.listener, settlements.len());
-            self.event(Event::ResultCountWrong { listener, expected, got });
+            self.wrong_count(&batch, settlements.len());
             for &seq in &batch.seqs {
                 self.settle(id.queue, &batch, seq, Settlement::ReconsumeLater(RetryDelay::ByAttempts));
             }
         }
         self.after_settling(now, id.queue);
+    }
+
+    pub(super) fn wrong_count(&mut self, batch: &RunningBatch, got: usize) {
+        let (listener, expected) = (batch.listener, batch.seqs.len());
+        self.event(Event::ResultCountWrong { listener, expected, got });
     }
 
     /// A batch that no listener has seen, to be given out again: its listener went away before the call.
@@ -109,6 +152,9 @@ impl ConsumerGroup {
         let batch = self.batches.remove(&id)?;
         let Some(queue) = self.queues.get_mut(&id.queue).filter(|queue| queue.settles()) else {
             self.stats.late_results += batch.seqs.len() as u64;
+            if let Some(&next) = self.owned.get(&batch.mq) {
+                self.join_line(next);
+            }
             return None;
         };
         queue.running -= 1;
@@ -117,13 +163,17 @@ impl ConsumerGroup {
         Some(batch)
     }
 
-    fn settle(&mut self, key: QueueKey, batch: &RunningBatch, seq: Seq, settlement: Settlement) {
+    pub(super) fn settle(&mut self, key: QueueKey, batch: &RunningBatch, seq: Seq, settlement: Settlement) {
+        let clustering = self.is_clustering();
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Some(delay_level) = delay_level(&settlement) else {
-            queue.window.settle(seq);
+            queue.settle(seq);
             self.stats.succeeded += 1;
             return;
         };
+        if !clustering {
+            return self.drop_failed(key, seq, settlement);
+        }
         let Some(message) = queue.window.get(seq).cloned() else { return };
         queue.sending += 1;
         self.send_backs.push(SendBack {
@@ -142,10 +192,28 @@ impl ConsumerGroup {
         });
     }
 
+    /// In a broadcasting group a failure is logged and counted; it is never given back and never holds the offset.
+    fn drop_failed(&mut self, key: QueueKey, seq: Seq, settlement: Settlement) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let Some(message) = queue.window.get(seq) else { return };
+        let (mq, offset, message_id) = (queue.mq.clone(), message.queue_offset(), message.message_id());
+        queue.settle(seq);
+        self.stats.dropped += 1;
+        let reason = match settlement {
+            Settlement::DeadLetter(reason) => reason,
+            _ => "its listener did not succeed".to_owned(),
+        };
+        self.event(Event::Dropped { mq, offset, message_id, reason });
+    }
+
     /// What settled messages make possible: a larger offset, another pull, the end of a drain.
     pub(super) fn after_settling(&mut self, now: Instant, key: QueueKey) {
         if let Some(queue) = self.queues.get_mut(&key) {
             queue.advance_offset();
+        }
+        self.journal_soon(now, key);
+        if self.is_orderly() {
+            self.join_line(key);
         }
         self.reopen_gate(now, key);
         self.store_if_drained(now, key);
@@ -160,7 +228,7 @@ impl ConsumerGroup {
         }
     }
 
-    fn route_queue_anew(&mut self, key: QueueKey) {
+    pub(super) fn route_queue_anew(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.get_mut(&key).filter(|queue| queue.is_consuming()) else { return };
         queue.lanes.clear();
         let mut unwanted = Vec::new();
@@ -172,7 +240,7 @@ impl ConsumerGroup {
             }
         }
         for &seq in &unwanted {
-            queue.window.settle(seq);
+            queue.settle(seq);
         }
         if !unwanted.is_empty() {
             self.stats.unwanted += unwanted.len() as u64;

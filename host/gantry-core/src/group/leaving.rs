@@ -47,10 +47,10 @@ impl ConsumerGroup {
         let first_time = !std::mem::replace(&mut queue.revoked, true);
         let mq = queue.mq.clone();
         let deadline = match &mut queue.phase {
-            Phase::Locating { .. } => return self.release(now, key, false),
-            Phase::Storing { .. } => return,
+            Phase::Locking | Phase::Locating { .. } => return self.unlock_or_release(now, key, false),
+            Phase::Storing { .. } | Phase::Unlocking { .. } => return,
             Phase::Draining { deadline: before } => deadline.min(*before),
-            Phase::Consuming => deadline,
+            Phase::Consuming | Phase::Halted { .. } => deadline,
         };
         queue.phase = Phase::Draining { deadline };
         if first_time && matches!(self.life, Life::Running) {
@@ -71,8 +71,13 @@ impl ConsumerGroup {
         }
     }
 
-    fn store(&mut self, now: Instant, key: QueueKey) {
+    pub(super) fn store(&mut self, now: Instant, key: QueueKey) {
+        let live = self.config.lock_max_live_time;
         let Some(queue) = self.queues.get_mut(&key) else { return };
+        if !queue.is_unlocked_for(now, live) {
+            // The lock could not be renewed: the queue may have another owner, whose offset counts.
+            return self.unlock_or_release(now, key, false);
+        }
         queue.advance_offset();
         let offset = queue.corrected.map_or(queue.offset.value(), |correction| correction.to);
         queue.phase = Phase::Storing { offset, asked: None, failures: 0, deadline: now + STORE_TIMEOUT };
@@ -113,7 +118,7 @@ impl ConsumerGroup {
             return;
         }
         *asked = None;
-        let Err(reason) = result else { return self.release_or_resume(now, id.queue, true) };
+        let Err(reason) = result else { return self.offset_stored(now, id.queue) };
         *failures = failures.saturating_add(1);
         let again = now + STORE_AGAIN.after(*failures, &mut self.random);
         let (at, mq, offset) = (again.min(*deadline), queue.mq.clone(), *offset);
@@ -121,12 +126,12 @@ impl ConsumerGroup {
         self.event(Event::PersistFailed { mq, offset, reason });
     }
 
-    fn release_or_resume(&mut self, now: Instant, key: QueueKey, stored: bool) {
+    pub(super) fn release_or_resume(&mut self, now: Instant, key: QueueKey, stored: bool) {
         let correction =
             self.queues.get(&key).filter(|queue| !queue.revoked).and_then(|queue| queue.corrected);
         match correction {
             Some(correction) => self.resume(now, key, correction, stored),
-            None => self.release(now, key, stored),
+            None => self.unlock_or_release(now, key, stored),
         }
     }
 
@@ -135,7 +140,8 @@ impl ConsumerGroup {
         let Some(old) = self.forget_queue(key) else { return };
         let Correction { from, to } = correction;
         let key = QueueKey(self.next_serial());
-        let mut queue = Queue::new(key, old.mq.clone(), old.retry_topic, old.limits);
+        let mut queue = Queue::new(now, key, old.mq.clone(), old.retry_topic, old.limits);
+        queue.lock = old.lock;
         queue.begin(if stored { CommitOffset::stored(to) } else { CommitOffset::fresh(to) });
         if from == to {
             // A broker that corrects an offset to itself would be asked in a tight loop.
@@ -146,10 +152,11 @@ impl ConsumerGroup {
         self.pull_if_open(now, key);
     }
 
-    fn release(&mut self, now: Instant, key: QueueKey, stored: bool) {
+    pub(super) fn release(&mut self, now: Instant, key: QueueKey, stored: bool) {
+        self.remember_settled(key, stored);
         let Some(queue) = self.forget_queue(key) else { return };
         self.stats.queues_released += 1;
-        let located = !matches!(queue.phase, Phase::Locating { .. });
+        let located = queue.is_located();
         let offset = queue.corrected.map_or(queue.offset.value(), |correction| correction.to);
         if located {
             self.event(Event::QueueReleased {
@@ -173,10 +180,11 @@ impl ConsumerGroup {
         self.terminate_if_empty();
     }
 
-    fn forget_queue(&mut self, key: QueueKey) -> Option<Queue> {
+    pub(super) fn forget_queue(&mut self, key: QueueKey) -> Option<Queue> {
         let queue = self.queues.remove(&key)?;
         self.owned.remove(&queue.mq);
         self.timers.disarm(Timer::Queue(key));
+        self.timers.disarm(Timer::Consume(key));
         self.send_backs.forget(key);
         Some(queue)
     }
@@ -198,17 +206,22 @@ impl ConsumerGroup {
     pub(super) fn wake_queue(&mut self, now: Instant, key: QueueKey) {
         match self.queues.get(&key).map(|queue| queue.phase) {
             Some(Phase::Locating { .. }) => self.locate(now, key),
-            Some(Phase::Consuming) => self.wake_pull(now, key),
+            Some(Phase::Consuming | Phase::Halted { .. }) => self.wake_pull(now, key),
             Some(Phase::Draining { .. }) => self.store(now, key),
             Some(Phase::Storing { .. }) => self.try_store(now, key),
-            None => {}
+            Some(Phase::Unlocking { .. }) => self.try_unlock(now, key),
+            Some(Phase::Locking) | None => {}
         }
     }
 
     /// Sends what the brokers do not know yet, one-way.
     pub(super) fn persist_dirty(&mut self, now: Instant) {
         self.timers.arm(Timer::Persist, now + self.config.persist_consumer_offset_interval);
-        for queue in self.queues.values_mut().filter(|queue| queue.settles() && queue.corrected.is_none()) {
+        let live = self.config.lock_max_live_time;
+        let ours = |queue: &&mut Queue| {
+            queue.settles() && queue.corrected.is_none() && queue.is_unlocked_for(now, live)
+        };
+        for queue in self.queues.values_mut().filter(ours) {
             let Some(offset) = queue.offset.dirty() else { continue };
             queue.offset.mark_stored(offset);
             self.serial += 1;

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use gantry_protocol::MessageExt;
+use gantry_protocol::properties::keys;
+
 use super::ConsumerGroup;
+use super::consuming::RunningBatch;
 use crate::config::GroupConfig;
-use crate::status::{GroupStats, QueueStatus};
+use crate::id::{BatchId, ListenerId};
+use crate::status::{BatchStatus, GroupStats, QueueStatus};
 use crate::subscription::TopicSubscription;
 
 impl ConsumerGroup {
@@ -32,6 +37,29 @@ impl ConsumerGroup {
             let since = of_queue.map(|(_, batch)| batch.since).min();
             Some(queue.status(now, since.map(|since| now.saturating_duration_since(since))))
         })
+    }
+
+    /// Who of the listeners would get this message, and the topic it counts as: its own, or the one it was first sent
+    /// to, where it lies in the retry topic or the dead-letter topic. None when no listener wants it.
+    pub fn listener_of(&self, message: &MessageExt) -> Option<(ListenerId, Arc<str>)> {
+        let route = |topic: &str| self.subscriptions.topic(topic)?.route(|| message.tags());
+        let (place, topic) =
+            route(message.topic()).or_else(|| route(message.property(keys::RETRY_TOPIC)?))?;
+        Some((self.subscriptions.listener(place)?.id, topic.clone()))
+    }
+
+    /// What is at listeners now, the longest-running first.
+    pub fn batches(&self, now: Instant) -> Vec<BatchStatus> {
+        let status = |(id, batch): (&BatchId, &RunningBatch)| BatchStatus {
+            listener: batch.listener,
+            topic: batch.topic.clone(),
+            mq: self.queues.get(&id.queue).map(|queue| queue.mq.clone()),
+            messages: batch.seqs.len(),
+            running: now.saturating_duration_since(batch.since),
+        };
+        let mut batches: Vec<BatchStatus> = self.batches.iter().map(status).collect();
+        batches.sort_by_key(|batch| std::cmp::Reverse(batch.running));
+        batches
     }
 
     /// Counts since the start.

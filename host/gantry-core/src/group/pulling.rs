@@ -9,6 +9,7 @@ use gantry_protocol::properties::keys;
 use super::ConsumerGroup;
 use crate::action::{Action, PullRequest};
 use crate::backoff::ANSWER_OVERDUE;
+use crate::config::MessageModel;
 use crate::event::Event;
 use crate::flow_control::CACHE_FLOW_CONTROL_DELAY;
 use crate::id::{PullId, QueueKey};
@@ -54,16 +55,17 @@ impl ConsumerGroup {
     pub fn handle_pulled(&mut self, now: Instant, id: PullId, outcome: PullOutcome) {
         let key = id.queue;
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if !queue.pull.ended(id.serial) || !queue.is_consuming() {
+        if !queue.pull.ended(id.serial) || !queue.reads() {
             return;
         }
         let offset = queue.window.end();
         match queue.pull.judge(now, &queue.mq, offset, outcome, &self.config, &mut self.random) {
             Verdict::Proceed { messages, next, pause } => {
+                self.halt_is_over(key);
                 self.put_messages(now, key, messages, next);
                 self.pause_pulls(now, key, pause);
             }
-            Verdict::Correct { to } => self.correct_offset(now, key, to),
+            Verdict::Correct { to, reset } => self.offset_illegal(now, key, to, reset),
             Verdict::Again { pause, heartbeat, event } => {
                 self.stats.pull_failures += 1;
                 self.pause_pulls(now, key, pause);
@@ -91,6 +93,11 @@ impl ConsumerGroup {
         let router = Router::new(&self.subscriptions, queue);
         for message in messages {
             let offset = message.queue_offset();
+            if queue.skip.as_ref().is_some_and(|skip| skip.has(offset, message.store_timestamp())) {
+                queue.window.advance_to(offset.saturating_add(1));
+                self.stats.skipped += 1;
+                continue;
+            }
             let Some((listener, topic)) = router.route(&message) else {
                 queue.window.advance_to(offset.saturating_add(1));
                 self.stats.filtered += 1;
@@ -102,6 +109,7 @@ impl ConsumerGroup {
             }
         }
         queue.window.advance_to(next);
+        queue.skip.take_if(|skip| skip.is_past(next));
         queue.advance_offset();
         self.join_line(key);
     }
@@ -110,7 +118,7 @@ impl ConsumerGroup {
     pub(super) fn pull_if_open(&mut self, now: Instant, key: QueueKey) {
         let serial = self.next_serial();
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if !queue.is_consuming() || queue.pull.outstanding().is_some() {
+        if !queue.reads() || queue.pull.outstanding().is_some() {
             return;
         }
         if let Some(until) = queue.pull.not_before.filter(|&until| until > now) {
@@ -122,6 +130,8 @@ impl ConsumerGroup {
             return self.timers.arm(Timer::Queue(key), now + CACHE_FLOW_CONTROL_DELAY);
         }
         let Some(subscription) = self.subscriptions.subscription(&queue.mq.topic) else { return };
+        let commits = self.config.message_model == MessageModel::Clustering
+            && queue.is_unlocked_for(now, self.config.lock_max_live_time);
         queue.pull.started(now, serial);
         let overdue = now + self.config.consumer_timeout_when_suspend + ANSWER_OVERDUE;
         self.timers.arm(Timer::Queue(key), overdue);
@@ -131,7 +141,7 @@ impl ConsumerGroup {
             offset: queue.window.end(),
             max_msg_nums: self.config.pull_batch_size,
             max_msg_bytes: self.config.pull_batch_size_in_bytes,
-            commit_offset: queue.offset.piggyback(),
+            commit_offset: queue.offset.piggyback().filter(|_| commits),
             suspend_timeout: self.config.broker_suspend_max_time,
             timeout: self.config.consumer_timeout_when_suspend,
             subscription: subscription.clone(),
@@ -163,7 +173,7 @@ impl ConsumerGroup {
 
     /// The broker has no such offset: the cache is dropped, batches in flight are waited for, the right offset is stored,
     /// and the queue goes on from there.
-    fn correct_offset(&mut self, now: Instant, key: QueueKey, to: i64) {
+    pub(super) fn correct_offset(&mut self, now: Instant, key: QueueKey, to: i64) {
         let deadline = now + self.config.drain_timeout;
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let (mq, from) = (queue.mq.clone(), queue.window.end());

@@ -7,16 +7,23 @@ use std::time::{Duration, Instant};
 use gantry_protocol::MessageQueue;
 
 use super::{ConsumerGroup, Life};
-use crate::action::Action;
-use crate::allocate::AllocateError;
+use crate::action::{Action, Allocate};
+use crate::allocate::{
+    AllocateError, AllocateMessageQueueAveragely, AllocateMessageQueueSticky, AllocateMessageQueueStrategy,
+    verify_allocation, verify_division,
+};
 use crate::backoff::{ANSWER_OVERDUE, Backoff};
+use crate::config::RebalanceMode;
 use crate::event::Event;
 use crate::flow_control::Limits;
-use crate::id::{OffsetQueryId, QueueKey};
+use crate::id::{AllocateId, OffsetQueryId, QueueKey};
 use crate::input::OffsetAnswer;
+use crate::lock::QueueLock;
 use crate::offset::CommitOffset;
 use crate::queue::{Locating, Phase, Queue};
-use crate::rebalance::check_allocation;
+use crate::ramp::Ramp;
+use crate::rebalance::{Asked, check_allocation};
+use crate::roster::all_gantry;
 use crate::start_offset::{StartOffset, start_offset};
 use crate::timer::Timer;
 
@@ -24,6 +31,16 @@ use crate::timer::Timer;
 /// rocketmq.client.rebalance.minInterval).
 const UNBALANCED: Duration = Duration::from_secs(1);
 const OFFSET_UNKNOWN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(5) };
+
+/// How queues are allocated.
+#[derive(Default)]
+pub(super) enum Strategy {
+    /// Evenly; cooperatively with few moves as well.
+    #[default]
+    ByMode,
+    Own(Box<dyn AllocateMessageQueueStrategy>),
+    Asked(Arc<str>),
+}
 
 impl ConsumerGroup {
     /// A broker says that the group's members have changed (NOTIFY_CONSUMER_IDS_CHANGED).
@@ -69,8 +86,11 @@ impl ConsumerGroup {
             return;
         }
         for topic in self.routes.found() {
-            if self.routes.queues(&topic).is_some_and(<[_]>::is_empty) {
-                self.apply_allocation(now, &topic, BTreeSet::new());
+            let Some(queues) = self.routes.queues(&topic) else { continue };
+            if queues.is_empty() || !self.is_clustering() {
+                // A broadcasting group has all queues everywhere.
+                let all = queues.iter().cloned().collect();
+                self.apply_allocation(now, &topic, all);
             } else {
                 self.ask_members(now, &topic);
             }
@@ -85,17 +105,107 @@ impl ConsumerGroup {
 
     fn allocate(&mut self, now: Instant, topic: &Arc<str>, mut members: Vec<String>) {
         members.sort();
+        self.roster.take(now, topic, &members);
+        self.set_mode(topic, &members);
         let Some(queues) = self.routes.queues(topic) else { return };
-        let allocated = self
-            .strategy
-            .allocate(&self.config.consumer_group, &self.client_id, queues, &members)
-            .and_then(|allocated| check_allocation(self.strategy.name(), queues, allocated));
-        match allocated {
-            Ok(allocated) => {
+        let strategy: &dyn AllocateMessageQueueStrategy = match &self.strategy {
+            Strategy::Own(strategy) => &**strategy,
+            Strategy::ByMode if self.cooperative.contains(topic) => &AllocateMessageQueueSticky,
+            Strategy::ByMode => &AllocateMessageQueueAveragely,
+            Strategy::Asked(name) => {
+                let name = name.clone();
+                return self.ask_strategy(now, topic, name, members);
+            }
+        };
+        let group = &self.config.consumer_group;
+        let allocated = strategy
+            .allocate(group, &self.client_id, queues, &members)
+            .and_then(|allocated| check_allocation(strategy.name(), queues, allocated));
+        let verified = match strategy.divides() && allocated.is_ok() {
+            true => verify_allocation(strategy, group, queues, &members),
+            false => Ok(()),
+        };
+        match (allocated, verified) {
+            (Ok(allocated), Ok(())) => {
                 self.rounds.well(topic);
                 self.apply_allocation(now, topic, allocated);
             }
-            Err(error) => self.allocation_refused(now, topic, error),
+            (Err(error), _) => self.allocation_refused(now, topic, error),
+            (Ok(_), Err(fault)) => {
+                let topic = topic.clone();
+                self.allocation_unsound(now, &topic.clone(), Event::AllocationUnsound { topic, fault });
+            }
+        }
+    }
+
+    /// Whether the topic's queues change hands cooperatively among these members.
+    fn set_mode(&mut self, topic: &Arc<str>, members: &[String]) {
+        let cooperative = match self.config.rebalance {
+            RebalanceMode::Auto => all_gantry(members),
+            RebalanceMode::Eager => false,
+            RebalanceMode::Cooperative => true,
+        };
+        let known = self.rounds.mode(topic, cooperative);
+        let changed = match cooperative {
+            true => self.cooperative.insert(topic.clone()),
+            false => self.cooperative.remove(topic),
+        };
+        if changed && known {
+            self.event(Event::RebalanceModeChanged { topic: topic.clone(), cooperative });
+        }
+    }
+
+    fn ask_strategy(&mut self, now: Instant, topic: &Arc<str>, strategy: Arc<str>, members: Vec<String>) {
+        if !members.contains(&self.client_id) {
+            let error =
+                AllocateError::NotAMember { client_id: self.client_id.clone(), members: members.len() };
+            return self.allocation_refused(now, topic, error);
+        }
+        let Some(queues) = self.routes.queues(topic) else { return };
+        let (queues, members): (Arc<[MessageQueue]>, Arc<[String]>) = (queues.into(), members.into());
+        let id = AllocateId(self.next_serial());
+        self.rounds.ask(topic, Asked { id, queues: queues.clone() });
+        let topic = topic.clone();
+        self.out.push_back(Action::Allocate(Allocate { id, strategy, topic, queues, members }));
+    }
+
+    /// What a strategy answered to each member, in the order of the question, or why it gave no answer. It is obeyed once
+    /// every queue has exactly one owner; else the present allocation stays.
+    pub fn handle_allocated(
+        &mut self,
+        now: Instant,
+        id: AllocateId,
+        answers: Result<Vec<(String, Vec<MessageQueue>)>, String>,
+    ) {
+        let Some((topic, asked)) = self.rounds.asked(id) else { return };
+        let Strategy::Asked(strategy) = &self.strategy else { return };
+        if !matches!(self.life, Life::Running) || self.routes.queues(&topic) != Some(&*asked.queues) {
+            // The question has changed; it is asked again.
+            return self.rebalance_now(now);
+        }
+        let strategy = strategy.clone();
+        let fault = match answers {
+            Err(reason) => Event::StrategyFailed { topic: topic.clone(), strategy, reason },
+            Ok(answers) => {
+                let mine = answers.iter().find(|(client_id, _)| *client_id == self.client_id);
+                let mine: BTreeSet<_> =
+                    mine.into_iter().flat_map(|(_, queues)| queues.iter().cloned()).collect();
+                match verify_division(&strategy, &asked.queues, answers) {
+                    Ok(()) => {
+                        self.rounds.well(&topic);
+                        return self.apply_allocation(now, &topic, mine);
+                    }
+                    Err(fault) => Event::AllocationUnsound { topic: topic.clone(), fault },
+                }
+            }
+        };
+        self.allocation_unsound(now, &topic, fault);
+    }
+
+    fn allocation_unsound(&mut self, now: Instant, topic: &Arc<str>, fault: Event) {
+        self.suit_locks(now, topic);
+        if self.rounds.trouble(topic) {
+            self.event(fault);
         }
     }
 
@@ -115,6 +225,7 @@ impl ConsumerGroup {
 
     fn apply_allocation(&mut self, now: Instant, topic: &Arc<str>, allocated: BTreeSet<MessageQueue>) {
         let mut unbalanced = false;
+        self.suit_locks(now, topic);
         for (mq, key) in self.owned_of(topic) {
             let wanted = allocated.contains(&mq);
             let Some(queue) = self.queues.get_mut(&key) else { continue };
@@ -126,7 +237,8 @@ impl ConsumerGroup {
         }
         for mq in allocated {
             if !self.owned.contains_key(&mq) {
-                self.take_queue(now, mq);
+                let ramp = self.roster.has_others(topic) && self.is_clustering();
+                self.take_queue(now, mq, ramp);
             }
         }
         self.share_limits(topic);
@@ -135,12 +247,22 @@ impl ConsumerGroup {
         }
     }
 
-    fn take_queue(&mut self, now: Instant, mq: MessageQueue) {
+    /// Takes a queue: its lock first, where it needs one, then its offset. `ramp` when it comes from another member.
+    pub(super) fn take_queue(&mut self, now: Instant, mq: MessageQueue, ramp: bool) {
         let key = QueueKey(self.next_serial());
         let retry_topic = self.subscriptions.is_retry(&mq.topic);
-        self.owned.insert(mq.clone(), key);
-        self.queues.insert(key, Queue::new(key, mq, retry_topic, Limits::new(&self.config, 1)));
+        let locked = self.needs_lock(&mq.topic);
+        let mut queue = Queue::new(now, key, mq.clone(), retry_topic, Limits::new(&self.config, 1));
+        queue.ramp = Ramp::new(now, self.config.ramp_up_rate, self.config.ramp_up_duration).filter(|_| ramp);
+        self.owned.insert(mq, key);
         self.stats.queues_assigned += 1;
+        if locked {
+            queue.lock = Some(QueueLock::wanted(now));
+            self.queues.insert(key, queue);
+            return self.arm_locks();
+        }
+        queue.phase = Phase::Locating { step: Locating::Stored, asked: None, failures: 0 };
+        self.queues.insert(key, queue);
         self.locate(now, key);
     }
 
@@ -193,6 +315,7 @@ impl ConsumerGroup {
         };
         *step = match start_offset(stored, self.config.consume_from_where, queue.retry_topic) {
             StartOffset::Stored(offset) => {
+                self.skip_settled(id.queue, offset);
                 return self.begin_queue(now, id.queue, CommitOffset::stored(offset));
             }
             StartOffset::Fresh(offset) => {
@@ -226,9 +349,14 @@ impl ConsumerGroup {
 
     fn begin_queue(&mut self, now: Instant, key: QueueKey, offset: CommitOffset) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
+        if let Some(ramp) = &mut queue.ramp {
+            ramp.begin(now);
+        }
         queue.begin(offset);
         let mq = queue.mq.clone();
         self.event(Event::QueueAssigned { mq, offset: offset.value() });
-        self.pull_if_open(now, key);
+        if !self.reset_at_start(now, key) {
+            self.pull_if_open(now, key);
+        }
     }
 }

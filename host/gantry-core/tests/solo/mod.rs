@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -56,6 +57,7 @@ pub(crate) fn answered(status: PullStatus, messages: Vec<MessageExt>, next: i64)
         min_offset: 0,
         max_offset: next,
         suggest_which_broker_id: 0,
+        reset: false,
         messages,
     })
 }
@@ -74,6 +76,10 @@ pub(crate) struct Solo {
     start: Instant,
     pub(crate) actions: Vec<Action>,
     pub(crate) events: Vec<Event>,
+    /// Every lock is granted and every lock given back at once; without, a test answers itself.
+    pub(crate) locks_granted: bool,
+    /// The last snapshot of each queue.
+    pub(crate) journal: BTreeMap<MessageQueue, SettledOffsets>,
 }
 
 /// Takes the first action of a kind out of those that came, or fails.
@@ -95,7 +101,15 @@ impl Solo {
     pub(crate) fn new(config: GroupConfig) -> Self {
         let now = Instant::now();
         let group = ConsumerGroup::new(config, OWN_ID, 7).unwrap();
-        Self { group, now, start: now, actions: Vec::new(), events: Vec::new() }
+        Self {
+            group,
+            now,
+            start: now,
+            actions: Vec::new(),
+            events: Vec::new(),
+            locks_granted: true,
+            journal: BTreeMap::new(),
+        }
     }
 
     /// A group that owns these queues of topic `t`, with its first pull of each on the way.
@@ -183,6 +197,16 @@ impl Solo {
         while let Some(action) = self.group.poll_action(self.now) {
             match action {
                 Action::Event(event) => self.events.push(event),
+                Action::Lock(request) if self.locks_granted => {
+                    self.group.handle_locked(self.now, request.id, Ok(request.mqs));
+                }
+                Action::Unlock(UnlockRequest { id: Some(id), .. }) if self.locks_granted => {
+                    self.group.handle_unlocked(self.now, id, Ok(()));
+                }
+                Action::Journal(QueueJournal { mq, settled: Some(settled) }) => {
+                    self.journal.insert(mq, settled);
+                }
+                Action::Journal(QueueJournal { mq, settled: None }) => _ = self.journal.remove(&mq),
                 action => self.actions.push(action),
             }
         }

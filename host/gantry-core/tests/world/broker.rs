@@ -1,6 +1,7 @@
 //! A model broker: queue logs, group offsets, members, delayed retries. No sockets and no time of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gantry_core::{PullAnswer, PullRequest, PullStatus, SendBackRequest};
@@ -8,6 +9,7 @@ use gantry_protocol::{MessageExt, MessageQueue, MessageRecord, names, properties
 
 pub(crate) const GROUP: &str = "orders";
 pub(crate) const BROKER: &str = "broker-a";
+const LEASE: Duration = Duration::from_secs(60);
 
 /// What every test sends: a message's own number survives retries as its UNIQ_KEY.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub(crate) struct Broker {
     pub(crate) members: BTreeSet<String>,
     /// Where each record is, by physical offset.
     places: Vec<(MessageQueue, usize)>,
+    /// Who holds each queue's lock, and when it was asked for last.
+    pub(crate) locks: BTreeMap<MessageQueue, (String, Instant)>,
     pub(crate) dead: Vec<u64>,
     next_uid: u64,
 }
@@ -113,7 +117,8 @@ impl Broker {
         }
         if let Some(offset) = self.resets.remove(mq) {
             self.offsets.insert(mq.clone(), offset);
-            return Some(self.answer(mq, PullStatus::OffsetIllegal, offset, Vec::new()));
+            let answer = self.answer(mq, PullStatus::OffsetIllegal, offset, Vec::new());
+            return Some(PullAnswer { reset: true, ..answer });
         }
         let log = &self.logs[mq];
         let (min, end) = (log.min as i64, log.entries.len() as i64);
@@ -162,6 +167,7 @@ impl Broker {
             min_offset: self.logs[mq].min as i64,
             max_offset: self.end(mq),
             suggest_which_broker_id: 0,
+            reset: false,
             messages,
         }
     }
@@ -194,6 +200,26 @@ impl Broker {
         let level = if request.delay_level == 0 { 3 + times } else { request.delay_level };
         self.add_topic(&names::retry_topic(GROUP), 1);
         Ok(Some((retry, level)))
+    }
+
+    /// Locks what is free, or this client's already, or was not renewed for 60 s.
+    pub(crate) fn lock(&mut self, now: Instant, client_id: &str, mqs: &[MessageQueue]) -> Vec<MessageQueue> {
+        let free = |locks: &BTreeMap<MessageQueue, (String, Instant)>, mq: &MessageQueue| {
+            locks.get(mq).is_none_or(|(holder, since)| holder == client_id || now >= *since + LEASE)
+        };
+        let granted: Vec<_> = mqs.iter().filter(|mq| free(&self.locks, mq)).cloned().collect();
+        for mq in &granted {
+            self.locks.insert(mq.clone(), (client_id.to_owned(), now));
+        }
+        granted
+    }
+
+    pub(crate) fn unlock(&mut self, client_id: &str, mqs: &[MessageQueue]) {
+        for mq in mqs {
+            if self.locks.get(mq).is_some_and(|(holder, _)| holder == client_id) {
+                self.locks.remove(mq);
+            }
+        }
     }
 
     pub(crate) fn deliver_retry(&mut self, retry: &Retry) -> MessageQueue {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use gantry_core::{
-    Batch, BatchId, ConsumerGroup, Event, FilterExpression, ListenerId, ListenerSpec, PullId, Subscription,
-    TerminationReport,
+    Batch, BatchId, ConsumerGroup, Event, FilterExpression, ListenerId, ListenerSpec, PullId, QueueJournal,
+    SettledOffsets, Subscription, TerminationReport,
 };
 use gantry_protocol::MessageQueue;
 
@@ -56,6 +56,8 @@ pub(crate) struct Member {
     pub(crate) terminated: Option<TerminationReport>,
     pub(crate) terminated_by: Option<Instant>,
     delivered: BTreeMap<MessageQueue, BTreeSet<i64>>,
+    /// What its driver keeps for its next life.
+    pub(crate) kept: BTreeMap<MessageQueue, SettledOffsets>,
 }
 
 impl Member {
@@ -70,6 +72,7 @@ impl Member {
             terminated: None,
             terminated_by: None,
             delivered: BTreeMap::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -79,19 +82,28 @@ impl Member {
         let spec = spec.expect("batches go to present listeners");
         let (count, most) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
         assert!((1..=most).contains(&count), "{count} messages for a batch of at most {most}");
+        let beside = self.running.values().any(|running| running.mq == batch.mq);
+        assert!(!(batch.in_order && beside), "{} has two batches at once", batch.mq);
         for message in &batch.messages {
             assert_eq!(*batch.topic, *message.origin_topic(), "a batch has one topic");
             let expected = expected_listener(variant, &batch.topic, message.tags());
             assert_eq!(Some(batch.listener), expected, "the first listener that wants a message gets it");
             let fresh = self.delivered.entry(batch.mq.clone()).or_default().insert(message.queue_offset());
             assert!(
-                fresh,
+                fresh || batch.in_order,
                 "offset {} of {} is consumed twice by one owner",
                 message.queue_offset(),
                 batch.mq
             );
         }
         self.running.insert(batch.id, batch.clone());
+    }
+
+    pub(crate) fn keep(&mut self, QueueJournal { mq, settled }: QueueJournal) {
+        match settled {
+            Some(settled) => _ = self.kept.insert(mq, settled),
+            None => _ = self.kept.remove(&mq),
+        }
     }
 
     pub(crate) fn returned(&mut self, batch: &Batch) {

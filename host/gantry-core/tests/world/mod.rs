@@ -47,6 +47,10 @@ pub(crate) struct World {
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) consumed_at: BTreeMap<u64, Vec<Duration>>,
     pub(crate) config: GroupConfig,
+    /// Whether members have the client ids of Gantry hosts.
+    pub(crate) all_gantry: bool,
+    /// Whether queues are allocated by a strategy that is asked.
+    pub(crate) ask_strategy: bool,
     held: Vec<(usize, PullRequest)>,
     agenda: BTreeMap<(Instant, u64), Step>,
     serial: u64,
@@ -78,6 +82,8 @@ impl World {
                 consume_from_where: ConsumeFromWhere::FirstOffset,
                 ..GroupConfig::new(GROUP)
             },
+            all_gantry: true,
+            ask_strategy: false,
             held: Vec::new(),
             agenda: BTreeMap::new(),
             serial: 0,
@@ -111,8 +117,30 @@ impl World {
     pub(crate) fn join(&mut self) -> usize {
         let id = self.next_member;
         self.next_member += 1;
-        let client_id = format!("10.0.0.{id}@gantry#{id}");
+        self.join_knowing(id, Vec::new(), BTreeMap::new())
+    }
+
+    /// Kills a host and starts it again: another client, with what it had kept.
+    pub(crate) fn restart(&mut self, id: usize) -> usize {
+        let before = &self.members[&id];
+        let (client_id, kept) = (before.client_id.clone(), before.kept.clone());
+        self.crash(id);
+        let id = self.next_member;
+        self.next_member += 1;
+        self.join_knowing(id, vec![client_id], kept)
+    }
+
+    fn join_knowing(
+        &mut self,
+        id: usize,
+        former: Vec<String>,
+        kept: BTreeMap<MessageQueue, SettledOffsets>,
+    ) -> usize {
+        let kind = if self.all_gantry { "gantry#" } else { "" };
+        let client_id = format!("10.0.0.{id}@{kind}{id}");
         let group = ConsumerGroup::new(self.config.clone(), client_id, self.random.u64(..)).unwrap();
+        let group = group.with_former_ids(former).with_settled(kept);
+        let group = if self.ask_strategy { group.with_asked_strategy("asked") } else { group };
         self.members.insert(id, Member::new(group, self.now));
         self.set_listeners_of(id);
         id
@@ -135,8 +163,8 @@ impl World {
         let now = self.now;
         let member = self.members.get_mut(&id).unwrap();
         member.group.shut_down(now, grace);
-        // Storing may take 3 s after the grace period, and a queue that stores a correction may just have begun.
-        member.terminated_by = Some(now + grace + ms(3_001));
+        // Storing may take 3 s after the grace period and giving the lock back 1.5 s, and a queue that stores a correction may just have begun.
+        member.terminated_by = Some(now + grace + ms(4_502));
         self.take_actions(id);
     }
 

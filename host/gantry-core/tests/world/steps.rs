@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gantry_core::*;
-use gantry_protocol::{MessageQueue, ResponseCode, names};
+use gantry_protocol::{MessageExt, MessageQueue, ResponseCode, names};
 
 use super::broker::{GROUP, Retry, uid_of};
 use super::{Answers, World, always_wanted, ms};
@@ -16,6 +16,8 @@ pub(super) enum Request {
     Pull(PullRequest),
     SendBack(SendBackRequest),
     Persist(PersistId, MessageQueue, i64, PersistMode),
+    Lock(LockRequest),
+    Unlock(UnlockRequest),
     Unregister,
 }
 
@@ -37,6 +39,9 @@ pub(super) enum Input {
     Consumed(BatchId),
     SentBack(SendBackId, Result<(), String>),
     Persisted(PersistId, Result<(), String>),
+    Locked(LockId, Result<Vec<MessageQueue>, LockFailure>),
+    Unlocked(UnlockId, Result<(), String>),
+    Allocated(AllocateId, Result<Vec<(String, Vec<MessageQueue>)>, String>),
 }
 
 #[derive(Debug)]
@@ -106,6 +111,8 @@ impl World {
             }
             Action::Consume(batch) => {
                 member.given(self.variant, &batch);
+                self.check_owner(id, &batch);
+                self.check_order(&batch);
                 let took = Duration::from_millis(self.random.u64(0..=self.slowest.as_millis() as u64));
                 self.at(now + took, Step::Input(id, Input::Consumed(batch.id)));
             }
@@ -117,6 +124,13 @@ impl World {
                 self.check_commit(&mq, offset);
                 self.ask_broker(id, Request::Persist(persist, mq, offset, mode));
             }
+            Action::Lock(request) => self.ask_broker(id, Request::Lock(request)),
+            Action::Unlock(request) => self.ask_broker(id, Request::Unlock(request)),
+            Action::Allocate(question) => {
+                let answers = self.allocate(&question);
+                self.reply(id, Input::Allocated(question.id, answers));
+            }
+            Action::Journal(journal) => member.keep(journal),
             Action::Event(event) => {
                 member.note(&event);
                 let elapsed = self.elapsed();
@@ -147,6 +161,41 @@ impl World {
         if let Some(at) = entries.iter().position(|entry| !entry.settled && always_wanted(entry)) {
             panic!("{mq}: offset {offset} is stored past {at}, which is not settled");
         }
+    }
+
+    /// Among hosts that hold locks a queue has one owner: who is given a batch under a lock has it at the broker.
+    fn check_owner(&self, id: usize, batch: &Batch) {
+        let member = &self.members[&id];
+        let status = member.group.queues(self.now).find(|status| status.mq == batch.mq).unwrap();
+        if status.locked == Some(true) {
+            let holder = self.broker.locks.get(&batch.mq).map(|(holder, _)| holder.as_str());
+            assert_eq!(holder, Some(&*member.client_id), "{} is consumed without its lock", batch.mq);
+        }
+    }
+
+    /// In order, nothing is given out before everything that was sent before it is settled.
+    fn check_order(&self, batch: &Batch) {
+        if !batch.in_order {
+            return;
+        }
+        let offsets: Vec<i64> = batch.messages.iter().map(MessageExt::queue_offset).collect();
+        assert!(offsets.is_sorted(), "{offsets:?}");
+        let entries = &self.broker.logs[&batch.mq].entries[..offsets[0] as usize];
+        if let Some(at) = entries.iter().position(|entry| !entry.settled && always_wanted(entry)) {
+            panic!("{}: offset {} is given out before {at} is settled", batch.mq, offsets[0]);
+        }
+    }
+
+    fn allocate(&mut self, question: &Allocate) -> Result<Vec<(String, Vec<MessageQueue>)>, String> {
+        if self.fails() {
+            return Err("the strategy trapped".to_owned());
+        }
+        let share = |id: &String| {
+            let queues =
+                AllocateMessageQueueAveragely.allocate(GROUP, id, &question.queues, &question.members);
+            Ok((id.clone(), queues.map_err(|error| error.to_string())?))
+        };
+        question.members.iter().map(share).collect()
     }
 
     // What happens.
@@ -232,6 +281,24 @@ impl World {
                     self.reply(id, Input::Persisted(persist, Err(failure())));
                 } else if mode == PersistMode::Sync {
                     self.reply(id, Input::Persisted(persist, Ok(())));
+                }
+            }
+            Request::Lock(request) => {
+                let now = self.now;
+                let granted = match effective {
+                    true => self.broker.lock(now, &client_id, &request.mqs),
+                    false => Vec::new(),
+                };
+                let failed = failed.then(|| LockFailure::Failed(failure()));
+                self.reply(id, Input::Locked(request.id, failed.map_or(Ok(granted), Err)));
+            }
+            Request::Unlock(request) => {
+                if effective {
+                    self.broker.unlock(&request.client_id, &request.mqs);
+                }
+                if let Some(unlock) = request.id {
+                    let result = if failed { Err(failure()) } else { Ok(()) };
+                    self.reply(id, Input::Unlocked(unlock, result));
                 }
             }
             Request::Unregister => self.member_gone(&client_id),
@@ -339,6 +406,9 @@ impl World {
                 group.handle_sent_back(now, send_back, result);
             }
             Input::Persisted(persist, result) => group.handle_persisted(now, persist, result),
+            Input::Locked(lock, result) => group.handle_locked(now, lock, result),
+            Input::Unlocked(unlock, result) => group.handle_unlocked(now, unlock, result),
+            Input::Allocated(question, answers) => group.handle_allocated(now, question, answers),
             Input::Consumed(_) => {}
         }
     }
@@ -357,7 +427,13 @@ impl World {
         let settlements: Vec<_> =
             if wrong_count { Vec::new() } else { batch.messages.iter().map(|_| self.settlement()).collect() };
         let elapsed = self.elapsed();
-        for (message, settlement) in batch.messages.iter().zip(&settlements) {
+        let counted = match batch.in_order {
+            true => {
+                settlements.iter().take_while(|settlement| **settlement == Settlement::Success).count() + 1
+            }
+            false => settlements.len(),
+        };
+        for (message, settlement) in batch.messages.iter().zip(&settlements).take(counted) {
             let uid = uid_of(message);
             self.consumed_at.entry(uid).or_default().push(elapsed);
             if *settlement == Settlement::Success {

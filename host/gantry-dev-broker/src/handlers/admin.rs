@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Answer, no_such_topic, read_json, success, with_json};
 use crate::core::{Core, Refusal};
+use crate::filter::is_tags;
 use crate::state::groups::{MemberInfo, Subscription};
 use crate::store::Settings;
 
@@ -109,7 +110,7 @@ pub(super) fn consumer_connections(core: &Core, request: &RemotingCommand) -> An
 
 fn subscription_json(subscription: &Subscription) -> serde_json::Value {
     let tags: Vec<String> = match TagExpression::parse(&subscription.expression) {
-        Ok(TagExpression::Tags(tags)) if subscription.filter.is_some() => tags.into_iter().collect(),
+        Ok(TagExpression::Tags(tags)) if is_tags(&subscription.expression_type) => tags.into_iter().collect(),
         _ => Vec::new(),
     };
     json!({

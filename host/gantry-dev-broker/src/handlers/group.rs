@@ -4,6 +4,7 @@ use gantry_protocol::{MessageQueue, RemotingCommand, ResponseCode};
 
 use super::{Answer, read_json, success, with_json};
 use crate::core::{Core, Refusal};
+use crate::filter::Filter;
 use crate::server::Peer;
 use crate::state::locks::LockedQueue;
 
@@ -62,12 +63,8 @@ fn message_queue(queue: LockedQueue) -> MessageQueue {
 pub(super) fn check(request: &RemotingCommand) -> Answer {
     let body: CheckClientRequestBody = read_json(request)?;
     let subscription = body.subscription_data;
-    if super::heartbeat::tag_filter(&subscription.expression_type, &subscription.sub_string).is_some() {
-        return Ok(success());
+    match Filter::parse(&subscription.expression_type, &subscription.sub_string) {
+        Ok(_) => Ok(success()),
+        Err(error) => Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string())),
     }
-    let remark = format!(
-        "the embedded broker filters by tags only, not by {} {:?}",
-        subscription.expression_type, subscription.sub_string
-    );
-    Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark))
 }

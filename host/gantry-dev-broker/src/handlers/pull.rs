@@ -5,13 +5,11 @@ use gantry_protocol::{RemotingCommand, ResponseCode, perm, sys_flag};
 
 use super::{HELP, no_such_topic};
 use crate::core::{Core, Refusal};
-use crate::filter::TagFilter;
+use crate::filter::{Filter, FilterError, is_tags};
 use crate::server::Call;
 use crate::state::groups::Subscription;
 use crate::state::held::{Early, Pull};
 use crate::store::{ReadRange, ReadResult, Span};
-
-use super::heartbeat::tag_filter;
 
 /// What a pull found (RocketMQ: GetMessageStatus); the name is the reply's remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +135,7 @@ pub(crate) fn resume(core: &Arc<Core>, pull: Pull) {
 }
 
 /// The checks in Java's order; answers the filter and the topic's flag.
-fn check(core: &Core, call: &Call, header: &PullMessageRequestHeader) -> Result<(TagFilter, i32), Refusal> {
+fn check(core: &Core, call: &Call, header: &PullMessageRequestHeader) -> Result<(Filter, i32), Refusal> {
     if !core.settings.of(&header.consumer_group).consume_enable {
         let remark = format!("subscription group no permission, {}", header.consumer_group);
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
@@ -157,11 +155,9 @@ fn check(core: &Core, call: &Call, header: &PullMessageRequestHeader) -> Result<
     Ok((filter(core, header)?, topic.topic_sys_flag))
 }
 
-fn filter(core: &Core, header: &PullMessageRequestHeader) -> Result<TagFilter, Refusal> {
+fn filter(core: &Core, header: &PullMessageRequestHeader) -> Result<Filter, Refusal> {
     if header.sys_flag & sys_flag::PULL_SUBSCRIPTION != 0 {
-        let kind = header.expression_type.as_deref().unwrap_or_default();
-        let expression = header.subscription.as_deref().unwrap_or("*");
-        return tag_filter(kind, expression).ok_or_else(unfiltered);
+        return own_filter(header);
     }
     let missing = |what: &str| {
         let remark = format!("the consumer's {what} not exist\n{HELP}");
@@ -173,16 +169,39 @@ fn filter(core: &Core, header: &PullMessageRequestHeader) -> Result<TagFilter, R
     if subscription.version < header.sub_version {
         return Err(Refusal::new(NOT_LATEST, "the consumer's subscription not latest"));
     }
-    let Subscription { filter, .. } = subscription;
-    filter.ok_or_else(unfiltered)
+    let Subscription { filter, expression_type, .. } = subscription;
+    filter.map_err(|error| match is_tags(&expression_type) {
+        true => unreadable(&error),
+        false => {
+            let remark = format!(
+                "The broker's consumer filter data is not exist!Your expression may be wrong! {error}"
+            );
+            Refusal::new(ResponseCode::FILTER_DATA_NOT_EXIST, remark)
+        }
+    })
 }
 
-fn unfiltered() -> Refusal {
-    let remark = "parse the consumer's subscription failed: the embedded broker filters by tags only";
+/// The filter a pull carries. As in RocketMQ, one that is there but not understood lets everything through.
+fn own_filter(header: &PullMessageRequestHeader) -> Result<Filter, Refusal> {
+    let kind = header.expression_type.as_deref().unwrap_or_default();
+    let expression = header.subscription.as_deref();
+    match Filter::parse(kind, expression.unwrap_or(if is_tags(kind) { "*" } else { "" })) {
+        Ok(filter) => Ok(filter),
+        Err(error) if is_tags(kind) || expression.is_none_or(str::is_empty) => Err(unreadable(&error)),
+        Err(error) => {
+            let group = &header.consumer_group;
+            tracing::warn!(%error, %group, "a pull's expression is passed over, and so every message returned");
+            Ok(Filter::All)
+        }
+    }
+}
+
+fn unreadable(error: &FilterError) -> Refusal {
+    let remark = format!("parse the consumer's subscription failed: {error}");
     Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
 }
 
-fn range(core: &Core, header: &PullMessageRequestHeader, filter: TagFilter) -> ReadRange {
+fn range(core: &Core, header: &PullMessageRequestHeader, filter: Filter) -> ReadRange {
     let asked = usize::try_from(header.max_msg_nums).unwrap_or(0).max(1);
     let bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
     ReadRange {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use gantry_protocol::LanguageCode;
 
-use crate::filter::TagFilter;
+use crate::filter::{Filter, FilterError};
 use crate::server::Peer;
 use crate::sync::lock;
 
@@ -45,15 +45,15 @@ pub(crate) struct GroupKind {
 }
 
 /// One topic of a group's subscription.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Subscription {
     pub(crate) topic: String,
     /// `TAG` or `SQL92`.
     pub(crate) expression_type: String,
     pub(crate) expression: String,
     pub(crate) version: i64,
-    /// `None` when the broker cannot filter by this expression.
-    pub(crate) filter: Option<TagFilter>,
+    /// An error when the expression is none.
+    pub(crate) filter: Result<Filter, FilterError>,
 }
 
 /// One member's heartbeat for one group.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::filter::TagFilter;
+use crate::filter::Filter;
 use crate::sync::lock;
 
 /// Most index entries one pull walks before it answers what it has (RocketMQ: maxFilterMessageCount).
@@ -69,7 +69,7 @@ pub(crate) struct ReadRange {
     pub(crate) offset: i64,
     pub(crate) max_count: usize,
     pub(crate) max_bytes: usize,
-    pub(crate) filter: TagFilter,
+    pub(crate) filter: Filter,
 }
 
 /// What was read: records laid end to end, and where to go on.
@@ -138,45 +138,70 @@ impl Queue {
 
     /// Reads from memory; `None` when the range begins before the cached tail.
     pub(crate) fn read_tail(&self, range: &ReadRange) -> Option<ReadResult> {
-        let (records, next_offset, size) = self.pick(range)?;
-        let mut body = BytesMut::with_capacity(size);
-        for record in &records {
+        let picked = self.pick(range)?;
+        let mut body = BytesMut::with_capacity(picked.size);
+        for record in &picked.records {
             body.extend_from_slice(record);
         }
-        Some(ReadResult { body: body.freeze(), count: records.len(), next_offset })
+        Some(ReadResult { body: body.freeze(), count: picked.records.len(), next_offset: picked.next_offset })
     }
 
-    /// Chooses the records under the lock; copying them is done outside.
-    fn pick(&self, range: &ReadRange) -> Option<(Vec<Bytes>, i64, usize)> {
+    /// Chooses the records; copying them is done outside the lock.
+    fn pick(&self, range: &ReadRange) -> Option<Picked> {
         let tail = lock(&self.tail);
         let first = tail.records.front()?.offset;
         let skip = usize::try_from(range.offset.checked_sub(first)?).ok()?;
-        let mut picked = Vec::with_capacity(range.max_count.min(64));
-        let (mut next, mut size) = (range.offset, 0);
-        for record in tail.records.iter().skip(skip).take(SCAN_LIMIT) {
-            if range.filter.matches(record.tags) {
-                let full = picked.len() >= range.max_count || size + record.bytes.len() > range.max_bytes;
-                if full && !picked.is_empty() {
-                    break;
-                }
-                size += record.bytes.len();
-                picked.push(record.bytes.clone());
-            }
-            next = record.offset + 1;
+        let scanned = tail.records.iter().skip(skip).take(SCAN_LIMIT);
+        if !range.filter.reads_records() {
+            return Some(choose(scanned, range));
         }
-        Some((picked, next, size))
+        // Evaluating an expression takes longer than appends should wait.
+        let scanned: Vec<CachedRecord> = scanned.cloned().collect();
+        drop(tail);
+        Some(choose(scanned.iter(), range))
     }
 
     /// Whether a record at `from` or later matches; records no longer cached count as matching.
-    pub(crate) fn has_match(&self, from: i64, filter: &TagFilter) -> bool {
+    pub(crate) fn has_match(&self, from: i64, filter: &Filter) -> bool {
         let tail = lock(&self.tail);
         if from >= tail.max {
             return false;
         }
         let Some(first) = tail.records.front().map(|record| record.offset) else { return true };
         let Ok(skip) = usize::try_from(from - first) else { return true };
-        tail.records.iter().skip(skip).any(|record| filter.matches(record.tags))
+        let mut passing = tail.records.iter().skip(skip).filter(|record| filter.passes_tags(record.tags));
+        if !filter.reads_records() {
+            return passing.next().is_some();
+        }
+        let passing: Vec<Bytes> = passing.map(|record| record.bytes.clone()).collect();
+        drop(tail);
+        passing.iter().any(|record| filter.passes_record(record))
     }
+}
+
+/// Records chosen for a read.
+#[derive(Debug, Default)]
+struct Picked {
+    records: Vec<Bytes>,
+    size: usize,
+    next_offset: i64,
+}
+
+fn choose<'a>(records: impl Iterator<Item = &'a CachedRecord>, range: &ReadRange) -> Picked {
+    let mut picked = Picked { next_offset: range.offset, ..Picked::default() };
+    for record in records {
+        if range.filter.passes_tags(record.tags) && range.filter.passes_record(&record.bytes) {
+            let size = picked.size + record.bytes.len();
+            let full = picked.records.len() >= range.max_count || size > range.max_bytes;
+            if full && !picked.records.is_empty() {
+                break;
+            }
+            picked.size = size;
+            picked.records.push(record.bytes.clone());
+        }
+        picked.next_offset = record.offset + 1;
+    }
+    picked
 }
 
 #[cfg(test)]
@@ -191,7 +216,7 @@ mod tests {
         CachedRecord { offset, tags, stored_ms: 1, bytes: Bytes::from(vec![b'a'; 10]) }
     }
 
-    fn range(offset: i64, max_count: usize, max_bytes: usize, filter: TagFilter) -> ReadRange {
+    fn range(offset: i64, max_count: usize, max_bytes: usize, filter: Filter) -> ReadRange {
         ReadRange { offset, max_count, max_bytes, filter }
     }
 
@@ -199,7 +224,7 @@ mod tests {
     fn a_read_stops_at_the_count_and_says_where_to_go_on() {
         let (queue, budget) = (queue(), TailBudget::new(1000));
         (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
-        let read = queue.read_tail(&range(1, 2, 1000, TagFilter::All)).unwrap();
+        let read = queue.read_tail(&range(1, 2, 1000, Filter::All)).unwrap();
         assert_eq!((read.count, read.body.len(), read.next_offset), (2, 20, 3));
     }
 
@@ -207,7 +232,7 @@ mod tests {
     fn a_read_returns_one_record_even_past_its_bytes() {
         let (queue, budget) = (queue(), TailBudget::new(1000));
         (0..3).for_each(|offset| queue.publish(record(offset, 0), &budget));
-        let read = queue.read_tail(&range(0, 32, 5, TagFilter::All)).unwrap();
+        let read = queue.read_tail(&range(0, 32, 5, Filter::All)).unwrap();
         assert_eq!((read.count, read.next_offset), (1, 1));
     }
 
@@ -215,7 +240,7 @@ mod tests {
     fn filtered_records_are_passed_over() {
         let (queue, budget) = (queue(), TailBudget::new(1000));
         (0..6).for_each(|offset| queue.publish(record(offset, offset % 3), &budget));
-        let filter = TagFilter::codes([1]);
+        let filter = Filter::codes([1]);
         let read = queue.read_tail(&range(0, 32, 1000, filter.clone())).unwrap();
         assert_eq!((read.count, read.next_offset), (2, 6));
         assert!(queue.has_match(2, &filter));
@@ -226,8 +251,8 @@ mod tests {
     fn the_cache_keeps_to_its_budget_and_older_reads_go_to_the_database() {
         let (queue, budget) = (queue(), TailBudget::new(25));
         (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
-        assert_eq!(queue.read_tail(&range(0, 1, 100, TagFilter::All)), None);
-        assert_eq!(queue.read_tail(&range(3, 9, 100, TagFilter::All)).unwrap().count, 2);
+        assert_eq!(queue.read_tail(&range(0, 1, 100, Filter::All)), None);
+        assert_eq!(queue.read_tail(&range(3, 9, 100, Filter::All)).unwrap().count, 2);
         assert_eq!(queue.span().max, 5);
     }
 }

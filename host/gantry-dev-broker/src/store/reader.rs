@@ -43,16 +43,21 @@ pub(super) fn read_range(
         let (position, physical): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (size, tags): (i64, i64) = (row.get(2)?, row.get(3)?);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if range.filter.matches(tags) {
+        if range.filter.passes_tags(tags) {
             let full = count >= range.max_count || body.len().saturating_add(size) > range.max_bytes;
-            if full && count > 0 {
+            // A record that would not fit need not be read, unless only its properties tell whether it is wanted.
+            if full && count > 0 && !range.filter.reads_records() {
                 break;
             }
-            log.query_row([physical], |row| {
-                body.extend_from_slice(row.get_ref(0)?.as_blob()?);
-                Ok(())
-            })?;
-            count += 1;
+            let read = |row: &rusqlite::Row<'_>| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
+            let record = log.query_row([physical], read)?;
+            if range.filter.passes_record(&record) {
+                if full && count > 0 {
+                    break;
+                }
+                body.extend_from_slice(&record);
+                count += 1;
+            }
         }
         next_offset = position + 1;
     }

@@ -305,3 +305,31 @@ async fn an_unknown_request_is_answered_with_its_number() {
     assert_eq!(reply.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
     assert!(reply.remark.unwrap().contains("9999"));
 }
+
+#[tokio::test]
+async fn an_offset_by_time_is_exact_to_the_millisecond() {
+    let (_broker, client) = broker().await;
+    client.create_topic("t", 1).await;
+    for number in 0..40 {
+        client.sent("t", 0, "", &number.to_string()).await;
+        // Some messages share a millisecond, some do not.
+        tokio::time::sleep(std::time::Duration::from_millis(number % 3)).await;
+    }
+    let mut stored: Vec<i64> = Vec::new();
+    while stored.len() < 40 {
+        let pulled = client.pull("g", "t", 0, stored.len() as i64).await;
+        stored.extend(messages(&pulled).iter().map(|message| message.store_timestamp()));
+    }
+    let times: std::collections::BTreeSet<i64> =
+        stored.iter().flat_map(|time| [time - 1, *time, time + 1]).collect();
+    for time in times {
+        let first = stored.iter().filter(|stored| **stored < time).count();
+        let last = stored.iter().filter(|stored| **stored <= time).count().saturating_sub(1);
+        for (boundary, expected) in [("LOWER", first), ("UPPER", last)] {
+            let at = time.to_string();
+            let fields = [("topic", "t"), ("queueId", "0"), ("timestamp", &at), ("boundaryType", boundary)];
+            let found = client.ask_with(RequestCode::SEARCH_OFFSET_BY_TIMESTAMP, &fields).await;
+            assert_eq!(field(&found, "offset"), expected.to_string(), "{boundary} {time} in {stored:?}");
+        }
+    }
+}

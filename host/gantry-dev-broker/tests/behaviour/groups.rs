@@ -1,4 +1,4 @@
-//! Heartbeats, membership and its pushes, locks, CHECK_CLIENT_CONFIG.
+//! Heartbeats, membership and its pushes, locks.
 
 use std::time::Duration;
 
@@ -217,18 +217,4 @@ async fn a_queue_lock_is_its_holders_for_sixty_seconds() {
     assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[1]).await, [0; 0]);
     broker.advance_clock(Duration::from_secs(2));
     assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[1]).await, [1]);
-}
-
-#[tokio::test]
-async fn expressions_are_checked_tags_pass_and_sql_is_said_to_be_missing() {
-    let (_broker, client) = broker().await;
-    let check = |kind: &str, expression: &str| {
-        let body = json!({"clientId": "c", "group": "g", "subscriptionData": {"expressionType": kind,
-            "subString": expression, "topic": "t", "classFilterMode": false, "codeSet": [], "tagsSet": [], "subVersion": 1}});
-        RemotingCommand::bare_request(RequestCode::CHECK_CLIENT_CONFIG).with_body(body.to_string())
-    };
-    assert_eq!(client.call(check("TAG", "A || B")).await.response_code(), ResponseCode::SUCCESS);
-    let sql = client.call(check("SQL92", "a > 5")).await;
-    assert_eq!(sql.response_code(), ResponseCode::SUBSCRIPTION_PARSE_FAILED);
-    assert!(sql.remark.unwrap().contains("SQL92"));
 }

@@ -12,6 +12,7 @@ mod admin;
 mod captured;
 mod client;
 mod durability;
+mod filters;
 mod groups;
 mod pulling;
 mod retry;

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use gantry_engine::{
-    BatchReport, Cause, ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch,
+    BatchReport, Cause, ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, Order,
     OwnedMessage, consume_isolated,
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn batch(bodies: &[&str]) -> Arc<dyn MessageBatch> {
 }
 
 pub(crate) fn consume(module: &ListenerModule, bodies: &[&str], deadline: Duration) -> BatchReport {
-    let report = consume_isolated(module, &CONTEXT, &batch(bodies), deadline);
+    let report = consume_isolated(module, &CONTEXT, &batch(bodies), deadline, Order::Any);
     assert_eq!(report.outcomes.len(), bodies.len(), "one outcome for each message");
     report
 }

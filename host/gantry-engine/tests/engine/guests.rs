@@ -1,9 +1,10 @@
 //! Every guest of tests/guests has a test here.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use gantry_engine::{
-    ConsumeResult, FailureKind, Grants, GuestFailure, LoadError, OwnedMessage, RetryDelay, consume_isolated,
+    ConsumeFromWhere, ConsumeMode, ConsumeResult, FailureKind, Grants, GuestFailure, LoadError, MessageModel,
+    Order, OwnedMessage, RetryDelay, consume_isolated,
 };
 
 use crate::common::{
@@ -12,12 +13,15 @@ use crate::common::{
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
 const TESTS: &[(&str, fn())] = &[
+    ("broadcast", a_broadcasting_listener_is_taken_and_answers),
     ("describe-traps", a_trap_in_describe_rejects_the_file),
     ("grows", a_guest_that_hoards_memory_is_stopped_at_the_cap),
     ("imports-clock", a_clock_is_refused_until_it_is_granted),
     ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
+    ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
     ("scripted", every_answer_of_the_contract_comes_through),
+    ("sleeper", a_listener_that_sleeps_takes_its_time),
     ("spins", an_endless_loop_is_stopped_and_its_neighbours_answered),
     ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
     ("traps", a_listener_that_always_traps_gives_every_message_back),
@@ -153,11 +157,51 @@ fn every_answer_of_the_contract_comes_through() {
 }
 
 #[test]
+fn an_orderly_batch_stops_at_the_first_message_that_is_not_consumed() {
+    let module = guest("orderly");
+    assert_eq!(module.description().consume_mode, ConsumeMode::Orderly);
+    let run = |bodies: &[&str], deadline| {
+        let report = consume_isolated(&module, &CONTEXT, &batch(bodies), deadline, Order::Kept);
+        assert_eq!(report.outcomes.len(), bodies.len());
+        (causes(&report), report.outcomes.into_iter().map(|outcome| outcome.result).collect::<Vec<_>>())
+    };
+    let (told, results) = run(&["ok", "later-once:50", "ok", "trap-once"], PATIENCE);
+    assert_eq!(told, ["answered", "answered", "held-back", "held-back"], "nothing behind it was run");
+    let soon = ConsumeResult::ReconsumeLater(RetryDelay::Milliseconds(50));
+    assert_eq!(results, [ConsumeResult::Success, soon, LATER, LATER]);
+
+    let (told, results) = run(&["ok", "trap-once", "ok"], PATIENCE);
+    assert_eq!(told, ["answered-alone", "trap", "held-back"]);
+    assert_eq!(results, [ConsumeResult::Success, LATER, LATER]);
+
+    let (told, _) = run(&["ok", "spin-once", "dead"], SHORT);
+    assert_eq!(told, ["answered-alone", "deadline", "held-back"]);
+}
+
+#[test]
+fn a_broadcasting_listener_is_taken_and_answers() {
+    let module = guest("broadcast");
+    let description = module.description();
+    assert_eq!(description.message_model, MessageModel::Broadcasting);
+    assert_eq!(description.consume_from_where, ConsumeFromWhere::FirstOffset);
+    let report = consume(&module, &["ok", "later", "trap", "dead"], PATIENCE);
+    assert_eq!(causes(&report), ["answered-alone", "answered-alone", "trap", "answered-alone"]);
+}
+
+#[test]
+fn a_listener_that_sleeps_takes_its_time() {
+    let module = engine().load(&component("sleeper"), &Grants { clocks: true, random: false }).unwrap();
+    let report = consume(&module, &["a", "b", "c"], PATIENCE);
+    assert_eq!(causes(&report), ["answered"; 3]);
+    assert!(report.took >= Duration::from_millis(6), "{:?}", report.took);
+}
+
+#[test]
 fn a_message_seen_before_says_so() {
     let mut message = OwnedMessage::new("id", "once");
     message.reconsume_times = 1;
     let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(vec![message]);
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE, Order::Any);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
 }
 
@@ -175,7 +219,7 @@ fn a_property_is_answered_while_the_batch_is_at_hand_also_when_a_message_is_trie
         message("property:NONE=x", "fourth"),
     ];
     let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(messages);
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE, Order::Any);
     assert_eq!(causes(&report), ["answered-alone", "trap", "answered-alone", "answered-alone"]);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
     assert_eq!(report.outcomes[2].result, ConsumeResult::Success);
@@ -184,6 +228,6 @@ fn a_property_is_answered_while_the_batch_is_at_hand_also_when_a_message_is_trie
 
 #[test]
 fn an_empty_batch_calls_nothing() {
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch(&[]), PATIENCE);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch(&[]), PATIENCE, Order::Any);
     assert_eq!((report.outcomes.len(), report.calls), (0, 0));
 }

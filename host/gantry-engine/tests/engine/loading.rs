@@ -1,10 +1,12 @@
 //! Each way a file is not taken has its own error, which says what to do.
 
-use gantry_engine::{ContentHash, Grants, GuestFailure, InstantiateError, LoadError, PluginState};
+use gantry_engine::{
+    ConsumeMode, ContentHash, Grants, GuestFailure, InstantiateError, LoadError, MessageModel, PluginState,
+};
 
 use crate::{
     common::{PATIENCE, component, consume, engine, engine_with},
-    text::Text,
+    text::{NOTHING, Text},
 };
 
 const ALL: Grants = Grants { clocks: true, random: true };
@@ -135,14 +137,21 @@ fn a_describe_without_end_is_stopped() {
 }
 
 #[test]
-fn what_the_host_does_not_do_yet_is_said() {
-    // The byte after `clustering` in the description: orderly.
-    let text = Text {
-        replace: &[(r#""\80\00\00\00\01\00\00\00" "\00\00")"#, r#""\80\00\00\00\01\00\00\00" "\00\01")"#)],
-        ..Text::default()
-    };
-    let error = refused(&text.build());
-    assert!(matches!(error, LoadError::Unsupported(_)), "{error}");
+fn every_message_model_and_consume_mode_is_taken() {
+    /// The bytes of both in the description: clustering, concurrently.
+    const PLAIN: &str = r#" "\00\00")"#;
+    const ORDERLY: Text = Text { replace: &[(PLAIN, r#" "\00\01")"#)], ..NOTHING };
+    const BROADCASTING: Text = Text { replace: &[(PLAIN, r#" "\01\00")"#)], ..NOTHING };
+    const BOTH: Text = Text { replace: &[(PLAIN, r#" "\01\01")"#)], ..NOTHING };
+    for (text, model, mode) in [
+        (ORDERLY, MessageModel::Clustering, ConsumeMode::Orderly),
+        (BROADCASTING, MessageModel::Broadcasting, ConsumeMode::Concurrently),
+        (BOTH, MessageModel::Broadcasting, ConsumeMode::Orderly),
+    ] {
+        let module = engine().load(&text.build(), &Grants::NONE).unwrap();
+        let description = module.description();
+        assert_eq!((description.message_model, description.consume_mode), (model, mode));
+    }
 }
 
 #[test]

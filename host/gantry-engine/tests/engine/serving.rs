@@ -7,7 +7,7 @@ use std::{
 
 use gantry_engine::{
     BatchReport, Cause, ConsumeJob, ConsumeResult, Grants, GuestThreads, Job, ListenerModule, MessageBatch,
-    MessageView, PluginState, Rejected, Slot,
+    MessageView, Order, PluginState, Rejected, Slot,
 };
 
 use crate::common::{PATIENCE, SHORT, batch, component, engine, eventually, guest};
@@ -26,6 +26,7 @@ fn job(
         queue_id: 0,
         batch: messages,
         deadline,
+        order: Order::Any,
         done: Box::new(move |report| done.send(report).unwrap()),
     }
 }

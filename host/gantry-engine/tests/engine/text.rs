@@ -40,6 +40,18 @@ impl Text {
     }
 }
 
+/// No difference at all.
+pub(crate) const NOTHING: Text = Text {
+    imports: "",
+    core_imports: "",
+    with: "",
+    consume: "",
+    describe: "",
+    pages: 0,
+    core: "",
+    replace: &[],
+};
+
 /// The canonical ABI by hand: `describe` points at a record laid out as data, `consume-message` at an `err`.
 const TEMPLATE: &str = r#"
 (component

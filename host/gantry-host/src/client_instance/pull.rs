@@ -13,6 +13,9 @@ use gantry_protocol::{
 use super::ClientInstance;
 use super::error::CallError;
 
+/// The remark of PULL_OFFSET_MOVED after an operator's reset (RocketMQ: GetMessageStatus.OFFSET_RESET).
+const OFFSET_RESET: &str = "OFFSET_RESET";
+
 /// The four statuses of a pull (RocketMQ: PullStatus).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullStatus {
@@ -39,6 +42,8 @@ pub struct PullAnswer {
     pub max_offset: i64,
     /// Which broker of this name to ask next: 0 is the master.
     pub suggest_which_broker_id: i64,
+    /// The remark says that an operator reset the group's offset.
+    pub reset: bool,
     /// What is to be added to the messages' queue offsets; 0 with stock brokers.
     pub offset_delta: i64,
     /// Stored messages, one after the other; empty unless the status is [`PullStatus::Found`].
@@ -107,6 +112,7 @@ impl ClientInstance {
             min_offset: header.min_offset,
             max_offset: header.max_offset,
             suggest_which_broker_id: header.suggest_which_broker_id,
+            reset: answer.command.remark.as_deref() == Some(OFFSET_RESET),
             offset_delta: header.offset_delta.unwrap_or(0),
             body: if status == PullStatus::Found { answer.command.body } else { Bytes::new() },
         })

@@ -5,7 +5,7 @@ use gantry_core::allocate::{self, NAMES, NEARBY};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::units::{ByteSize, Millis};
+use super::units::{ByteSize, Millis, Timestamp};
 
 /// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -15,6 +15,40 @@ pub enum ConsumeFrom {
     LastOffset,
     /// At the oldest message (CONSUME_FROM_FIRST_OFFSET).
     FirstOffset,
+    /// At the first message stored at or after `consume-timestamp` (CONSUME_FROM_TIMESTAMP).
+    Timestamp,
+}
+
+/// Who of a group gets a message (RocketMQ: MessageModel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageModel {
+    /// One of its members.
+    Clustering,
+    /// Each of them.
+    Broadcasting,
+}
+
+/// How messages of one queue reach a listener (RocketMQ: MessageListenerConcurrently, MessageListenerOrderly).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsumeMode {
+    /// Several batches of a queue at once.
+    Concurrently,
+    /// One batch of a queue at a time, in order.
+    Orderly,
+}
+
+/// How queues change hands within a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rebalance {
+    /// Cooperatively while every member is a Gantry host, eagerly while one is not.
+    Auto,
+    /// As RocketMQ's clients do.
+    Eager,
+    /// Under broker locks, so that a queue's next owner begins when its last one has stored its offset.
+    Cooperative,
 }
 
 /// The name of an allocation strategy that there is.
@@ -77,8 +111,18 @@ fn within(value: u64, low: u64, high: u64, text: &'static str) -> Option<&'stati
 }
 
 settings! {
-    /// Where a group without a stored offset begins: `"last-offset"` or `"first-offset"`. Default: as the plugin says.
+    /// Who of a group gets a message: `"clustering"` or `"broadcasting"`. Default: as the plugin says.
+    message_model: MessageModel, |_| None;
+    /// How messages of one queue reach a listener: `"concurrently"` or `"orderly"`. Default: as the plugin says.
+    consume_mode: ConsumeMode, |_| None;
+    /// Where a group without a stored offset begins: `"last-offset"`, `"first-offset"` or `"timestamp"`. Default: as the
+    /// plugin says.
     consume_from_where: ConsumeFrom, |_| None;
+    /// The time for `"timestamp"`: RocketMQ's `"20261126103000"` in local time, or RFC 3339. Default: half an hour ago.
+    consume_timestamp: Timestamp, |_| None;
+    /// How queues change hands: `"auto"`, `"eager"` or `"cooperative"`. Default `"auto"`: cooperatively while every member of
+    /// the group is a Gantry host.
+    rebalance: Rebalance, |_| None;
     /// Which queues of a topic are whose: `"AVG"`, `"AVG_BY_CIRCLE"`, `"CONSISTENT_HASH"`, `"STICKY"`, or one of these after
     /// `MACHINE_ROOM_NEARBY-`. Every member of the group must have the same. Default `"AVG"`.
     allocate_message_queue_strategy: StrategyName, |_| None;
@@ -104,4 +148,20 @@ settings! {
     persist_consumer_offset_interval: Millis, |n| within(n.0, 100, 600_000, "100ms to 10m");
     /// How long a queue that is taken away may finish its batches, up to 5 min. Default 5 s.
     drain_timeout: Millis, |n| within(n.0, 0, 300_000, "0 to 5m");
+    /// Messages per second of a queue just taken over from another member, doubling every second, 1 to 1000000. Default
+    /// 1000.
+    ramp_up_rate: u32, |n| within(n.into(), 1, 1_000_000, "1 to 1000000");
+    /// How long a queue taken over is held to that rate, up to 1 min; 0 for not at all. Default 5 s.
+    ramp_up_duration: Millis, |n| within(n.0, 0, 60_000, "0 to 1m");
+    /// How long an orderly queue waits before its failed head comes again, 10 ms to 30 s (suspendCurrentQueueTimeMillis).
+    /// Default 1 s.
+    suspend_current_queue_time: Millis, |n| within(n.0, 10, 30_000, "10ms to 30s");
+    /// How many messages a broker may move an offset back by itself before the queue is stopped for an operator to decide;
+    /// 0 lets it move by any number, as RocketMQ does. Default 100000.
+    max_backward_jump: u64, |_| None;
+    /// How long a queue with messages to consume may make no progress before that is an alarm, 1 s to 1 day. Default 1 min.
+    stuck_timeout: Millis, |n| within(n.0, 1_000, 86_400_000, "1s to 1 day");
+    /// Whether what is settled above the stored offsets is kept on disk, so that a host that was killed does not consume it
+    /// again. Default true.
+    settled_journal: bool, |_| None;
 }

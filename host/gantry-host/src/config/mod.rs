@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use consumer::{ConsumeFrom, ConsumerSettings, StrategyName};
+pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, StrategyName};
 pub use error::ConfigError;
 pub use plugin::{PluginSettings, SubscriptionSetting};
-pub use units::{ByteSize, Millis};
+pub use units::{ByteSize, Millis, Timestamp};
 
 /// The whole configuration of one host.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -14,8 +14,9 @@ pub struct PluginSettings {
     pub subscriptions: Option<Vec<SubscriptionSetting>>,
     /// Most messages in one call, 1 to 1024.
     pub consume_message_batch_max_size: Option<u32>,
-    /// Retries before a message goes to the dead-letter topic.
-    pub max_reconsume_times: Option<u32>,
+    /// Retries before a message goes to the dead-letter topic; −1 for RocketMQ's own default, which is 16, and in orderly
+    /// groups without end.
+    pub max_reconsume_times: Option<i32>,
     /// How long one call may take.
     pub consume_timeout: Option<Millis>,
     /// What it may import beyond the message itself, such as `"clocks"`. Default: nothing.
@@ -31,12 +32,9 @@ pub struct SubscriptionSetting {
     /// The topic.
     pub topic: String,
     /// Tags joined by `||`. Default `*`, every message.
-    #[serde(default = "every_tag")]
-    pub tags: String,
-}
-
-fn every_tag() -> String {
-    "*".into()
+    pub tags: Option<String>,
+    /// In place of tags, a SQL92 condition on the messages' properties, which the broker evaluates.
+    pub sql: Option<String>,
 }
 
 impl PluginSettings {
@@ -44,6 +42,13 @@ impl PluginSettings {
         let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
         if self.consume_message_batch_max_size.is_some_and(|n| !(1..=1024).contains(&n)) {
             return rule("consume-message-batch-max-size", "expected 1 to 1024");
+        }
+        if self.max_reconsume_times.is_some_and(|times| times < -1) {
+            return rule("max-reconsume-times", "expected 0 or more, or -1 for RocketMQ's own default");
+        }
+        let both = |s: &SubscriptionSetting| s.tags.is_some() && s.sql.is_some();
+        if self.subscriptions.iter().flatten().any(both) {
+            return rule("subscriptions", "expected tags or sql of a topic, not both");
         }
         if self.subscriptions.as_ref().is_some_and(Vec::is_empty) {
             return rule(

@@ -19,6 +19,8 @@ struct HostMessage {
     body: Bytes,
     /// The broker's id, for the rare message without a UNIQ_KEY.
     offset_id: Option<String>,
+    /// How often it has come again in place.
+    retries: u32,
 }
 
 /// A message whose body cannot be inflated: it is given back, its neighbours are not.
@@ -33,19 +35,37 @@ pub(super) struct Corrupt {
 }
 
 impl HostBatch {
-    /// A batch of these messages, inflating what is compressed; and apart, those that cannot be.
-    pub(super) fn new(messages: Vec<MessageExt>) -> (Self, Vec<Corrupt>) {
+    /// The batch's messages, inflating what is compressed; and apart, those that cannot be. `head_retries` is how often the
+    /// first has come again in place. In order, the batch ends before the first that cannot be inflated.
+    pub(super) fn new(messages: Vec<MessageExt>, head_retries: u32, in_order: bool) -> (Self, Vec<Corrupt>) {
         let (mut sound, mut corrupt) = (Vec::with_capacity(messages.len()), Vec::new());
         for (index, stored) in messages.into_iter().enumerate() {
             match stored.body() {
                 Ok(body) => {
                     let offset_id = stored.unique_key().is_none().then(|| stored.offset_msg_id());
-                    sound.push(HostMessage { stored, body, offset_id });
+                    let retries = if index == 0 { head_retries } else { 0 };
+                    sound.push(HostMessage { stored, body, offset_id, retries });
                 }
-                Err(error) => corrupt.push(Corrupt { index, stored, error }),
+                Err(error) => {
+                    corrupt.push(Corrupt { index, stored, error });
+                    if in_order {
+                        break;
+                    }
+                }
             }
         }
         (Self { messages: sound }, corrupt)
+    }
+
+    /// How often a message was given back before, in place or through the broker.
+    pub(super) fn reconsume_times(&self, index: usize) -> i32 {
+        let times = |message: &HostMessage| {
+            message
+                .stored
+                .reconsume_times()
+                .saturating_add(i32::try_from(message.retries).unwrap_or(i32::MAX))
+        };
+        self.at(index).map_or(0, times)
     }
 
     /// The messages as they came from the broker, in order.
@@ -75,14 +95,14 @@ impl MessageBatch for HostBatch {
     }
 
     fn message(&self, index: usize) -> MessageView<'_> {
-        let Some(HostMessage { stored, body, offset_id }) = self.at(index) else {
+        let Some(HostMessage { stored, body, offset_id, retries }) = self.at(index) else {
             return NO_MESSAGE;
         };
         MessageView {
             message_id: stored.unique_key().or(offset_id.as_deref()).unwrap_or_default(),
             tags: stored.tags(),
             keys: stored.keys().unwrap_or_default(),
-            reconsume_times: stored.reconsume_times().max(0).unsigned_abs(),
+            reconsume_times: stored.reconsume_times().max(0).unsigned_abs().saturating_add(*retries),
             queue_offset: stored.queue_offset().max(0).unsigned_abs(),
             born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
             store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),

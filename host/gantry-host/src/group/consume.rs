@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, RetryDelay, Settlement};
+use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, MessageModel, RetryDelay, Settlement};
 use gantry_engine::{
-    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Outcome,
+    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Order, Outcome,
 };
 use gantry_protocol::{MessageExt, delay_level};
 use tokio::sync::mpsc;
@@ -15,6 +15,8 @@ use super::listener::{Call, Listener};
 use super::threads::ListenerThreads;
 use crate::observer::{Settled, SettledAs, SharedObserver};
 use crate::status::Outcomes;
+
+const AGAIN: Settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
 
 /// What every batch of a group needs on its way.
 #[derive(Clone)]
@@ -31,9 +33,10 @@ pub(super) struct NotTaken(pub(super) BatchId);
 impl Consumption {
     /// Hands the batch to a guest thread; the answer arrives as [`Input::Consumed`].
     pub(super) fn submit(&self, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
-        let Batch { id, topic, mq, messages, .. } = batch;
+        let Batch { id, topic, mq, messages, head_retries, in_order, .. } = batch;
         let call = listener.call().ok_or(NotTaken(id))?;
-        let (sound, corrupt) = HostBatch::new(messages);
+        let count = messages.len();
+        let (sound, corrupt) = HostBatch::new(messages, head_retries, in_order);
         let sound = Arc::new(sound);
         let back = Return {
             id,
@@ -42,6 +45,8 @@ impl Consumption {
             listener: Arc::clone(listener),
             version: call.version().to_owned(),
             batch: Arc::clone(&sound),
+            messages: count,
+            in_order,
             corrupt,
         };
         let (consumer_group, broker_name) = (Arc::clone(&self.group), mq.broker_name);
@@ -55,6 +60,7 @@ impl Consumption {
                 queue_id,
                 batch: sound,
                 deadline: listener.plan().consume_timeout,
+                order: Order::Any,
                 done: Box::new(move |report| back.report(report)),
             }),
             Call::Native(native) => Job::work(move || {
@@ -75,6 +81,9 @@ struct Return {
     listener: Arc<Listener>,
     version: String,
     batch: Arc<HostBatch>,
+    /// How many there are, with those that are corrupt.
+    messages: usize,
+    in_order: bool,
     corrupt: Vec<Corrupt>,
 }
 
@@ -86,62 +95,77 @@ impl Return {
                 messages = self.batch.len(), calls = report.calls, "{failure}"
             );
         }
-        let mut counts = Outcomes::default();
-        let max = self.listener.plan().max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES);
-        let mut settlements = Vec::with_capacity(report.outcomes.len() + self.corrupt.len());
-        for (message, outcome) in self.batch.stored().zip(report.outcomes) {
+        let mut ends: Vec<End<'_>> = Vec::with_capacity(self.messages);
+        for ((index, message), outcome) in self.batch.stored().enumerate().zip(report.outcomes) {
             let failure = failure_text(&outcome.cause);
-            counts.failed += u64::from(failure.is_some());
-            let settlement = settlement(outcome);
-            self.observe(message, &settlement, failure.as_deref(), max, &mut counts);
-            settlements.push(settlement);
+            let times = self.batch.reconsume_times(index);
+            ends.push(End { message, times, settlement: settlement(outcome), failure });
         }
         for Corrupt { index, stored, error } in &self.corrupt {
             let text = format!("the body cannot be inflated: {error}");
             tracing::warn!(group = %self.consumption.group, message = stored.message_id(), "{text}; it is given back");
-            let settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
-            counts.failed += 1;
-            self.observe(stored, &settlement, Some(&text), max, &mut counts);
-            settlements.insert((*index).min(settlements.len()), settlement);
+            let (settlement, times) = (AGAIN, stored.reconsume_times());
+            let end = End { message: stored, times, settlement, failure: Some(text) };
+            ends.insert((*index).min(ends.len()), end);
+        }
+        let good = ends.iter().take_while(|end| end.settlement == Settlement::Success).count();
+        // In order, what follows the first failure has not ended.
+        let ended = if self.in_order { good + 1 } else { ends.len() };
+        let mut counts = Outcomes::default();
+        for end in ends.iter().take(ended) {
+            self.observe(end, &mut counts);
         }
         self.listener.count(counts);
+        let mut settlements: Vec<Settlement> = ends.into_iter().map(|end| end.settlement).collect();
+        settlements.resize(self.messages, AGAIN);
         // The group may be gone: then nobody waits for the answer, and the next owner gets the messages again.
         let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
     }
 
-    fn observe(
-        &self,
-        message: &MessageExt,
-        settlement: &Settlement,
-        failure: Option<&str>,
-        max: u32,
-        counts: &mut Outcomes,
-    ) {
-        let times = message.reconsume_times();
-        let as_ = match settlement {
+    fn observe(&self, end: &End<'_>, counts: &mut Outcomes) {
+        let plan = self.listener.plan();
+        let (times, failure) = (end.times, end.failure.as_deref());
+        let max = i64::from(plan.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES));
+        let spent = i64::from(times) >= max;
+        let broadcasting = plan.message_model == MessageModel::Broadcasting;
+        let limit = || format!("reconsumed {times} times, which is the limit");
+        let as_ = match &end.settlement {
             Settlement::Success => SettledAs::Success,
+            Settlement::DeadLetter(reason) if broadcasting => SettledAs::Dropped { reason: reason.clone() },
             Settlement::DeadLetter(reason) => SettledAs::DeadLetter { reason: reason.clone() },
-            Settlement::ReconsumeLater(_) if i64::from(times) >= i64::from(max) => {
-                SettledAs::DeadLetter { reason: format!("reconsumed {times} times, which is the limit") }
+            Settlement::ReconsumeLater(_) if broadcasting && (spent || !self.in_order) => {
+                SettledAs::Dropped { reason: failure.map_or_else(limit, str::to_owned) }
             }
+            Settlement::ReconsumeLater(_) if spent => SettledAs::DeadLetter { reason: limit() },
             Settlement::ReconsumeLater(delay) => SettledAs::ReconsumeLater { level: level(*delay) },
         };
+        counts.failed += u64::from(failure.is_some());
         match as_ {
             SettledAs::Success => counts.succeeded += 1,
             SettledAs::ReconsumeLater { .. } => counts.reconsumed += 1,
             SettledAs::DeadLetter { .. } => counts.dead_lettered += 1,
+            SettledAs::Dropped { .. } => counts.dropped += 1,
         }
         self.consumption.observer.settled(&Settled {
             group: &self.consumption.group,
             plugin: &self.listener.plugin,
             version: &self.version,
-            message,
+            message: end.message,
             topic: &self.topic,
             reconsume_times: times,
             as_,
             failure,
         });
     }
+}
+
+/// How one message ended.
+struct End<'a> {
+    message: &'a MessageExt,
+    /// How often it had come before.
+    times: i32,
+    settlement: Settlement,
+    failure: Option<String>,
 }
 
 fn level(delay: RetryDelay) -> u8 {
@@ -171,7 +195,8 @@ fn settlement(outcome: Outcome) -> Settlement {
 
 fn failure_text(cause: &Cause) -> Option<String> {
     match cause {
-        Cause::Answered | Cause::AnsweredAlone => None,
+        // Held back for the one before it, which says why.
+        Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack => None,
         Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => Some(failure.to_string()),
         Cause::NotRun(failure) => Some(format!("not run, because those before it failed: {failure}")),
         Cause::NoInstance(error) => Some(error.to_string()),

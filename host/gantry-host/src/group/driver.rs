@@ -207,6 +207,9 @@ impl Driver {
             Input::Consumed(id, settlements) => machine.handle_consumed(now, id, settlements),
             Input::SentBack(id, result) => machine.handle_sent_back(now, id, result),
             Input::Persisted(id, result) => machine.handle_persisted(now, id, result),
+            Input::Locked(id, result) => machine.handle_locked(now, id, result),
+            Input::Unlocked(id, result) => machine.handle_unlocked(now, id, result),
+            Input::Allocated(id, answers) => machine.handle_allocated(now, id, answers),
         }
     }
 
@@ -263,6 +266,7 @@ impl Driver {
         match event.severity() {
             Severity::Info => tracing::info!(group = %self.name, "{event}"),
             Severity::Warn => tracing::warn!(group = %self.name, "{event}"),
+            Severity::Alarm => tracing::error!(group = %self.name, "{event}"),
         }
     }
 

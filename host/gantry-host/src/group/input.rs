@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use gantry_core::{
-    BatchId, HeartbeatOutcome, OffsetAnswer, OffsetQueryId, PersistId, PullId, PullOutcome, Route,
-    SendBackId, Settlement,
+    AllocateId, BatchId, HeartbeatOutcome, LockFailure, LockId, OffsetAnswer, OffsetQueryId, PersistId,
+    PullId, PullOutcome, Route, SendBackId, Settlement, UnlockId,
 };
+use gantry_protocol::MessageQueue;
 
 /// One answer for the machine.
 #[derive(Debug)]
@@ -26,4 +27,10 @@ pub(super) enum Input {
     SentBack(SendBackId, Result<(), String>),
     /// Whether an offset was stored.
     Persisted(PersistId, Result<(), String>),
+    /// Which queues are locked.
+    Locked(LockId, Result<Vec<MessageQueue>, LockFailure>),
+    /// Whether a lock was given back.
+    Unlocked(UnlockId, Result<(), String>),
+    /// What a strategy plugin answered to each member.
+    Allocated(AllocateId, Result<Vec<(String, Vec<MessageQueue>)>, String>),
 }

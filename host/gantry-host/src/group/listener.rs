@@ -42,6 +42,7 @@ struct Counters {
     succeeded: AtomicU64,
     reconsumed: AtomicU64,
     dead_lettered: AtomicU64,
+    dropped: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -118,6 +119,7 @@ impl Listener {
         add(&self.counters.succeeded, batch.succeeded);
         add(&self.counters.reconsumed, batch.reconsumed);
         add(&self.counters.dead_lettered, batch.dead_lettered);
+        add(&self.counters.dropped, batch.dropped);
         add(&self.counters.failed, batch.failed);
     }
 
@@ -128,6 +130,7 @@ impl Listener {
             succeeded: read(&self.counters.succeeded),
             reconsumed: read(&self.counters.reconsumed),
             dead_lettered: read(&self.counters.dead_lettered),
+            dropped: read(&self.counters.dropped),
             failed: read(&self.counters.failed),
         }
     }

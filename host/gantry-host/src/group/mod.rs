@@ -40,6 +40,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) struct GroupHandle {
     name: Arc<str>,
+    /// The plugin that founded it, and how its listeners get their messages.
+    founder: Arc<(String, &'static str)>,
     commands: mpsc::Sender<Command>,
     status: Arc<ArcSwap<GroupStatus>>,
 }
@@ -115,27 +117,42 @@ impl Groups {
     /// The group `listener` belongs to, started if it does not run.
     ///
     /// # Errors
-    /// Which of the group's settings breaks its rule.
+    /// Which of the group's settings breaks its rule, or that the listener wants its messages otherwise than the group's
+    /// others.
     pub(crate) fn of(&self, listener: &Listener) -> Result<GroupHandle, String> {
         let plan = listener.plan();
         if let Some(running) = self.get(&plan.group) {
-            return Ok(running);
+            let (founder, kind) = &*running.founder;
+            if *kind == plan.kind() {
+                return Ok(running);
+            }
+            return Err(format!(
+                "plugin {} is {}, but group {} is {kind} because of plugin {founder}; the listeners of a group are of one kind: \
+                 set message-model and consume-mode of [group.{}], or another consumer-group of [plugin.{}]",
+                listener.plugin,
+                plan.kind(),
+                plan.group,
+                plan.group,
+                listener.plugin
+            ));
         }
         let config = settings::group_config(&plan, &self.config);
         let machine = ConsumerGroup::new(config, self.client.client_id(), fastrand::u64(..))
             .map_err(|error| format!("group {}: {error}", plan.group))?;
-        let handle = self.start(&plan.group, settings::with_strategy(machine, &plan.group, &self.config));
+        let founder = Arc::new((listener.plugin.clone(), plan.kind()));
+        let machine = settings::with_strategy(machine, &plan.group, &self.config);
+        let handle = self.start(&plan.group, founder, machine);
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
     }
 
-    fn start(&self, name: &str, machine: ConsumerGroup) -> GroupHandle {
+    fn start(&self, name: &str, founder: Arc<(String, &'static str)>, machine: ConsumerGroup) -> GroupHandle {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let name: Arc<str> = name.into();
         let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));
         let driver = Driver::new(&name, machine, self, Arc::clone(&status));
         self.tasks.spawn("consumer-group", driver.run(receiver, self.begin.clone()));
-        GroupHandle { name, commands, status }
+        GroupHandle { name, founder, commands, status }
     }
 
     /// Ends the group if it has no listener left.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gantry_core::{
-    Action, GroupConfig, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistId, PersistMode, PullAnswer,
-    PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
+    Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
+    PersistId, PersistMode, PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
+    UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
-use gantry_protocol::{MessageQueue, sys_flag};
+use gantry_protocol::{MessageQueue, ResponseCode, sys_flag};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ pub(super) struct Requests {
     notice: Arc<Notice>,
     /// The group's settings that brokers are told in heartbeats.
     consume_from_where: ConsumeFromWhere,
+    message_model: MessageModel,
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
     ended: CancellationToken,
     persists: mpsc::Sender<Persist>,
@@ -81,6 +83,7 @@ impl Requests {
             inputs,
             notice: Arc::default(),
             consume_from_where,
+            message_model: config.message_model,
             ended: CancellationToken::new(),
             persists,
         };
@@ -141,8 +144,22 @@ impl Requests {
                 Some(Input::SentBack(id, this.send_back(back).await.map_err(|error| error.to_string())))
             }),
             Action::PersistOffset { id, mq, offset, mode } => self.persist(Persist { id, mq, offset, mode }),
+            Action::Lock(lock) => self.ask("lock", async move |this: Self| {
+                let id = lock.id;
+                Some(Input::Locked(id, this.lock(lock).await))
+            }),
+            Action::Unlock(unlock) => self.ask("unlock", async move |this: Self| {
+                let id = unlock.id;
+                let result = this.unlock(unlock).await;
+                id.map(|id| Input::Unlocked(id, result.map_err(|error| error.to_string())))
+            }),
             // The driver keeps these for itself.
-            Action::Consume(_) | Action::Event(_) | Action::Unregister | Action::Terminated(_) => {}
+            Action::Consume(_)
+            | Action::Allocate(_)
+            | Action::Journal(_)
+            | Action::Event(_)
+            | Action::Unregister
+            | Action::Terminated(_) => {}
         }
     }
 
@@ -202,6 +219,27 @@ impl Requests {
         });
     }
 
+    async fn lock(&self, lock: LockRequest) -> Result<Vec<MessageQueue>, LockFailure> {
+        let Some(broker_name) = lock.mqs.first().map(|mq| Arc::clone(&mq.broker_name)) else {
+            return Ok(Vec::new());
+        };
+        let locked = self.client.lock_batch(&lock.group, &broker_name, lock.mqs).await;
+        locked.map_err(|error| match error {
+            CallError::Refused {
+                code: ResponseCode::NO_PERMISSION | ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+                ..
+            } => LockFailure::Refused(error.to_string()),
+            error => LockFailure::Failed(error.to_string()),
+        })
+    }
+
+    async fn unlock(&self, unlock: UnlockRequest) -> Result<(), CallError> {
+        let Some(broker_name) = unlock.mqs.first().map(|mq| Arc::clone(&mq.broker_name)) else {
+            return Ok(());
+        };
+        self.client.unlock_batch(&unlock.group, &unlock.client_id, &broker_name, unlock.mqs).await
+    }
+
     async fn route(&self, topic: &str) -> Route {
         match self.client.refresh_route(topic).await {
             Ok(route) => Route::Found(route.subscribe_queues.clone()),
@@ -245,6 +283,7 @@ impl Requests {
         ConsumerData {
             consume_from_where: self.consume_from_where,
             group_name: self.group.to_string(),
+            message_model: self.message_model,
             subscription_data_set: subscriptions.collect(),
             ..ConsumerData::default()
         }
@@ -274,6 +313,7 @@ impl Requests {
             min_offset: answer.min_offset,
             max_offset: answer.max_offset,
             suggest_which_broker_id: answer.suggest_which_broker_id.max(0).unsigned_abs(),
+            reset: answer.reset,
             messages,
         })
     }

@@ -1,8 +1,10 @@
 //! From the operator's settings to the machine's.
 
-use gantry_core::{ConsumerGroup, GroupConfig};
+use std::time::Duration;
 
-use crate::config::{GantryConfig, StrategyName};
+use gantry_core::{ConsumerGroup, GroupConfig, RebalanceMode};
+
+use crate::config::{GantryConfig, Rebalance, StrategyName};
 use crate::plugins::ListenerPlan;
 
 /// The configuration of the group that `plan` founds.
@@ -13,6 +15,22 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     let mib = |bytes: u64| u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
     let set = |target: &mut u32, value: Option<u32>| *target = value.unwrap_or(*target);
     group.consume_from_where = plan.consume_from_where;
+    group.message_model = plan.message_model;
+    group.consume_mode = plan.consume_mode;
+    group.rebalance = match given.rebalance {
+        None | Some(Rebalance::Auto) => RebalanceMode::Auto,
+        Some(Rebalance::Eager) => RebalanceMode::Eager,
+        Some(Rebalance::Cooperative) => RebalanceMode::Cooperative,
+    };
+    set(&mut group.ramp_up_rate, given.ramp_up_rate);
+    group.max_backward_jump = match given.max_backward_jump {
+        None => group.max_backward_jump,
+        Some(0) => None,
+        most => most,
+    };
+    if given.settled_journal == Some(false) {
+        group.journal_interval = None;
+    }
     set(&mut group.consume_thread_max, given.consume_thread_max);
     group.consume_thread_min = group.consume_thread_min.min(group.consume_thread_max);
     set(&mut group.pull_threshold_for_queue, given.pull_threshold_for_queue);
@@ -29,12 +47,14 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     set(&mut group.pull_interval, given.pull_interval.and_then(|pause| u32::try_from(pause.0).ok()));
     group.poll_name_server_interval = config.client.poll_name_server_interval.duration();
     group.heartbeat_broker_interval = config.client.heartbeat_broker_interval.duration();
-    if let Some(interval) = given.persist_consumer_offset_interval {
-        group.persist_consumer_offset_interval = interval.duration();
-    }
-    if let Some(timeout) = given.drain_timeout {
-        group.drain_timeout = timeout.duration();
-    }
+    let time = |target: &mut Duration, value: Option<crate::config::Millis>| {
+        *target = value.map_or(*target, |millis| millis.duration());
+    };
+    time(&mut group.persist_consumer_offset_interval, given.persist_consumer_offset_interval);
+    time(&mut group.drain_timeout, given.drain_timeout);
+    time(&mut group.ramp_up_duration, given.ramp_up_duration);
+    time(&mut group.suspend_current_queue_time, given.suspend_current_queue_time);
+    time(&mut group.stuck_timeout, given.stuck_timeout);
     group
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use gantry_core::{ConsumeFromWhere, FilterExpression, Subscription};
+use gantry_core::{
+    ConsumeFromWhere, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, FilterExpression, MessageModel, Subscription,
+};
 use gantry_engine::{Grants, ListenerDescription};
 
-use crate::config::{ConsumeFrom, GantryConfig, PluginSettings};
+use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, Timestamp};
 
 /// A listener's part in its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub(crate) struct ListenerPlan {
     pub max_reconsume_times: Option<u32>,
     /// How long one call may take.
     pub consume_timeout: Duration,
+    /// Who of the group gets a message; the same for all its listeners.
+    pub message_model: MessageModel,
+    /// How messages of one queue reach it; the same for all listeners of the group.
+    pub consume_mode: ConsumeMode,
     /// Where the group begins if this listener is the one that founds it.
     pub consume_from_where: ConsumeFromWhere,
 }
@@ -29,10 +35,30 @@ impl ListenerPlan {
     pub(crate) fn new(stem: &str, description: &ListenerDescription, config: &GantryConfig) -> Self {
         let settings = config.plugin_settings(stem);
         let group = settings.consumer_group.clone().unwrap_or_else(|| description.consumer_group.clone());
-        let consume_from_where = match config.group_settings(&group).consume_from_where {
+        let given = config.group_settings(&group);
+        let consume_from_where = match given.consume_from_where {
             Some(ConsumeFrom::LastOffset) => ConsumeFromWhere::LastOffset,
             Some(ConsumeFrom::FirstOffset) => ConsumeFromWhere::FirstOffset,
+            Some(ConsumeFrom::Timestamp) => ConsumeFromWhere::Timestamp(
+                given.consume_timestamp.unwrap_or_else(Timestamp::half_an_hour_ago).0,
+            ),
             None => consume_from(description.consume_from_where),
+        };
+        let message_model = match given.message_model {
+            Some(config::MessageModel::Clustering) => MessageModel::Clustering,
+            Some(config::MessageModel::Broadcasting) => MessageModel::Broadcasting,
+            None => match description.message_model {
+                gantry_engine::MessageModel::Clustering => MessageModel::Clustering,
+                gantry_engine::MessageModel::Broadcasting => MessageModel::Broadcasting,
+            },
+        };
+        let consume_mode = match given.consume_mode {
+            Some(config::ConsumeMode::Concurrently) => ConsumeMode::Concurrently,
+            Some(config::ConsumeMode::Orderly) => ConsumeMode::Orderly,
+            None => match description.consume_mode {
+                gantry_engine::ConsumeMode::Concurrently => ConsumeMode::Concurrently,
+                gantry_engine::ConsumeMode::Orderly => ConsumeMode::Orderly,
+            },
         };
         let described_timeout = description.consume_timeout.map(Duration::from_millis);
         Self {
@@ -41,11 +67,24 @@ impl ListenerPlan {
             batch_max_size: settings
                 .consume_message_batch_max_size
                 .or(description.consume_message_batch_max_size),
-            max_reconsume_times: settings.max_reconsume_times.or(description.max_reconsume_times),
+            max_reconsume_times: max_reconsume_times(settings.max_reconsume_times, consume_mode)
+                .or(description.max_reconsume_times),
             consume_timeout: (settings.consume_timeout.map(|t| t.duration()))
                 .or(described_timeout)
                 .unwrap_or(config.engine.consume_timeout.duration()),
+            message_model,
+            consume_mode,
             consume_from_where,
+        }
+    }
+
+    /// How messages reach it, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (self.message_model, self.consume_mode) {
+            (MessageModel::Clustering, ConsumeMode::Concurrently) => "clustering and concurrent",
+            (MessageModel::Clustering, ConsumeMode::Orderly) => "clustering and orderly",
+            (MessageModel::Broadcasting, ConsumeMode::Concurrently) => "broadcasting and concurrent",
+            (MessageModel::Broadcasting, ConsumeMode::Orderly) => "broadcasting and orderly",
         }
     }
 
@@ -64,7 +103,10 @@ fn subscriptions(settings: &PluginSettings, description: &ListenerDescription) -
     if let Some(overridden) = &settings.subscriptions {
         let tag = |s: &crate::config::SubscriptionSetting| Subscription {
             topic: s.topic.clone(),
-            expression: FilterExpression::Tag(s.tags.clone()),
+            expression: match (&s.sql, &s.tags) {
+                (Some(condition), _) => FilterExpression::Sql92(condition.clone()),
+                (None, tags) => FilterExpression::Tag(tags.clone().unwrap_or_else(|| "*".to_owned())),
+            },
         };
         return overridden.iter().map(tag).collect();
     }
@@ -76,6 +118,15 @@ fn subscriptions(settings: &PluginSettings, description: &ListenerDescription) -
         },
     };
     description.subscriptions.iter().map(own).collect()
+}
+
+/// What an operator's number means; −1 is RocketMQ's own default.
+fn max_reconsume_times(given: Option<i32>, mode: ConsumeMode) -> Option<u32> {
+    given.map(|times| match (u32::try_from(times), mode) {
+        (Ok(times), _) => times,
+        (Err(_), ConsumeMode::Concurrently) => DEFAULT_MAX_RECONSUME_TIMES,
+        (Err(_), ConsumeMode::Orderly) => i32::MAX.unsigned_abs(),
+    })
 }
 
 fn consume_from(described: gantry_engine::ConsumeFromWhere) -> ConsumeFromWhere {
@@ -128,6 +179,28 @@ mod tests {
         assert_eq!((plan.batch_max_size, plan.max_reconsume_times), (Some(32), Some(2)));
         assert_eq!(plan.consume_timeout, Duration::from_secs(1));
         assert_eq!(plan.consume_from_where, ConsumeFromWhere::LastOffset);
+    }
+
+    #[test]
+    fn an_operator_may_choose_the_modes_the_time_and_sql() {
+        let text = "[group.orders-group]\nconsume-mode = \"orderly\"\nmessage-model = \"broadcasting\"\nconsume-from-where = \"timestamp\"\nconsume-timestamp = \"1970-01-01T00:00:01Z\"\n[plugin.orders]\nsubscriptions = [{ topic = \"t\", sql = \"a > 5\" }]\nmax-reconsume-times = -1\n";
+        let config = GantryConfig::from_toml("gantry.toml", text).unwrap();
+        let plan = ListenerPlan::new("orders", &description(), &config);
+        assert_eq!(plan.kind(), "broadcasting and orderly");
+        assert_eq!(plan.consume_from_where, ConsumeFromWhere::Timestamp(1_000));
+        assert_eq!(plan.subscriptions[0].expression, FilterExpression::Sql92("a > 5".to_owned()));
+        assert_eq!(
+            plan.max_reconsume_times,
+            Some(i32::MAX.unsigned_abs()),
+            "RocketMQ's own in orderly groups"
+        );
+    }
+
+    #[test]
+    fn tags_and_sql_of_one_topic_are_refused_together() {
+        let text = "[plugin.orders]\nsubscriptions = [{ topic = \"t\", sql = \"a > 5\", tags = \"b\" }]\n";
+        let error = GantryConfig::from_toml("gantry.toml", text).unwrap_err().to_string();
+        assert!(error.contains("tags or sql"), "{error}");
     }
 
     #[test]

@@ -105,7 +105,6 @@ impl Registry {
     async fn add_native(&mut self, code: Arc<dyn NativeListener>) -> Result<(), NativeError> {
         let description = code.describe();
         description.check()?;
-        description.check_supported()?;
         let name = description.name.as_str();
         if self.entry(name).is_some() {
             return Err(NativeError::NameTaken(name.to_owned()));

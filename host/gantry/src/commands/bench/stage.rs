@@ -111,7 +111,7 @@ impl Stage {
         config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
         let settings = PluginSettings {
             consumer_group: Some(group.to_owned()),
-            subscriptions: Some(vec![SubscriptionSetting { topic: TOPIC.to_owned(), tags: "*".to_owned() }]),
+            subscriptions: Some(vec![SubscriptionSetting { topic: TOPIC.to_owned(), tags: None, sql: None }]),
             consume_message_batch_max_size: u32::try_from(BATCH).ok(),
             ..PluginSettings::default()
         };

@@ -45,6 +45,7 @@ impl Observer for Watch {
         let (ending, what) = match &settled.as_ {
             SettledAs::Success if times > 0 => (Ending::Success, format!("success after {times} retries")),
             SettledAs::Success => (Ending::Success, "success".to_owned()),
+            SettledAs::Dropped { reason } => (Ending::Dead, format!("dropped: {reason}")),
             SettledAs::DeadLetter { reason } => (Ending::Dead, format!("dead letter: {reason}")),
             SettledAs::ReconsumeLater { level } => {
                 let level = if *level == 0 { delay_level::level_for_retry(times) } else { i32::from(*level) };
