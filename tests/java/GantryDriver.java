@@ -3,9 +3,13 @@ import com.alibaba.fastjson2.JSONArray;
 import com.alibaba.fastjson2.JSONObject;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
+import java.io.FileOutputStream;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -13,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ThreadLocalRandom;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
@@ -46,6 +51,9 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 public final class GantryDriver {
     private static final PrintStream EVENTS = System.out;
     private static final int READ_AT_ONCE = 256;
+
+    /** Where consumed messages are written down, if not told as events. */
+    private static FileOutputStream ledger;
 
     private final Map<String, String> settings = new HashMap<>();
 
@@ -113,18 +121,27 @@ public final class GantryDriver {
         consumer.setVipChannelEnabled(false);
         consumer.subscribe(settings.get("topic"), setting("tags", "*"));
         long pause = Long.parseLong(setting("pauseMillis", "0"));
+        long spread = Long.parseLong(setting("pauseSpreadMillis", "0"));
+        if (settings.containsKey("threads")) {
+            int threads = Integer.parseInt(settings.get("threads"));
+            consumer.setConsumeThreadMin(threads);
+            consumer.setConsumeThreadMax(threads);
+        }
+        if (settings.containsKey("ledger")) {
+            ledger = new FileOutputStream(settings.get("ledger"), true);
+        }
         int retryLevel = Integer.parseInt(setting("retryLevel", "0"));
         if (setting("model", "clustering").equals("broadcasting")) {
             consumer.setMessageModel(MessageModel.BROADCASTING);
         }
         if (setting("listener", "concurrently").equals("orderly")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) ->
-                givenBack(messages, pause) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
+                givenBack(messages, pause, spread) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
                     : ConsumeOrderlyStatus.SUCCESS);
         } else {
             consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
                 context.setDelayLevelWhenNextConsume(retryLevel);
-                return givenBack(messages, pause) ? ConsumeConcurrentlyStatus.RECONSUME_LATER
+                return givenBack(messages, pause, spread) ? ConsumeConcurrentlyStatus.RECONSUME_LATER
                     : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
             });
         }
@@ -170,21 +187,39 @@ public final class GantryDriver {
     }
 
     /** A body that begins with "later" is given back the first time; all else succeeds. */
-    private static boolean givenBack(List<MessageExt> messages, long pause) {
+    private static boolean givenBack(List<MessageExt> messages, long pause, long spread) {
         try {
-            Thread.sleep(pause);
+            Thread.sleep(pause + ThreadLocalRandom.current().nextLong(spread + 1));
         } catch (InterruptedException e) {
             return true;
         }
         boolean later = false;
         for (MessageExt message : messages) {
-            JSONObject consumed = message(message);
-            consumed.put("event", "consumed");
-            emit(consumed);
+            if (ledger == null) {
+                JSONObject consumed = message(message);
+                consumed.put("event", "consumed");
+                emit(consumed);
+            } else {
+                writeDown(message);
+            }
             later |= message.getReconsumeTimes() == 0
                 && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
         }
         return later;
+    }
+
+    /** A line of the suite's ledger: when it was consumed and stored, in microseconds; its queue; its offset. */
+    private static void writeDown(MessageExt message) {
+        Instant now = Instant.now();
+        String line = String.format("%016d %016d %04d %010d\n", now.getEpochSecond() * 1_000_000 + now.getNano() / 1_000,
+            message.getStoreTimestamp() * 1_000, message.getQueueId(), message.getQueueOffset());
+        synchronized (ledger) {
+            try {
+                ledger.write(line.getBytes(StandardCharsets.US_ASCII));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
     }
 
     private static JSONObject message(MessageExt message) {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// One queue of a topic (RocketMQ: `MessageQueue`).
@@ -95,6 +96,26 @@ impl ConsumerOptions {
     #[must_use]
     pub fn pause(self, pause: Duration) -> Self {
         self.set("pauseMillis", pause.as_millis())
+    }
+
+    /// How much longer it may take, by chance, in whole milliseconds. Default: 0. Java only.
+    #[must_use]
+    pub fn pause_spread(self, spread: Duration) -> Self {
+        self.set("pauseSpreadMillis", spread.as_millis())
+    }
+
+    /// Threads that run the listener (RocketMQ: `consumeThreadMin`, `consumeThreadMax`). Default: RocketMQ's, 20. Java only.
+    #[must_use]
+    pub fn threads(self, threads: u32) -> Self {
+        self.set("threads", threads)
+    }
+
+    /// Appends a line for each consumed message to this file, before the listener answers, instead of telling it: when it
+    /// was consumed and when stored, in microseconds since the Unix epoch, its queue, its offset; with leading zeros, 50 bytes
+    /// in all. Java only.
+    #[must_use]
+    pub fn ledger(self, file: &Path) -> Self {
+        self.set("ledger", file.display())
     }
 
     /// Retries before a message goes to the dead-letter topic. Default: RocketMQ's, 16.
