@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
-use crate::group::{GroupMap, Groups, ListenerThreads, NativeListener};
+use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
 use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
+use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
@@ -109,6 +110,7 @@ impl Host {
             config: Arc::clone(&config),
             threads: Arc::clone(&threads),
             observer: Arc::clone(&observer),
+            keeping: Keeping { state: Arc::clone(&state), journal: open_journal(&state).await },
             tasks: tasks.clone(),
             running,
             begin: CancellationToken::new(),
@@ -189,6 +191,22 @@ fn status_source(
 fn take_state(config: &GantryConfig) -> Result<StateDirectory, StateError> {
     let base = config.state_dir.clone().unwrap_or_else(|| state::default_base(|name| std::env::var_os(name)));
     StateDirectory::take(&base, &config.instance_name)
+}
+
+/// A host that cannot keep its journal goes on without.
+async fn open_journal(state: &Arc<StateDirectory>) -> Option<Arc<Journal>> {
+    let directory = state.path().to_owned();
+    match tokio::task::spawn_blocking(move || Journal::open(&directory)).await {
+        Ok(Ok(journal)) => Some(Arc::new(journal)),
+        Ok(Err(error)) => {
+            tracing::warn!("{error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!("opening the journal failed inside the host: {error}");
+            None
+        }
+    }
 }
 
 /// Without its client id the next life cannot release this one's broker locks, which then expire by themselves.
