@@ -66,12 +66,15 @@ pub struct GroupStatus {
     pub ready: bool,
     /// The queues this host owns.
     pub queues: Vec<QueueLine>,
+    /// What other members of the group do otherwise than this host though all must do it alike: a sentence each. Empty
+    /// when all is well, and for some seconds after it no longer is.
+    pub clashes: Vec<String>,
 }
 
 impl GroupStatus {
     /// A group that has only just begun.
     pub fn starting(group: &str) -> Self {
-        Self { group: group.to_owned(), ready: false, queues: Vec::new() }
+        Self { group: group.to_owned(), ready: false, queues: Vec::new(), clashes: Vec::new() }
     }
 }
 

@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Groups;
+use super::answers::{Answers, Group};
 use super::consume::{Consumption, NotTaken};
 use super::input::Input;
 use super::listener::Listener;
 use super::requests::Requests;
+use super::tally::Tallies;
 use crate::status::{GroupStatus, QueueLine};
 
 /// Answers on their way to the machine. Each belongs to something the machine asked for, so their number is bounded by
@@ -60,6 +62,7 @@ pub(super) struct Driver {
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
+    answers: Answers,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
     /// Batches to be offered again.
@@ -79,18 +82,22 @@ impl Driver {
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
+        let tallies = Arc::<Tallies>::default();
         let consumption = Consumption {
             group: Arc::clone(name),
             threads: Arc::clone(&groups.threads),
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
+            tallies: Arc::clone(&tallies),
         };
-        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender);
+        let answers = Answers::new(&groups.client, Arc::clone(&tallies));
+        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender, tallies);
         Self {
             name: Arc::clone(name),
             machine,
             listeners: BTreeMap::new(),
             requests,
+            answers,
             consumption,
             inputs,
             busy: Vec::new(),
@@ -110,6 +117,7 @@ impl Driver {
             }
             if Instant::now() >= status_due {
                 self.publish_status();
+                self.answers.sample(Instant::now());
                 status_due = Instant::now() + STATUS_INTERVAL;
             }
             let mut wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
@@ -207,6 +215,10 @@ impl Driver {
             Input::Consumed(id, settlements) => machine.handle_consumed(now, id, settlements),
             Input::SentBack(id, result) => machine.handle_sent_back(now, id, result),
             Input::Persisted(id, result) => machine.handle_persisted(now, id, result),
+            Input::Asked(question) => {
+                let group = Group { machine, listeners: &self.listeners, consumption: &self.consumption };
+                self.answers.answer(now, question, group);
+            }
         }
     }
 
@@ -271,7 +283,12 @@ impl Driver {
         queues.sort_by(|a, b| {
             (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
         });
-        let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues };
+        let status = GroupStatus {
+            group: self.name.to_string(),
+            ready: self.connected,
+            queues,
+            clashes: self.requests.clashes(),
+        };
         self.status.store(Arc::new(status));
     }
 

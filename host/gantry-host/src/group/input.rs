@@ -7,6 +7,8 @@ use gantry_core::{
     SendBackId, Settlement,
 };
 
+use super::answers::Question;
+
 /// One answer for the machine.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -26,4 +28,6 @@ pub(super) enum Input {
     SentBack(SendBackId, Result<(), String>),
     /// Whether an offset was stored.
     Persisted(PersistId, Result<(), String>),
+    /// What an operator asks through a broker.
+    Asked(Question),
 }

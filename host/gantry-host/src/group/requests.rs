@@ -1,20 +1,22 @@
 //! What a group's machine asks of the network, done by tasks that report back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gantry_core::{
     Action, GroupConfig, Heartbeat, HeartbeatOutcome, OffsetAnswer, PersistId, PersistMode, PullAnswer,
-    PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
+    PullOutcome, PullRequest, PullStatus, Route, SendBackRequest, TopicSubscription,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
 use gantry_protocol::{MessageQueue, sys_flag};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::clash::{Clashes, Watch};
 use super::input::Input;
+use super::notice::Notice;
+use super::tally::Tallies;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
 use crate::tasks::Tasks;
 
@@ -32,6 +34,8 @@ pub(super) struct Requests {
     tasks: Tasks,
     inputs: mpsc::Sender<Input>,
     notice: Arc<Notice>,
+    clashes: Arc<Clashes>,
+    tallies: Arc<Tallies>,
     /// The group's settings that brokers are told in heartbeats.
     consume_from_where: ConsumeFromWhere,
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
@@ -48,45 +52,36 @@ struct Persist {
     mode: PersistMode,
 }
 
-/// What brokers tell the group: that its members changed.
-#[derive(Debug, Default)]
-struct Notice {
-    changed: Notify,
-    registered: AtomicBool,
-}
-
-impl GroupListener for Notice {
-    fn members_changed(&self) {
-        self.changed.notify_one();
-    }
-}
-
 impl Requests {
     pub(super) fn new(
         config: &GroupConfig,
         client: &ClientInstance,
         tasks: Tasks,
         inputs: mpsc::Sender<Input>,
+        tallies: Arc<Tallies>,
     ) -> Self {
-        let consume_from_where = match config.consume_from_where {
-            gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
-            gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
-            gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
-        };
+        let clashes = Arc::<Clashes>::default();
         let (persists, receiver) = mpsc::channel(PERSISTS);
         let this = Self {
             group: config.consumer_group.as_str().into(),
             client: client.clone(),
             tasks,
+            notice: Arc::new(Notice::new(inputs.clone(), Arc::clone(&clashes))),
             inputs,
-            notice: Arc::default(),
-            consume_from_where,
+            clashes,
+            tallies,
+            consume_from_where: consume_from_where(config),
             ended: CancellationToken::new(),
             persists,
         };
         let (lane, ended) = (this.clone(), this.ended.clone());
         this.tasks.spawn("persist-offsets", async move {
             ended.run_until_cancelled(lane.run_persists(receiver)).await;
+        });
+        let watch = Watch::new(&this.group, client, &this.clashes);
+        let ended = this.ended.clone();
+        this.tasks.spawn("clashes", async move {
+            ended.run_until_cancelled(watch.run()).await;
         });
         this
     }
@@ -98,7 +93,12 @@ impl Requests {
 
     /// Resolves when a broker has said that the group's members changed.
     pub(super) async fn members_changed(&self) {
-        self.notice.changed.notified().await;
+        self.notice.changed().await;
+    }
+
+    /// What other members of the group do otherwise, though all must do it alike.
+    pub(super) fn clashes(&self) -> Vec<String> {
+        self.clashes.present()
     }
 
     /// Starts what the action asks for; the answer arrives as an [`Input`].
@@ -177,7 +177,7 @@ impl Requests {
 
     /// Leaves the group at every broker.
     pub(super) async fn unregister(&self) {
-        if !self.notice.registered.swap(false, Ordering::Relaxed) {
+        if !self.notice.register(false) {
             return;
         }
         let left = tokio::time::timeout(UNREGISTER_TIMEOUT, self.client.unregister_group(&self.group)).await;
@@ -213,7 +213,7 @@ impl Requests {
     /// Registers, or says anew what the group subscribes to, before the heartbeat leaves: in the order of the actions.
     fn heartbeat(&self, heartbeat: &Heartbeat) {
         let data = self.consumer_data(heartbeat);
-        if self.notice.registered.swap(true, Ordering::Relaxed) {
+        if self.notice.register(true) {
             self.client.update_group(data);
         } else {
             let listener: Arc<dyn GroupListener> = Arc::clone(&self.notice) as _;
@@ -233,15 +233,8 @@ impl Requests {
     }
 
     fn consumer_data(&self, heartbeat: &Heartbeat) -> ConsumerData {
-        let subscriptions = heartbeat.subscriptions.iter().map(|subscription| SubscriptionData {
-            code_set: subscription.codes.clone(),
-            expression_type: subscription.expression.kind().to_owned(),
-            sub_string: subscription.expression.text().to_owned(),
-            sub_version: i64::try_from(subscription.sub_version).unwrap_or(i64::MAX),
-            tags_set: subscription.tags.clone(),
-            topic: subscription.topic.to_string(),
-            ..SubscriptionData::default()
-        });
+        let subscriptions =
+            heartbeat.subscriptions.iter().map(|subscription| subscription_data(subscription));
         ConsumerData {
             consume_from_where: self.consume_from_where,
             group_name: self.group.to_string(),
@@ -253,6 +246,7 @@ impl Requests {
     async fn pull(&self, pull: PullRequest) -> PullOutcome {
         let timeout = pull.timeout;
         let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
+        let (tally, began) = (self.tallies.of(&pull.mq.topic), Instant::now());
         let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
         let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
             Ok(answer) => answer,
@@ -263,6 +257,9 @@ impl Requests {
             Ok(messages) => messages,
             Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
         };
+        if !messages.is_empty() {
+            tally.pulled(messages.len(), began.elapsed());
+        }
         PullOutcome::Answered(PullAnswer {
             status: match answer.status {
                 client_instance::PullStatus::Found => PullStatus::Found,
@@ -324,5 +321,27 @@ fn offset(answer: Result<i64, CallError>) -> OffsetAnswer {
     match answer {
         Ok(offset) => OffsetAnswer::Found(offset),
         Err(error) => OffsetAnswer::Failed(error.to_string()),
+    }
+}
+
+/// One subscription as heartbeats and tools have it.
+pub(super) fn subscription_data(subscription: &TopicSubscription) -> SubscriptionData {
+    SubscriptionData {
+        code_set: subscription.codes.clone(),
+        expression_type: subscription.expression.kind().to_owned(),
+        sub_string: subscription.expression.text().to_owned(),
+        sub_version: i64::try_from(subscription.sub_version).unwrap_or(i64::MAX),
+        tags_set: subscription.tags.clone(),
+        topic: subscription.topic.to_string(),
+        ..SubscriptionData::default()
+    }
+}
+
+/// Where the group begins, in RocketMQ's words.
+pub(super) fn consume_from_where(config: &GroupConfig) -> ConsumeFromWhere {
+    match config.consume_from_where {
+        gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
+        gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
+        gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
     }
 }
