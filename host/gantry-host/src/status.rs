@@ -70,12 +70,21 @@ pub struct GroupStatus {
     pub queues: Vec<QueueLine>,
     /// Counts since the group started.
     pub counts: GroupCounts,
+    /// What other members of the group do otherwise than this host though all must do it alike: a sentence each. Empty
+    /// when all is well, and for some seconds after it no longer is.
+    pub clashes: Vec<String>,
 }
 
 impl GroupStatus {
     /// A group that has only just begun.
     pub fn starting(group: &str) -> Self {
-        Self { group: group.to_owned(), ready: false, queues: Vec::new(), counts: GroupCounts::default() }
+        Self {
+            group: group.to_owned(),
+            ready: false,
+            queues: Vec::new(),
+            counts: GroupCounts::default(),
+            clashes: Vec::new(),
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_protocol::body::{
-    CheckClientRequestBody, ConsumerListBody, LockBatchBody, LockBatchResponseBody, SubscriptionData,
+    CheckClientRequestBody, ConsumerConnection, ConsumerListBody, ConsumerRunningInfo, LockBatchBody,
+    LockBatchResponseBody, SubscriptionData,
 };
 use gantry_protocol::header::{
-    ConsumerSendMsgBackRequestHeader, GetConsumerListByGroupRequestHeader, GetMaxOffsetRequestHeader,
+    ConsumerSendMsgBackRequestHeader, GetConsumerConnectionListRequestHeader,
+    GetConsumerListByGroupRequestHeader, GetConsumerRunningInfoRequestHeader, GetMaxOffsetRequestHeader,
     GetMaxOffsetResponseHeader, GetMinOffsetRequestHeader, GetMinOffsetResponseHeader,
     QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader,
     SearchOffsetResponseHeader, UpdateConsumerOffsetRequestHeader,
@@ -37,6 +39,49 @@ impl ClientInstance {
         let request = RemotingCommand::request(RequestCode::GET_CONSUMER_LIST_BY_GROUP, &header);
         let answer = self.ask(&addr, request, self.api_timeout()).await?.success()?;
         Ok(answer.body::<ConsumerListBody>()?.consumer_id_list)
+    }
+
+    /// The members of a group this client is registered in, and what is subscribed on behalf of all, as one broker of
+    /// its topics knows them (GET_CONSUMER_CONNECTION_LIST). Always the same broker, while it answers.
+    ///
+    /// # Errors
+    /// See [`CallError`]; of several brokers that do not answer, the last one's.
+    pub async fn consumer_connection(&self, group: &str) -> Result<ConsumerConnection, CallError> {
+        let header =
+            GetConsumerConnectionListRequestHeader { consumer_group: group.to_owned(), broker_name: None };
+        let request = RemotingCommand::request(RequestCode::GET_CONSUMER_CONNECTION_LIST, &header);
+        self.ask_groups_broker(group, request).await?.body()
+    }
+
+    /// What another member of a group this client is registered in does at the moment, asked through a broker
+    /// (GET_CONSUMER_RUNNING_INFO).
+    ///
+    /// # Errors
+    /// See [`CallError`]; SYSTEM_ERROR when the broker does not know the member.
+    pub async fn consumer_running_info(
+        &self,
+        group: &str,
+        client_id: &str,
+    ) -> Result<ConsumerRunningInfo, CallError> {
+        let header = GetConsumerRunningInfoRequestHeader {
+            consumer_group: group.to_owned(),
+            client_id: client_id.to_owned(),
+            jstack_enable: Some(false),
+        };
+        let request = RemotingCommand::request(RequestCode::GET_CONSUMER_RUNNING_INFO, &header);
+        self.ask_groups_broker(group, request).await?.body()
+    }
+
+    async fn ask_groups_broker(&self, group: &str, request: RemotingCommand) -> Result<Answer, CallError> {
+        let mut result = Err(CallError::NoBroker { group: group.into() });
+        let Some(consumer) = self.registered_group(group) else { return result };
+        for addr in self.brokers_of(&consumer) {
+            result = match self.ask(&addr, request.clone(), self.api_timeout()).await {
+                Ok(answer) => return answer.success(),
+                Err(error) => Err(error),
+            };
+        }
+        result
     }
 
     /// Has a broker of the topic check a subscription expression (CHECK_CLIENT_CONFIG). Only worth asking for other

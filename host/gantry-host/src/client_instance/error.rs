@@ -62,6 +62,12 @@ pub enum CallError {
     /// The name server knows no broker with a master.
     #[error("the name server knows no master; start a broker that registers with it")]
     NoMaster,
+    /// The group is not registered, or no route of its topics names a broker.
+    #[error("no broker of group {group} is known; the group has not joined, or its topics do not exist")]
+    NoBroker {
+        /// The group.
+        group: Arc<str>,
+    },
     /// The topic's route is needed and not there.
     #[error(transparent)]
     Route(#[from] RouteError),

@@ -2,16 +2,60 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gantry_protocol::body::ConsumerData;
+use gantry_protocol::body::{ConsumeMessageDirectlyResult, ConsumerData, ConsumerRunningInfo, QueueMap};
+use gantry_protocol::{MessageExt, MessageQueue};
 use tokio::time::Instant;
 
-/// What a consumer group wants to be told. Calls come from network tasks and must return at once.
+/// What a consumer group is told and asked. Calls come from network tasks and must return at once; an answer may take
+/// its time, of which brokers give 5 to 10 s.
 pub trait GroupListener: Send + Sync + 'static {
     /// A broker says that the group's members changed (NOTIFY_CONSUMER_IDS_CHANGED): time to rebalance.
     fn members_changed(&self);
+
+    /// An operator sets the group's offsets (RESET_CONSUMER_CLIENT_OFFSET); queues of other members may be among them.
+    /// Unless it is overridden, nothing is set.
+    fn reset_offsets(&self, _offsets: Vec<(MessageQueue, i64)>) -> Answering<'_, ()> {
+        unanswered()
+    }
+
+    /// How far the group is in each queue of a topic here (GET_CONSUMER_STATUS_FROM_CLIENT).
+    fn consumer_status(&self, _topic: String) -> Answering<'_, QueueMap<i64>> {
+        unanswered()
+    }
+
+    /// What the group does at the moment (GET_CONSUMER_RUNNING_INFO), with what runs in its threads if `jstack`.
+    fn running_info(&self, _jstack: bool) -> Answering<'_, ConsumerRunningInfo> {
+        unanswered()
+    }
+
+    /// Consumes a stored message once, outside the group's windows and offsets (CONSUME_MESSAGE_DIRECTLY).
+    fn consume_directly(
+        &self,
+        _broker_name: Arc<str>,
+        _message: MessageExt,
+    ) -> Answering<'_, ConsumeMessageDirectlyResult> {
+        unanswered()
+    }
+}
+
+/// A group's answer in the making.
+pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unanswered>> + Send + 'a>>;
+
+/// Why a group does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// There is no such group here, or not any more.
+    Gone,
+    /// It cannot; in words for the operator who asked.
+    Refused(String),
+}
+
+fn unanswered<'a, T: Send + 'a>() -> Answering<'a, T> {
+    Box::pin(std::future::ready(Err(Unanswered::Gone)))
 }
 
 /// Registered groups by name.

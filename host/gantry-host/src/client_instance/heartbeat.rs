@@ -45,6 +45,11 @@ impl ClientInstance {
         self.0.groups.update(data)
     }
 
+    /// What heartbeats say of a registered group.
+    pub fn registered_group(&self, group: &str) -> Option<Arc<ConsumerData>> {
+        self.0.groups.consumer(group)
+    }
+
     /// Sends the group's heartbeat to every broker, master or not, that the routes of its topics name, all at a
     /// time. Nothing is sent for an unknown group or without routes.
     pub async fn heartbeat_group(&self, group: &str) -> HeartbeatRound {
@@ -94,7 +99,7 @@ impl ClientInstance {
         }
     }
 
-    fn brokers_of(&self, consumer: &ConsumerData) -> BTreeSet<Arc<str>> {
+    pub(super) fn brokers_of(&self, consumer: &ConsumerData) -> BTreeSet<Arc<str>> {
         let topics = consumer.subscription_data_set.iter().map(|subscription| subscription.topic.as_str());
         let routes = topics.filter_map(|topic| self.0.routes.route(topic, Instant::now()));
         routes.flat_map(|route| route.addresses().cloned().collect::<Vec<_>>()).collect()

@@ -41,7 +41,7 @@ use tokio::time::Instant;
 pub use admin::TopicSettings;
 pub use config::ClientConfig;
 pub use error::{CallError, RouteError, SendError, StartError};
-pub use groups::GroupListener;
+pub use groups::{Answering, GroupListener, Unanswered};
 pub use heartbeat::HeartbeatRound;
 pub use identity::{GANTRY_INSTANCE, Identity};
 pub use message::{Delay, OutgoingMessage};
@@ -121,6 +121,11 @@ impl ClientInstance {
     /// Address and process of this client.
     pub fn identity(&self) -> Identity {
         self.0.identity
+    }
+
+    /// The name servers it was given.
+    pub fn name_servers(&self) -> &[Arc<str>] {
+        self.0.names.addresses()
     }
 
     /// Whether a name server answered the last time one was asked.

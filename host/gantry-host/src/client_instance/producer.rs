@@ -341,7 +341,10 @@ fn is_worth_repeating(error: &CallError) -> bool {
                 | ResponseCode::NO_BUYER_ID
                 | ResponseCode::NOT_IN_CURRENT_UNIT
         ),
-        CallError::NoMaster | CallError::BadHeader { .. } | CallError::BadBody { .. } => false,
+        CallError::NoMaster
+        | CallError::NoBroker { .. }
+        | CallError::BadHeader { .. }
+        | CallError::BadBody { .. } => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A batch's way through a listener: to a guest thread, and back as one settlement a message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, MessageModel, RetryDelay, Settlement};
 use gantry_engine::{
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use super::batch::{Corrupt, HostBatch};
 use super::input::Input;
 use super::listener::{Call, Listener};
+use super::tally::{Tallies, Tally};
 use super::threads::ListenerThreads;
 use crate::observer::{Settled, SettledAs, SharedObserver};
 use crate::status::Outcomes;
@@ -25,6 +27,17 @@ pub(super) struct Consumption {
     pub(super) threads: Arc<ListenerThreads>,
     pub(super) observer: SharedObserver,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) tallies: Arc<Tallies>,
+}
+
+/// Where a batch comes from, and how long a call with it may take.
+pub(super) struct Way {
+    /// The topic the listener subscribed to.
+    pub(super) topic: Arc<str>,
+    pub(super) broker_name: Arc<str>,
+    pub(super) queue_id: u32,
+    pub(super) deadline: Duration,
+    pub(super) order: Order,
 }
 
 /// The batch was not taken: no version serves, or the listener's threads are busy and their queue full.
@@ -44,32 +57,51 @@ impl Consumption {
             consumption: self.clone(),
             listener: Arc::clone(listener),
             version: call.version().to_owned(),
+            tally: self.tallies.of(&mq.topic),
             batch: Arc::clone(&sound),
             messages: count,
             in_order,
             corrupt,
         };
-        let (consumer_group, broker_name) = (Arc::clone(&self.group), mq.broker_name);
-        let queue_id = mq.queue_id.max(0).unsigned_abs();
-        let job = match call {
+        let way = Way {
+            topic,
+            broker_name: mq.broker_name,
+            queue_id: mq.queue_id.max(0).unsigned_abs(),
+            deadline: listener.plan().consume_timeout,
+            order: if in_order { Order::Kept } else { Order::Any },
+        };
+        let job = self.job(call, way, sound, move |report| back.report(report));
+        self.threads.try_submit(listener.id, job).map_err(|_busy| NotTaken(id))
+    }
+
+    /// What a guest thread is given; `done` is called there.
+    pub(super) fn job(
+        &self,
+        call: Call,
+        way: Way,
+        batch: Arc<HostBatch>,
+        done: impl FnOnce(BatchReport) + Send + 'static,
+    ) -> Job {
+        let Way { topic, broker_name, queue_id, deadline, order } = way;
+        let consumer_group = Arc::clone(&self.group);
+        match call {
             Call::Guest(lease) => Job::Consume(ConsumeJob {
                 lease,
                 consumer_group,
                 topic,
                 broker_name,
                 queue_id,
-                batch: sound,
-                deadline: listener.plan().consume_timeout,
-                order: if in_order { Order::Kept } else { Order::Any },
-                done: Box::new(move |report| back.report(report)),
+                batch,
+                deadline,
+                order,
+                done: Box::new(done),
             }),
             Call::Native(native) => Job::work(move || {
                 let (consumer_group, topic, broker_name) = (&*consumer_group, &*topic, &*broker_name);
                 let context = ConsumeContext { consumer_group, topic, broker_name, queue_id };
-                back.report(native.consume(&context, &*sound));
+                done(native.consume(&context, &*batch));
             }),
-        };
-        self.threads.try_submit(listener.id, job).map_err(|_busy| NotTaken(id))
+        }
     }
 }
 
@@ -80,6 +112,7 @@ struct Return {
     consumption: Consumption,
     listener: Arc<Listener>,
     version: String,
+    tally: Arc<Tally>,
     batch: Arc<HostBatch>,
     /// How many there are, with those that are corrupt.
     messages: usize,
@@ -118,6 +151,7 @@ impl Return {
         self.listener.count(counts);
         let mut settlements: Vec<Settlement> = ends.into_iter().map(|end| end.settlement).collect();
         settlements.resize(self.messages, AGAIN);
+        self.tally.consumed(counts.succeeded, counts.reconsumed + counts.dead_lettered, report.took);
         // The group may be gone: then nobody waits for the answer, and the next owner gets the messages again.
         let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
     }
@@ -193,7 +227,8 @@ fn settlement(outcome: Outcome) -> Settlement {
     }
 }
 
-fn failure_text(cause: &Cause) -> Option<String> {
+/// What failed, if the listener did not answer for itself.
+pub(super) fn failure_text(cause: &Cause) -> Option<String> {
     match cause {
         // Held back for the one before it, which says why.
         Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack => None,

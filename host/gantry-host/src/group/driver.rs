@@ -14,11 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Groups;
+use super::answers::{Answers, Group};
 use super::consume::{Consumption, NotTaken};
 use super::input::Input;
 use super::keeping::Kept;
 use super::listener::Listener;
-use super::requests::Requests;
+use super::requests::{Local, Requests};
+use super::tally::Tallies;
 use crate::status::{GroupStatus, QueueLine};
 
 /// Answers on their way to the machine. Each belongs to something the machine asked for, so their number is bounded by
@@ -64,6 +66,7 @@ pub(super) struct Driver {
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
     kept: Kept,
+    answers: Answers,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
     /// Batches to be offered again.
@@ -84,19 +87,21 @@ impl Driver {
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
+        let tallies = Arc::<Tallies>::default();
         let consumption = Consumption {
             group: Arc::clone(name),
             threads: Arc::clone(&groups.threads),
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
+            tallies: Arc::clone(&tallies),
         };
+        let answers = Answers::new(&groups.client, Arc::clone(&tallies));
         let requests = Requests::new(
             machine.config(),
             &groups.client,
             groups.tasks.clone(),
             sender,
-            kept.offsets.clone(),
-            groups.hooks.clone(),
+            Local { offsets: kept.offsets.clone(), hooks: groups.hooks.clone(), tallies },
         );
         Self {
             name: Arc::clone(name),
@@ -104,6 +109,7 @@ impl Driver {
             listeners: BTreeMap::new(),
             requests,
             kept,
+            answers,
             consumption,
             inputs,
             busy: Vec::new(),
@@ -123,6 +129,7 @@ impl Driver {
             }
             if Instant::now() >= status_due {
                 self.publish_status();
+                self.answers.sample(Instant::now());
                 status_due = Instant::now() + STATUS_INTERVAL;
             }
             let mut wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
@@ -224,6 +231,10 @@ impl Driver {
             Input::Locked(id, result) => machine.handle_locked(now, id, result),
             Input::Unlocked(id, result) => machine.handle_unlocked(now, id, result),
             Input::Allocated(id, answers) => machine.handle_allocated(now, id, answers),
+            Input::Asked(question) => {
+                let group = Group { machine, listeners: &self.listeners, consumption: &self.consumption };
+                self.answers.answer(now, question, group);
+            }
         }
     }
 
@@ -293,8 +304,13 @@ impl Driver {
         queues.sort_by(|a, b| {
             (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
         });
-        let counts = self.machine.stats().into();
-        let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues, counts };
+        let status = GroupStatus {
+            group: self.name.to_string(),
+            ready: self.connected,
+            queues,
+            counts: self.machine.stats().into(),
+            clashes: self.requests.clashes(),
+        };
         self.status.store(Arc::new(status));
     }
 

@@ -8,6 +8,8 @@ use gantry_core::{
 };
 use gantry_protocol::MessageQueue;
 
+use super::answers::Question;
+
 /// One answer for the machine.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -33,4 +35,6 @@ pub(super) enum Input {
     Unlocked(UnlockId, Result<(), String>),
     /// What a strategy plugin answered to each member.
     Allocated(AllocateId, Result<Vec<(String, Vec<MessageQueue>)>, String>),
+    /// What an operator asks through a broker.
+    Asked(Question),
 }

@@ -1,14 +1,21 @@
 //! Consumer groups: one driver task each, which owns the group's machine and does what it asks.
 
+mod answers;
 mod batch;
+mod clash;
 mod consume;
+mod direct;
 mod driver;
 mod input;
 mod keeping;
 mod listener;
 mod native;
+mod notice;
+mod rates;
 mod requests;
+mod running_info;
 mod settings;
+mod tally;
 mod threads;
 
 use std::collections::BTreeMap;

@@ -1,21 +1,23 @@
 //! What a group's machine asks of the network, done by tasks that report back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gantry_core::{
     Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
     PersistId, PersistMode, PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
-    UnlockRequest,
+    TopicSubscription, UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
 use gantry_protocol::{MessageQueue, ResponseCode, sys_flag};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::clash::{Clashes, Watch};
 use super::input::Input;
+use super::notice::Notice;
+use super::tally::Tallies;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
 use crate::filter::FilterHooks;
 use crate::state::offsets_file::OffsetsFile;
@@ -35,15 +37,25 @@ pub(super) struct Requests {
     tasks: Tasks,
     inputs: mpsc::Sender<Input>,
     notice: Arc<Notice>,
+    clashes: Arc<Clashes>,
+    local: Local,
     /// The group's settings that brokers are told in heartbeats.
     consume_from_where: ConsumeFromWhere,
     message_model: MessageModel,
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
     ended: CancellationToken,
     persists: mpsc::Sender<Persist>,
+}
+
+/// What requests meet on this side of the network.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
     /// Where the offsets are, unless at the brokers.
-    offsets: Option<Arc<OffsetsFile>>,
-    hooks: FilterHooks,
+    pub(super) offsets: Option<Arc<OffsetsFile>>,
+    /// What filters pulled messages.
+    pub(super) hooks: FilterHooks,
+    /// What counts them.
+    pub(super) tallies: Arc<Tallies>,
 }
 
 /// An offset on its way to the broker.
@@ -55,56 +67,43 @@ struct Persist {
     mode: PersistMode,
 }
 
-/// What brokers tell the group: that its members changed.
-#[derive(Debug, Default)]
-struct Notice {
-    changed: Notify,
-    registered: AtomicBool,
-}
-
-impl GroupListener for Notice {
-    fn members_changed(&self) {
-        self.changed.notify_one();
-    }
-}
-
 impl Requests {
     pub(super) fn new(
         config: &GroupConfig,
         client: &ClientInstance,
         tasks: Tasks,
         inputs: mpsc::Sender<Input>,
-        offsets: Option<Arc<OffsetsFile>>,
-        hooks: FilterHooks,
+        local: Local,
     ) -> Self {
-        let consume_from_where = match config.consume_from_where {
-            gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
-            gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
-            gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
-        };
+        let clashes = Arc::<Clashes>::default();
         let (persists, receiver) = mpsc::channel(PERSISTS);
         let this = Self {
             group: config.consumer_group.as_str().into(),
             client: client.clone(),
             tasks,
+            notice: Arc::new(Notice::new(inputs.clone(), Arc::clone(&clashes))),
             inputs,
-            notice: Arc::default(),
-            consume_from_where,
+            clashes,
+            local,
+            consume_from_where: consume_from_where(config),
             message_model: config.message_model,
             ended: CancellationToken::new(),
             persists,
-            offsets,
-            hooks,
         };
         let (lane, ended) = (this.clone(), this.ended.clone());
         this.tasks.spawn("persist-offsets", async move {
             let persisting = async {
-                match lane.offsets.clone() {
+                match lane.local.offsets.clone() {
                     Some(file) => lane.run_local_persists(&file, receiver).await,
                     None => lane.run_persists(receiver).await,
                 }
             };
             ended.run_until_cancelled(persisting).await;
+        });
+        let watch = Watch::new(&this.group, client, &this.clashes);
+        let ended = this.ended.clone();
+        this.tasks.spawn("clashes", async move {
+            ended.run_until_cancelled(watch.run()).await;
         });
         this
     }
@@ -116,7 +115,12 @@ impl Requests {
 
     /// Resolves when a broker has said that the group's members changed.
     pub(super) async fn members_changed(&self) {
-        self.notice.changed.notified().await;
+        self.notice.changed().await;
+    }
+
+    /// What other members of the group do otherwise, though all must do it alike.
+    pub(super) fn clashes(&self) -> Vec<String> {
+        self.clashes.present()
     }
 
     /// Starts what the action asks for; the answer arrives as an [`Input`].
@@ -134,7 +138,7 @@ impl Requests {
                 Some(Input::Members(topic, members.ok()))
             }),
             Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
-                if let Some(file) = &this.offsets {
+                if let Some(file) = &this.local.offsets {
                     let stored = file.get(&mq).map_or(OffsetAnswer::NotFound, OffsetAnswer::Found);
                     return Some(Input::Offset(id, stored));
                 }
@@ -238,7 +242,7 @@ impl Requests {
 
     /// Leaves the group at every broker.
     pub(super) async fn unregister(&self) {
-        if !self.notice.registered.swap(false, Ordering::Relaxed) {
+        if !self.notice.register(false) {
             return;
         }
         let left = tokio::time::timeout(UNREGISTER_TIMEOUT, self.client.unregister_group(&self.group)).await;
@@ -295,7 +299,7 @@ impl Requests {
     /// Registers, or says anew what the group subscribes to, before the heartbeat leaves: in the order of the actions.
     fn heartbeat(&self, heartbeat: &Heartbeat) {
         let data = self.consumer_data(heartbeat);
-        if self.notice.registered.swap(true, Ordering::Relaxed) {
+        if self.notice.register(true) {
             self.client.update_group(data);
         } else {
             let listener: Arc<dyn GroupListener> = Arc::clone(&self.notice) as _;
@@ -315,15 +319,8 @@ impl Requests {
     }
 
     fn consumer_data(&self, heartbeat: &Heartbeat) -> ConsumerData {
-        let subscriptions = heartbeat.subscriptions.iter().map(|subscription| SubscriptionData {
-            code_set: subscription.codes.clone(),
-            expression_type: subscription.expression.kind().to_owned(),
-            sub_string: subscription.expression.text().to_owned(),
-            sub_version: i64::try_from(subscription.sub_version).unwrap_or(i64::MAX),
-            tags_set: subscription.tags.clone(),
-            topic: subscription.topic.to_string(),
-            ..SubscriptionData::default()
-        });
+        let subscriptions =
+            heartbeat.subscriptions.iter().map(|subscription| subscription_data(subscription));
         ConsumerData {
             consume_from_where: self.consume_from_where,
             group_name: self.group.to_string(),
@@ -337,6 +334,7 @@ impl Requests {
         let timeout = pull.timeout;
         let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
         let mq = pull.mq.clone();
+        let (tally, began) = (self.local.tallies.of(&pull.mq.topic), Instant::now());
         let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
         let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
             Ok(answer) => answer,
@@ -344,9 +342,12 @@ impl Requests {
             Err(error) => return PullOutcome::Failed(error.to_string()),
         };
         let messages = match answer.messages() {
-            Ok(messages) => self.hooks.keep(&self.group, &mq, messages),
+            Ok(messages) => self.local.hooks.keep(&self.group, &mq, messages),
             Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
         };
+        if !messages.is_empty() {
+            tally.pulled(messages.len(), began.elapsed());
+        }
         PullOutcome::Answered(PullAnswer {
             status: match answer.status {
                 client_instance::PullStatus::Found => PullStatus::Found,
@@ -409,5 +410,27 @@ fn offset(answer: Result<i64, CallError>) -> OffsetAnswer {
     match answer {
         Ok(offset) => OffsetAnswer::Found(offset),
         Err(error) => OffsetAnswer::Failed(error.to_string()),
+    }
+}
+
+/// One subscription as heartbeats and tools have it.
+pub(super) fn subscription_data(subscription: &TopicSubscription) -> SubscriptionData {
+    SubscriptionData {
+        code_set: subscription.codes.clone(),
+        expression_type: subscription.expression.kind().to_owned(),
+        sub_string: subscription.expression.text().to_owned(),
+        sub_version: i64::try_from(subscription.sub_version).unwrap_or(i64::MAX),
+        tags_set: subscription.tags.clone(),
+        topic: subscription.topic.to_string(),
+        ..SubscriptionData::default()
+    }
+}
+
+/// Where the group begins, in RocketMQ's words.
+pub(super) fn consume_from_where(config: &GroupConfig) -> ConsumeFromWhere {
+    match config.consume_from_where {
+        gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
+        gantry_core::ConsumeFromWhere::FirstOffset => ConsumeFromWhere::FirstOffset,
+        gantry_core::ConsumeFromWhere::Timestamp(_) => ConsumeFromWhere::Timestamp,
     }
 }
