@@ -34,7 +34,7 @@ pub use component::{component, versioned};
 pub use feed::fed;
 pub use host::{HostSetup, HostUnderTest};
 pub use host_process::{HostProcess, HostProcessSetup};
-pub use ledger::{Entry, Ledger, Scribe, now};
+pub use ledger::{Consumed, Entry, Ledger, Scribe, now};
 pub use load::Load;
 pub use observed::{Observed, Record};
 pub use scenario::{Needs, World, installation, run};

@@ -37,7 +37,7 @@ async fn a_killed_host_repeats_no_more_than_it_had_not_committed(world: World) {
     let (sent, (killed, host)) = fed(&world.cluster, &members.topic, messages, &members.ledger, play).await;
     members.consume_all(sent).await;
     host.terminate();
-    let tally = members.tally().await;
+    let tally = members.tally(sent).await;
     let since = killed - u64::try_from(COMMIT.as_micros()).unwrap();
     let lately = members.ledger.entries().iter().filter(|entry| (since..=killed).contains(&entry.at)).count();
     println!("{tally}; {lately} were consumed in the last {COMMIT:?}");
@@ -63,9 +63,9 @@ async fn the_queues_of_a_killed_host_are_taken_over_at_once(world: World) {
     let (sent, killed) = fed(&world.cluster, &members.topic, messages, &members.ledger, play).await;
     members.consume_all(sent).await;
     survivor.terminate();
-    let tally = members.tally().await;
+    let tally = members.tally(sent).await;
     let entries = members.ledger.entries();
-    let first = |queue| entries.iter().find(|entry| entry.queue == queue && entry.at > killed);
+    let first = |queue| entries.iter().find(|entry| entry.queue == Some(queue) && entry.at > killed);
     let taken_over = (0..QUEUES).filter_map(first).map(|entry| entry.at - killed).max().unwrap();
     let taken_over = Duration::from_micros(taken_over);
     println!("{tally}; the last queue went on {taken_over:?} after the kill");
@@ -84,8 +84,9 @@ async fn a_killed_java_consumer_for_comparison(world: World) {
         members.java(&installation, directory.path(), "after").await
     };
     let (sent, java) = fed(&world.cluster, &members.topic, messages, &members.ledger, play).await;
-    let tally = members.consume_all(sent).await;
+    members.consume_all(sent).await;
     quit(java).await;
+    let tally = members.tally(sent).await;
     println!("Java, killed and started again: {tally}");
     world.cluster.end().await;
 }

@@ -46,9 +46,9 @@ async fn hosts_join_and_leave_five_times(world: World) {
     let (sent, first_join) = fed(&world.cluster, &members.topic, messages, &members.ledger, play).await;
     members.consume_all(sent).await;
     stays.stop().await;
-    let tally = members.tally().await;
+    let tally = members.tally(sent).await;
     let before: Vec<_> = members.ledger.entries().into_iter().filter(|entry| entry.at < first_join).collect();
-    let before = Tally::of(&before, &Default::default()).stayed;
+    let before = Tally::of(&before, 0, 0).stayed;
     println!("{tally}; before anyone joined {} ms; {:?} in all", before.as_millis(), began.elapsed());
     assert!(tally.lost == 0 && tally.moved < MOVED && tally.stayed < STAYED, "{tally}");
     world.cluster.end().await;
@@ -75,7 +75,7 @@ async fn host_processes_join_and_are_terminated(world: World) {
     let (sent, ()) = fed(&world.cluster, &members.topic, messages, &members.ledger, play).await;
     members.consume_all(sent).await;
     stays.terminate();
-    let tally = members.tally().await;
+    let tally = members.tally(sent).await;
     println!("{tally}");
     assert_eq!(tally.lost, 0);
     world.cluster.end().await;
@@ -105,13 +105,13 @@ async fn a_java_consumer_joins_and_leaves(world: World) {
     let (sent, ()) = fed(&world.cluster, &alone.topic, MORE, &alone.ledger, rounds(&alone)).await;
     alone.consume_all(sent).await;
     quit(java).await;
-    let among_java = alone.tally().await;
+    let among_java = alone.tally(sent).await;
 
     let host = mixed.host("stays").start().await;
     let (sent, ()) = fed(&world.cluster, &mixed.topic, MORE, &mixed.ledger, rounds(&mixed)).await;
     mixed.consume_all(sent).await;
     host.stop().await;
-    let tally = mixed.tally().await;
+    let tally = mixed.tally(sent).await;
     println!("{} joins and leaves of Java at a Gantry host: {tally}", size::java_rounds());
     println!("{} joins and leaves of Java at Java: {among_java}", size::java_rounds());
     assert_eq!(tally.lost, 0);
