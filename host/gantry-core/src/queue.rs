@@ -108,6 +108,8 @@ pub(crate) struct Queue {
 /// What is watched for progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watch {
+    /// When this ownership began.
+    pub(crate) began: Instant,
     /// The commit point as it was last seen to move.
     pub(crate) commit: i64,
     /// When.
@@ -151,7 +153,7 @@ impl Queue {
             ramp: None,
             suspended_until: None,
             head_retries: None,
-            watch: Watch { commit: -1, since: now, alarms: 0 },
+            watch: Watch { began: now, commit: -1, since: now, alarms: 0 },
             in_line: false,
             running: 0,
             in_flight: 0,

@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
-use crate::group::{GroupMap, Groups, ListenerThreads, NativeListener};
+use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
 use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
+use crate::state::journal::Journal;
+use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
 
@@ -33,6 +35,9 @@ pub enum StartError {
     /// The plugins directory.
     #[error(transparent)]
     Plugins(#[from] DirectoryError),
+    /// The host's own directory.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The WebAssembly engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -54,6 +59,7 @@ pub struct StopReport {
 /// A running host.
 pub struct Host {
     client: ClientInstance,
+    state: Arc<StateDirectory>,
     tasks: Tasks,
     threads: Arc<ListenerThreads>,
     status: StatusSource,
@@ -84,11 +90,13 @@ impl Host {
         observer: SharedObserver,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
+        let state = Arc::new(take_state(&config)?);
         let events = plugins::watch(&config.plugins)?;
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         let engine = Engine::new(engine_config(&config))?;
         let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
         let client = ClientInstance::start(client_config(&config)).await?;
+        remember(&state, &client);
         let running = GroupMap::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
@@ -102,6 +110,7 @@ impl Host {
             config: Arc::clone(&config),
             threads: Arc::clone(&threads),
             observer: Arc::clone(&observer),
+            keeping: Keeping { state: Arc::clone(&state), journal: open_journal(&state).await },
             tasks: tasks.clone(),
             running,
             begin: CancellationToken::new(),
@@ -119,7 +128,7 @@ impl Host {
         };
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(events, receiver));
-        Ok(Self { client, tasks: tasks.clone(), threads, status, admin, additions, grace })
+        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, grace })
     }
 
     /// Adds a listener that is Rust code of this program. It serves until the host stops.
@@ -151,6 +160,8 @@ impl Host {
         let grace = self.grace;
         let joined = tokio::task::spawn_blocking(move || threads.shutdown(grace)).await;
         let threads_ended = joined.unwrap_or(false);
+        // Last: whoever takes the directory next finds everything in it.
+        drop(self.state);
         StopReport { graceful: tasks_ended && threads_ended }
     }
 }
@@ -175,6 +186,34 @@ fn status_source(
             groups,
         }
     })
+}
+
+fn take_state(config: &GantryConfig) -> Result<StateDirectory, StateError> {
+    let base = config.state_dir.clone().unwrap_or_else(|| state::default_base(|name| std::env::var_os(name)));
+    StateDirectory::take(&base, &config.instance_name)
+}
+
+/// A host that cannot keep its journal goes on without.
+async fn open_journal(state: &Arc<StateDirectory>) -> Option<Arc<Journal>> {
+    let directory = state.path().to_owned();
+    match tokio::task::spawn_blocking(move || Journal::open(&directory)).await {
+        Ok(Ok(journal)) => Some(Arc::new(journal)),
+        Ok(Err(error)) => {
+            tracing::warn!("{error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!("opening the journal failed inside the host: {error}");
+            None
+        }
+    }
+}
+
+/// Without its client id the next life cannot release this one's broker locks, which then expire by themselves.
+fn remember(state: &StateDirectory, client: &ClientInstance) {
+    if let Err(error) = state.record_client_id(client.client_id()) {
+        tracing::warn!("cannot remember this host's client id for its next start: {error}");
+    }
 }
 
 fn engine_config(config: &GantryConfig) -> EngineConfig {

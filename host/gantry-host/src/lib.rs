@@ -24,6 +24,7 @@ mod host;
 mod native;
 mod observer;
 mod plugins;
+mod state;
 pub mod status;
 mod tasks;
 
@@ -37,3 +38,4 @@ pub use host::{Host, StartError, StopReport};
 pub use native::NativeError;
 pub use observer::{Observer, PluginChange, Settled, SettledAs, SharedObserver, Unobserved};
 pub use plugins::{DirectoryError, MAX_FILE};
+pub use state::StateError;

@@ -68,6 +68,7 @@ async fn setup() -> Setup {
     let directory = tempfile::tempdir().unwrap();
     let mut config =
         GantryConfig { name_server, plugins: directory.path().into(), ..GantryConfig::default() };
+    config.state_dir = Some(directory.path().join("state"));
     config.admin.enabled = false;
     config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
     let host = Host::start(config, Arc::new(Unobserved)).await.unwrap();

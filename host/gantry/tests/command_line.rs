@@ -21,7 +21,9 @@ const BOUND: Duration = Duration::from_secs(60);
 
 fn gantry() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.env_remove("GANTRY_LOG").env_remove("GANTRY_NAME_SERVER").stdin(Stdio::null());
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}", std::process::id()));
+    command.env("XDG_STATE_HOME", state).env_remove("GANTRY_LOG").env_remove("GANTRY_NAME_SERVER");
+    command.stdin(Stdio::null());
     command
 }
 

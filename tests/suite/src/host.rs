@@ -1,6 +1,6 @@
 //! A host with a plugins directory of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gantry_host::config::{ConsumeFrom, GantryConfig, Millis, PluginSettings, SubscriptionSetting};
@@ -31,16 +31,20 @@ pub struct HostUnderTest {
     pub observed: Arc<Observed>,
 }
 
-/// The plugins directory; a file put in place whole appears by a rename.
+/// The plugins directory, and the host's own beside it; a file put in place whole appears by a rename.
 struct Directory(TempDir);
 
 impl Directory {
+    fn plugins(&self) -> PathBuf {
+        self.0.path().join("plugins")
+    }
+
     fn file(&self, stem: &str) -> PathBuf {
-        self.0.path().join(format!("{stem}.wasm"))
+        self.plugins().join(format!("{stem}.wasm"))
     }
 
     fn put(&self, stem: &str, bytes: &[u8]) {
-        let aside = self.0.path().join(format!("{stem}.wasm.new"));
+        let aside = self.plugins().join(format!("{stem}.wasm.new"));
         std::fs::write(&aside, bytes).unwrap();
         std::fs::rename(&aside, self.file(stem)).unwrap();
     }
@@ -50,9 +54,11 @@ impl HostSetup {
     /// A host for these name servers: empty plugins directory, groups begin at the first offset, no admin API.
     pub fn new(name_server: &str) -> Self {
         let directory = Directory(tempfile::tempdir().unwrap());
+        std::fs::create_dir(directory.plugins()).unwrap();
         let mut config = GantryConfig {
             name_server: name_server.to_owned(),
-            plugins: directory.0.path().to_owned(),
+            plugins: directory.plugins(),
+            state_dir: Some(directory.0.path().join("state")),
             ..GantryConfig::default()
         };
         config.admin.enabled = false;
@@ -150,8 +156,8 @@ impl HostSetup {
 
 impl HostUnderTest {
     /// Its plugins directory.
-    pub fn directory(&self) -> &Path {
-        self.setup.directory.0.path()
+    pub fn directory(&self) -> PathBuf {
+        self.setup.directory.plugins()
     }
 
     /// Deploys a component as `stem`, by a rename.

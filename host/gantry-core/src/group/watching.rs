@@ -40,28 +40,28 @@ impl ConsumerGroup {
     fn stuck(&mut self, now: Instant, key: QueueKey) -> Option<(Duration, StuckCause)> {
         let timeout = self.config.stuck_timeout;
         let queue = self.queues.get_mut(&key).filter(|queue| !queue.revoked)?;
-        let silent = |since: Instant| {
-            let answered = queue.pull.answered.unwrap_or(since);
-            now.saturating_duration_since(answered) > timeout + self.config.consumer_timeout_when_suspend
-        };
+        let heard = queue.pull.answered.unwrap_or(queue.watch.began);
+        let unheard = now.saturating_duration_since(heard);
+        let silent = queue.reads()
+            && queue.window.len() == 0
+            && unheard > timeout + self.config.consumer_timeout_when_suspend;
         let commit = queue.offset.value();
-        let idle = queue.reads() && lag(queue) == 0 && queue.window.len() == 0 && !silent(queue.watch.since);
+        let idle = queue.reads() && lag(queue) == 0 && queue.window.len() == 0;
         let paused = queue.window.pending().next().is_some()
             && !queue.is_busy()
             && !queue.lanes.has_work(|listener| {
                 self.subscriptions.listener(listener).filter(|listener| !listener.paused).map(|_| 1)
             });
-        if commit != queue.watch.commit || idle || paused {
+        if !silent && (commit != queue.watch.commit || idle || paused) {
             (queue.watch.commit, queue.watch.since, queue.watch.alarms) = (commit, now, 0);
             return None;
         }
-        let since = now.saturating_duration_since(queue.watch.since);
+        let since = if silent { unheard } else { now.saturating_duration_since(queue.watch.since) };
         let distance = (1u32 << queue.watch.alarms.min(16)).min(MOST_DISTANCE + queue.watch.alarms);
         if since < timeout * distance {
             return None;
         }
         queue.watch.alarms = queue.watch.alarms.saturating_add(1);
-        let silent = silent(queue.watch.since);
         Some((since, self.stuck_cause(now, key, silent)))
     }
 

@@ -132,6 +132,10 @@ impl Solo {
         Self::consuming(GroupConfig::new("orders"), &[listener(1, &[("t", "*")])], &[0])
     }
 
+    pub(crate) fn started(&self) -> Instant {
+        self.start
+    }
+
     pub(crate) fn listen(&mut self, listeners: &[ListenerSpec]) {
         let now_ms = 1_700_000_000_000 + (self.now - self.start).as_millis() as u64;
         self.group.set_listeners(self.now, now_ms, listeners).unwrap();

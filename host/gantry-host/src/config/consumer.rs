@@ -1,5 +1,7 @@
 //! `[consumer]` and `[group.NAME]`: the settings of DefaultMQPushConsumer.
 
+use std::path::PathBuf;
+
 use gantry_core::AllocateMessageQueueStrategy;
 use gantry_core::allocate::{self, NAMES, NEARBY};
 use serde::de::Error as _;
@@ -90,11 +92,11 @@ macro_rules! settings {
         impl ConsumerSettings {
             /// These settings where they are given, else those of `base`.
             pub fn over(&self, base: &Self) -> Self {
-                Self { $($name: self.$name.or(base.$name),)* }
+                Self { $($name: Option::clone(&self.$name).or_else(|| Option::clone(&base.$name)),)* }
             }
 
             pub(super) fn check(&self) -> Result<(), (String, String)> {
-                $(if let Some(value) = self.$name {
+                $(if let Some(value) = Option::clone(&self.$name) {
                     let check: fn($type) -> Option<&'static str> = $check;
                     if let Some(expected) = check(value) {
                         return Err((stringify!($name).replace('_', "-"), format!("expected {expected}")));
@@ -164,4 +166,8 @@ settings! {
     /// Whether what is settled above the stored offsets is kept on disk, so that a host that was killed does not consume it
     /// again. Default true.
     settled_journal: bool, |_| None;
+    /// The file with a broadcasting group's offsets, in RocketMQ's own format: one that a Java client left behind is
+    /// continued with. Nobody else may write it meanwhile, and each group needs its own. Default: one in the host's
+    /// state directory (LocalFileOffsetStore's `offsets.json`).
+    offset_store_file: PathBuf, |file| file.as_os_str().is_empty().then_some("the path of a file");
 }

@@ -27,6 +27,13 @@ pub struct GantryConfig {
     pub name_server: String,
     /// The directory whose `.wasm` files are the plugins. Default `plugins`.
     pub plugins: PathBuf,
+    /// What hosts keep from run to run is under here, a directory for each. Default: `gantry` under the user's state
+    /// directory, `$XDG_STATE_HOME` or `~/.local/state`.
+    pub state_dir: Option<PathBuf>,
+    /// This host's directory under `state-dir`, 1 to 64 characters of A-Z a-z 0-9 _ - . (RocketMQ: `instanceName`, which
+    /// is part of its client id). Further hosts of the same name take `NAME-2`, `NAME-3`, …: name hosts that serve
+    /// different groups differently, so that each finds its own directory again. Default `default`.
+    pub instance_name: String,
     /// How long a stop waits for listeners to finish and offsets to be committed, in milliseconds or as `"10s"`
     /// (RocketMQ: `awaitTerminationMillisWhenShutdown`, there 0). Default 10 s.
     pub shutdown_grace: Millis,
@@ -49,6 +56,8 @@ impl Default for GantryConfig {
         Self {
             name_server: "127.0.0.1:9876".into(),
             plugins: "plugins".into(),
+            state_dir: None,
+            instance_name: "default".into(),
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
             admin: AdminSettings::default(),
@@ -157,6 +166,12 @@ impl GantryConfig {
         if self.name_server.split([';', ',']).all(|a| a.trim().is_empty()) {
             return rule("name-server", "expected at least one `host:port`".into());
         }
+        if !is_instance_name(&self.instance_name) {
+            return rule(
+                "instance-name",
+                "expected 1 to 64 characters of A-Z a-z 0-9 _ - . with one that is no dot".into(),
+            );
+        }
         if self.admin.enabled && !self.admin.listen.ip().is_loopback() {
             let message = format!(
                 "expected a loopback address such as 127.0.0.1:8088, not {}: the API has no authentication",
@@ -180,8 +195,32 @@ impl GantryConfig {
         for settings in self.plugin.values() {
             settings.check()?;
         }
+        self.check_offset_store_files()
+    }
+
+    /// Two groups in one file would overwrite each other's offsets.
+    fn check_offset_store_files(&self) -> Result<(), (String, String)> {
+        let rule = |message: String| Err(("offset-store-file".to_owned(), message));
+        if self.consumer.offset_store_file.is_some() {
+            return rule("expected in a [group.NAME] only: each group needs a file of its own".into());
+        }
+        let mut taken = BTreeMap::new();
+        for (group, settings) in &self.group {
+            let Some(file) = &settings.offset_store_file else { continue };
+            if let Some(other) = taken.insert(file, group) {
+                return rule(format!(
+                    "expected another file for each group, but {other} and {group} both name {}",
+                    file.display()
+                ));
+            }
+        }
         Ok(())
     }
+}
+
+fn is_instance_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name.bytes().any(|byte| byte != b'.')
 }
 
 #[cfg(test)]

@@ -67,3 +67,29 @@ fn an_allocation_strategy_is_known_by_its_name() {
     );
     assert!(e.contains("`AVG`, `AVG_BY_CIRCLE`, `CONSISTENT_HASH`, `STICKY`"), "{e}");
 }
+
+#[test]
+fn an_instance_name_must_be_a_directorys_name() {
+    for name in ["default", "Orders_2.a-b", "...x", &"n".repeat(64)] {
+        let text = format!("instance-name = \"{name}\"");
+        assert_eq!(GantryConfig::from_toml("gantry.toml", &text).unwrap().instance_name, name);
+    }
+    for name in ["", ".", "..", "a/b", "a b", "ä", &"n".repeat(65)] {
+        let e = error(&format!("plugins = \"p\"\ninstance-name = \"{name}\""));
+        assert!(e.starts_with("gantry.toml:2: instance-name: expected 1 to 64 characters"), "{e}");
+    }
+}
+
+#[test]
+fn each_group_has_an_offsets_file_of_its_own() {
+    let text = "[group.a]\noffset-store-file = \"a.json\"\n[group.b]\noffset-store-file = \"b.json\"\n";
+    let config = GantryConfig::from_toml("gantry.toml", text).unwrap();
+    assert_eq!(config.group_settings("b").offset_store_file, Some("b.json".into()));
+    let e = error(&text.replace("b.json", "a.json"));
+    assert!(
+        e.contains("offset-store-file: expected another file for each group, but a and b both name a.json")
+    );
+    let e = error("[consumer]\noffset-store-file = \"a.json\"\n");
+    assert!(e.starts_with("gantry.toml:2: offset-store-file: expected in a [group.NAME] only"), "{e}");
+    assert!(error("[group.a]\noffset-store-file = \"\"\n").contains("expected the path of a file"));
+}

@@ -60,7 +60,7 @@ impl Consumption {
                 queue_id,
                 batch: sound,
                 deadline: listener.plan().consume_timeout,
-                order: Order::Any,
+                order: if in_order { Order::Kept } else { Order::Any },
                 done: Box::new(move |report| back.report(report)),
             }),
             Call::Native(native) => Job::work(move || {

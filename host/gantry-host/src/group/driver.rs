@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Groups;
 use super::consume::{Consumption, NotTaken};
 use super::input::Input;
+use super::keeping::Kept;
 use super::listener::Listener;
 use super::requests::Requests;
 use crate::status::{GroupStatus, QueueLine};
@@ -60,6 +61,7 @@ pub(super) struct Driver {
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
+    kept: Kept,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
     /// Batches to be offered again.
@@ -76,6 +78,7 @@ impl Driver {
         name: &Arc<str>,
         machine: ConsumerGroup,
         groups: &Groups,
+        kept: Kept,
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
@@ -85,12 +88,13 @@ impl Driver {
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
         };
-        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender);
+        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender, kept.offsets.clone());
         Self {
             name: Arc::clone(name),
             machine,
             listeners: BTreeMap::new(),
             requests,
+            kept,
             consumption,
             inputs,
             busy: Vec::new(),
@@ -162,6 +166,7 @@ impl Driver {
                     None => self.put_off(NotTaken(batch.id)),
                 },
                 Action::Event(event) => self.tell(&event),
+                Action::Journal(journal) => self.kept.journal(journal),
                 Action::Unregister => self.requests.unregister().await,
                 Action::Terminated(report) => return Some(report),
                 request => self.requests.start(request),

@@ -78,6 +78,11 @@ impl ListenerPlan {
         }
     }
 
+    /// Whether another version of the listener can take over within its group.
+    pub(crate) fn joins_like(&self, other: &Self) -> bool {
+        self.group == other.group && self.kind() == other.kind()
+    }
+
     /// How messages reach it, in words.
     pub(crate) fn kind(&self) -> &'static str {
         match (self.message_model, self.consume_mode) {

@@ -179,8 +179,13 @@ impl Registry {
         let plan = ListenerPlan::new(stem, module.description(), &self.config);
         let present = self.entry(stem).and_then(|entry| entry.listener.clone());
         let (listener, retired) = match present {
-            Some(listener) if listener.plan().group == plan.group => {
-                self.swap(listener, plan, &module).await?
+            Some(listener) if listener.plan().joins_like(&plan) => self.swap(listener, plan, &module).await?,
+            Some(old) if old.plan().group == plan.group => {
+                self.recast(&old, &plan)?;
+                let retired = self.leave(&old).await;
+                let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
+                self.join(&listener).await?;
+                (listener, retired)
             }
             moved => {
                 let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
@@ -204,6 +209,22 @@ impl Registry {
             self.await_drain(stem, retired);
         }
         Ok(())
+    }
+
+    /// A version of another kind than the one before it founds the group anew, which takes that nobody else is in it.
+    fn recast(&self, old: &Listener, plan: &ListenerPlan) -> Result<(), String> {
+        let entries = self.entries.load();
+        let mut listeners = entries.iter().filter_map(|(name, entry)| Some((name, entry.listener.as_ref()?)));
+        let other = listeners.find(|(_, other)| other.id != old.id && other.plan().group == plan.group);
+        other.map_or(Ok(()), |(name, _)| {
+            Err(format!(
+                "it is {} now and was {} before, but group {} has plugin {name} too, and the listeners of a group are of one kind: \
+                 deploy it under another consumer-group",
+                plan.kind(),
+                old.plan().kind(),
+                plan.group
+            ))
+        })
     }
 
     /// Another version of a listener in the same group.
@@ -239,7 +260,7 @@ impl Registry {
 
     /// The group starts with its first listener.
     async fn join_group(&self, listener: &Arc<Listener>) -> Result<(), String> {
-        let group: GroupHandle = self.groups.of(listener)?;
+        let group: GroupHandle = self.groups.of(listener).await?;
         let added = group.add(Arc::clone(listener)).await;
         if added.is_err() {
             self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;

@@ -85,6 +85,11 @@ impl Stage {
         self.files.join("compiled")
     }
 
+    /// Where hosts keep their state: apart from the user's as well.
+    pub(super) fn state(&self) -> PathBuf {
+        self.files.join("state")
+    }
+
     /// A path for a measurement's own file.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.files.join(name)
@@ -106,6 +111,7 @@ impl Stage {
     pub(super) fn config(&self, group: &str, plugins: PathBuf) -> GantryConfig {
         let mut config =
             GantryConfig { name_server: self.name_server.clone(), plugins, ..GantryConfig::default() };
+        config.state_dir = Some(self.state());
         config.admin.enabled = false;
         config.engine.cache_dir = Some(self.cache());
         config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);

@@ -61,9 +61,10 @@ pub(super) async fn idle(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
 
 /// The configuration of a host of its own process.
 fn configuration(stage: &Stage, group: &str, topic: &str) -> anyhow::Result<PathBuf> {
-    let (plugins, cache) = (stage.plugins("wasm", true)?, stage.cache());
+    let (plugins, state, cache) = (stage.plugins("wasm", true)?, stage.state(), stage.cache());
     let text = format!(
-        "name-server = {:?}\nplugins = {plugins:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n[engine]\ncache-dir = {cache:?}\n\
+        "name-server = {:?}\nplugins = {plugins:?}\nstate-dir = {state:?}\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[engine]\ncache-dir = {cache:?}\n\
          [consumer]\nconsume-from-where = \"first-offset\"\n[plugin.{PLUGIN}]\nconsumer-group = {group:?}\n\
          subscriptions = [{{ topic = {topic:?} }}]\nconsume-message-batch-max-size = {BATCH}\n",
         stage.name_server()

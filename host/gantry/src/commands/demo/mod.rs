@@ -76,6 +76,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 struct Files {
     plugins: PathBuf,
     broker: PathBuf,
+    state: PathBuf,
     first: PathBuf,
     second: PathBuf,
 }
@@ -85,6 +86,7 @@ impl Files {
         let files = Self {
             plugins: args.workspace.join("plugins"),
             broker: args.workspace.join("broker"),
+            state: args.workspace.join("state"),
             first: args.plugins.join("orders.wasm"),
             second: args.plugins.join("orders-v2.wasm"),
         };
@@ -95,7 +97,7 @@ impl Files {
                 sample.display()
             );
         }
-        for directory in [&files.plugins, &files.broker] {
+        for directory in [&files.plugins, &files.broker, &files.state] {
             if directory.exists() {
                 std::fs::remove_dir_all(directory)
                     .with_context(|| format!("cannot empty {}", directory.display()))?;
@@ -124,6 +126,7 @@ async fn start_host(name_server: &str, files: &Files, watch: Arc<Watch>) -> anyh
     let mut config = GantryConfig {
         name_server: name_server.to_owned(),
         plugins: files.plugins.clone(),
+        state_dir: Some(files.state.clone()),
         shutdown_grace: Millis(10_000),
         ..GantryConfig::default()
     };
