@@ -199,11 +199,13 @@ public final class GantryDriver {
                 JSONObject consumed = message(message);
                 consumed.put("event", "consumed");
                 emit(consumed);
-            } else {
+            }
+            boolean first = message.getReconsumeTimes() == 0
+                && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
+            if (ledger != null && !first) {
                 writeDown(message);
             }
-            later |= message.getReconsumeTimes() == 0
-                && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
+            later |= first;
         }
         return later;
     }

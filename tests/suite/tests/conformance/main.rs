@@ -17,6 +17,7 @@ mod faults;
 mod groups;
 mod members;
 mod mixed;
+mod ordering;
 mod outage;
 mod rebalancing;
 mod retrying;
