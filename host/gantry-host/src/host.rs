@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
+use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
@@ -65,6 +66,7 @@ pub struct Host {
     status: StatusSource,
     admin: Option<SocketAddr>,
     additions: mpsc::Sender<Addition>,
+    hooks: FilterHooks,
     grace: Duration,
 }
 
@@ -98,11 +100,14 @@ impl Host {
         let client = ClientInstance::start(client_config(&config)).await?;
         remember(&state, &client);
         let running = GroupMap::default();
+        let hooks = FilterHooks::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
         let status = status_source(&client, &config, &running, &entries, &surveyed);
         let admin = match config.admin.enabled {
-            true => Some(admin::serve(config.admin.listen, Arc::clone(&status), tasks).await?),
+            true => Some(
+                admin::serve(config.admin.listen, Arc::clone(&status), Arc::clone(&running), tasks).await?,
+            ),
             false => None,
         };
         let groups = Groups {
@@ -112,6 +117,7 @@ impl Host {
             observer: Arc::clone(&observer),
             keeping: Keeping { state: Arc::clone(&state), journal: open_journal(&state).await },
             tasks: tasks.clone(),
+            hooks: hooks.clone(),
             running,
             begin: CancellationToken::new(),
         };
@@ -128,7 +134,12 @@ impl Host {
         };
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(events, receiver));
-        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, grace })
+        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, hooks, grace })
+    }
+
+    /// Adds a filter before the windows of every group, for what is pulled from now on.
+    pub fn add_filter_hook(&self, hook: impl FilterMessageHook) {
+        self.hooks.add(Arc::new(hook));
     }
 
     /// Adds a listener that is Rust code of this program. It serves until the host stops.

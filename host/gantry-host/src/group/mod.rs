@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
+use gantry_core::{ConsumerGroup, HaltDecision, ListenerId, TerminationReport};
+use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ pub(crate) use threads::ListenerThreads;
 
 use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;
+use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
 use crate::status::GroupStatus;
 use crate::tasks::Tasks;
@@ -74,6 +76,13 @@ impl GroupHandle {
         self.ask(Command::Refresh).await
     }
 
+    /// Takes an operator's decision about a queue that was stopped for its backward jump. False when it is not stopped.
+    pub(crate) async fn decide(&self, mq: MessageQueue, decision: HaltDecision) -> bool {
+        let (done, answer) = oneshot::channel();
+        let asked = self.commands.send(Command::Decide(mq, decision, done)).await.is_ok();
+        asked && answer.await.unwrap_or(false)
+    }
+
     /// The group as it last was.
     pub(crate) fn status(&self) -> Arc<GroupStatus> {
         self.status.load_full()
@@ -106,6 +115,7 @@ pub(crate) struct Groups {
     pub(crate) threads: Arc<ListenerThreads>,
     pub(crate) observer: SharedObserver,
     pub(crate) keeping: Keeping,
+    pub(crate) hooks: FilterHooks,
     pub(crate) tasks: Tasks,
     pub(crate) running: GroupMap,
     /// Cancelled once every plugin that was there at the start has been taken or rejected: groups begin then.
@@ -147,14 +157,21 @@ impl Groups {
         let machine = settings::with_strategy(machine, &plan.group, &self.config);
         let (keeping, config, founding) = (self.keeping.clone(), Arc::clone(&self.config), Arc::clone(&plan));
         let opened = tokio::task::spawn_blocking(move || keeping.open(&founding, &config)).await;
-        let mut kept = opened.map_err(|error| format!("opening the group's files failed inside the host: {error}"))?;
+        let mut kept =
+            opened.map_err(|error| format!("opening the group's files failed inside the host: {error}"))?;
         let machine = self.keeping.remind(machine, &mut kept);
         let handle = self.start(&plan.group, founder, machine, kept);
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
     }
 
-    fn start(&self, name: &str, founder: Arc<(String, &'static str)>, machine: ConsumerGroup, kept: Kept) -> GroupHandle {
+    fn start(
+        &self,
+        name: &str,
+        founder: Arc<(String, &'static str)>,
+        machine: ConsumerGroup,
+        kept: Kept,
+    ) -> GroupHandle {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let name: Arc<str> = name.into();
         let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));

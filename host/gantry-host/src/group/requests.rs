@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
+use crate::filter::FilterHooks;
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
 
@@ -42,6 +43,7 @@ pub(super) struct Requests {
     persists: mpsc::Sender<Persist>,
     /// Where the offsets are, unless at the brokers.
     offsets: Option<Arc<OffsetsFile>>,
+    hooks: FilterHooks,
 }
 
 /// An offset on its way to the broker.
@@ -73,6 +75,7 @@ impl Requests {
         tasks: Tasks,
         inputs: mpsc::Sender<Input>,
         offsets: Option<Arc<OffsetsFile>>,
+        hooks: FilterHooks,
     ) -> Self {
         let consume_from_where = match config.consume_from_where {
             gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
@@ -91,6 +94,7 @@ impl Requests {
             ended: CancellationToken::new(),
             persists,
             offsets,
+            hooks,
         };
         let (lane, ended) = (this.clone(), this.ended.clone());
         this.tasks.spawn("persist-offsets", async move {
@@ -332,6 +336,7 @@ impl Requests {
     async fn pull(&self, pull: PullRequest) -> PullOutcome {
         let timeout = pull.timeout;
         let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
+        let mq = pull.mq.clone();
         let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
         let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
             Ok(answer) => answer,
@@ -339,7 +344,7 @@ impl Requests {
             Err(error) => return PullOutcome::Failed(error.to_string()),
         };
         let messages = match answer.messages() {
-            Ok(messages) => messages,
+            Ok(messages) => self.hooks.keep(&self.group, &mq, messages),
             Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
         };
         PullOutcome::Answered(PullAnswer {
