@@ -20,6 +20,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
@@ -29,6 +30,7 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -51,6 +53,8 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 public final class GantryDriver {
     private static final PrintStream EVENTS = System.out;
     private static final int READ_AT_ONCE = 256;
+    /** For the first questions of a program that is still loading its classes, on a machine that is busy. */
+    private static final int PATIENCE_MILLIS = 15_000;
 
     /** Where consumed messages are written down, if not told as events. */
     private static FileOutputStream ledger;
@@ -114,12 +118,16 @@ public final class GantryDriver {
         consumer.setNamesrvAddr(settings.get("namesrv"));
         consumer.setClientIP(setting("clientIP", "127.0.0.1"));
         consumer.setInstanceName(setting("instance", "java"));
-        consumer.setConsumeFromWhere(setting("from", "first").equals("last")
-            ? ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET : ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        begin(consumer, setting("from", "first"));
         consumer.setConsumeMessageBatchMaxSize(Integer.parseInt(setting("batch", "1")));
         consumer.setMaxReconsumeTimes(Integer.parseInt(setting("maxReconsumeTimes", "-1")));
         consumer.setVipChannelEnabled(false);
-        consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        consumer.setMqClientApiTimeout(PATIENCE_MILLIS);
+        if (settings.containsKey("sql")) {
+            consumer.subscribe(settings.get("topic"), MessageSelector.bySql(settings.get("sql")));
+        } else {
+            consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        }
         long pause = Long.parseLong(setting("pauseMillis", "0"));
         long spread = Long.parseLong(setting("pauseSpreadMillis", "0"));
         if (settings.containsKey("threads")) {
@@ -170,6 +178,21 @@ public final class GantryDriver {
                     throw new IllegalArgumentException("no such op: " + request);
             }
         });
+    }
+
+    /** Where it begins without an offset: {@code first}, {@code last}, or milliseconds, of which Java keeps whole seconds. */
+    private static void begin(DefaultMQPushConsumer consumer, String from) {
+        switch (from) {
+            case "first":
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+                break;
+            case "last":
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET);
+                break;
+            default:
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_TIMESTAMP);
+                consumer.setConsumeTimestamp(UtilAll.timeMillisToHumanString3(Long.parseLong(from)));
+        }
     }
 
     private static JSONArray queues(DefaultMQPushConsumer consumer) {
@@ -255,6 +278,7 @@ public final class GantryDriver {
         producer = new DefaultMQProducer("gantry-driver-producer");
         producer.setNamesrvAddr(settings.get("namesrv"));
         producer.setVipChannelEnabled(false);
+        producer.setMqClientApiTimeout(PATIENCE_MILLIS);
         producer.setRetryTimesWhenSendFailed(5);
         producer.start();
         admin = new DefaultMQAdminExt(30_000);
@@ -285,6 +309,8 @@ public final class GantryDriver {
                 return members(request);
             case "runningInfo":
                 return runningInfo(request);
+            case "consumeStatus":
+                return consumeStatus(request);
             case "resetOffset":
                 admin.resetOffsetByTimestamp(request.getString("topic"), request.getString("group"),
                     request.getLongValue("timestamp"), true);
@@ -419,6 +445,21 @@ public final class GantryDriver {
         JSONObject answer = event("runningInfo");
         answer.put("queues", queues);
         answer.put("text", info.formatString());
+        return answer;
+    }
+
+    /** Where each member is, or the one named, by its own word; mqadmin has no command for it. */
+    private JSONObject consumeStatus(JSONObject request) throws Exception {
+        JSONArray queues = new JSONArray();
+        admin.getConsumeStatus(request.getString("topic"), request.getString("group"), request.getString("clientId"))
+            .forEach((clientId, offsets) -> offsets.forEach((queue, offset) -> {
+                JSONObject shown = queue(queue);
+                shown.put("clientId", clientId);
+                shown.put("offset", offset);
+                queues.add(shown);
+            }));
+        JSONObject answer = event("consumeStatus");
+        answer.put("queues", queues);
         return answer;
     }
 
