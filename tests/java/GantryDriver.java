@@ -222,20 +222,27 @@ public final class GantryDriver {
                 JSONObject consumed = message(message);
                 consumed.put("event", "consumed");
                 emit(consumed);
-            } else {
+            }
+            boolean first = message.getReconsumeTimes() == 0
+                && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
+            if (ledger != null && !first) {
                 writeDown(message);
             }
-            later |= message.getReconsumeTimes() == 0
-                && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
+            later |= first;
         }
         return later;
     }
 
-    /** A line of the suite's ledger: when it was consumed and stored, in microseconds; its queue; its offset. */
+    /**
+     * A line of the suite's ledger: when it was consumed and stored, in microseconds; its queue, 9999 for one that came
+     * back; the number at the end of its body.
+     */
     private static void writeDown(MessageExt message) {
         Instant now = Instant.now();
+        String body = new String(message.getBody(), StandardCharsets.UTF_8);
         String line = String.format("%016d %016d %04d %010d\n", now.getEpochSecond() * 1_000_000 + now.getNano() / 1_000,
-            message.getStoreTimestamp() * 1_000, message.getQueueId(), message.getQueueOffset());
+            message.getStoreTimestamp() * 1_000, message.getReconsumeTimes() > 0 ? 9999 : message.getQueueId(),
+            Long.parseLong(body.substring(body.lastIndexOf(' ') + 1)));
         synchronized (ledger) {
             try {
                 ledger.write(line.getBytes(StandardCharsets.US_ASCII));

@@ -124,8 +124,8 @@ impl ConsumerOptions {
     }
 
     /// Appends a line for each consumed message to this file, before the listener answers, instead of telling it: when it
-    /// was consumed and when stored, in microseconds since the Unix epoch, its queue, its offset; with leading zeros, 50 bytes
-    /// in all. Java only.
+    /// was consumed and when stored, in microseconds since the Unix epoch; its queue, 9999 for one that came back; the number
+    /// at the end of its body. With leading zeros, 50 bytes in all. Java only.
     #[must_use]
     pub fn ledger(self, file: &Path) -> Self {
         self.set("ledger", file.display())

@@ -82,6 +82,16 @@ impl HostSetup {
         })
     }
 
+    /// The plugin in the file `stem` joins `group` and subscribes to what of `topic` this SQL92 condition holds for.
+    #[must_use]
+    pub fn plugin_by_sql(self, stem: &str, group: &str, topic: &str, condition: &str) -> Self {
+        let (topic, sql) = (topic.to_owned(), Some(condition.to_owned()));
+        self.plugin_settings(stem, |settings| {
+            settings.consumer_group = Some(group.to_owned());
+            settings.subscriptions = Some(vec![SubscriptionSetting { topic, tags: None, sql }]);
+        })
+    }
+
     /// Further settings of the plugin in the file `stem`.
     #[must_use]
     pub fn plugin_settings(mut self, stem: &str, set: impl FnOnce(&mut PluginSettings)) -> Self {
@@ -100,6 +110,29 @@ impl HostSetup {
     pub fn configure(mut self, set: impl FnOnce(&mut GantryConfig)) -> Self {
         set(&mut self.config);
         self
+    }
+
+    /// The file of this name that the host keeps, or kept: there is one.
+    pub fn kept(&self, name: &str) -> PathBuf {
+        let mut found = self.all_kept(name);
+        assert_eq!(found.len(), 1, "files named {name}");
+        found.remove(0)
+    }
+
+    /// The files of this name that the host keeps, or kept.
+    pub fn all_kept(&self, name: &str) -> Vec<PathBuf> {
+        let (mut found, mut open) = (Vec::new(), vec![self.directory.0.path().join("state")]);
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let is_named = entry.file_name() == name;
+                match entry.file_type().unwrap().is_dir() {
+                    true => open.push(entry.path()),
+                    false if is_named => found.push(entry.path()),
+                    false => {}
+                }
+            }
+        }
+        found
     }
 
     /// Tells this observer, which another host tells too.
@@ -182,6 +215,11 @@ impl HostUnderTest {
     /// Removes the file `stem`.
     pub fn remove(&self, stem: &str) {
         std::fs::remove_file(self.setup.directory.file(stem)).unwrap();
+    }
+
+    /// What it was started with.
+    pub fn setup(&self) -> &HostSetup {
+        &self.setup
     }
 
     /// The host as it is.

@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use gantry_host::{Observer, Settled, SettledAs};
 
+/// The queue of a message that came back, in a ledger in a file.
+const CAME_BACK: u64 = 9_999;
 /// Bytes of one line of a ledger in a file: four numbers with leading zeros, three spaces, a line feed.
 const LINE: u64 = 50;
 
@@ -20,10 +22,10 @@ pub struct Entry {
     pub stored: u64,
     /// Who, as an index of [`Ledger::members`].
     pub member: usize,
-    /// The queue it came from.
-    pub queue: i32,
-    /// Its offset there.
-    pub offset: i64,
+    /// The queue it came from; none of one that came back by the retry topic.
+    pub queue: Option<i32>,
+    /// The number at the end of its body.
+    pub number: usize,
 }
 
 /// What all members of a group consumed of one topic.
@@ -117,8 +119,9 @@ impl Book {
 
 fn parse(line: &str, member: usize) -> Entry {
     let fields: Vec<u64> = line.split_whitespace().map(|field| field.parse().unwrap()).collect();
-    let &[at, stored, queue, offset] = fields.as_slice() else { panic!("not a ledger's line: {line:?}") };
-    Entry { at, stored, member, queue: i32::try_from(queue).unwrap(), offset: i64::try_from(offset).unwrap() }
+    let &[at, stored, queue, number] = fields.as_slice() else { panic!("not a ledger's line: {line:?}") };
+    let queue = (queue != CAME_BACK).then(|| i32::try_from(queue).unwrap());
+    Entry { at, stored, member, queue, number: usize::try_from(number).unwrap() }
 }
 
 /// What a member writes its entries with. As an observer it writes down each success.
@@ -141,31 +144,61 @@ impl Scribe {
         Ok(Self(Paper::File(Mutex::new(file))))
     }
 
-    /// Writes down that a message, stored at this millisecond since the Unix epoch, is consumed now.
-    pub fn consumed(&self, queue: i32, offset: i64, stored_millis: i64) {
-        let (at, stored) = (now(), u64::try_from(stored_millis).unwrap() * 1_000);
+    /// Writes down that a message is consumed now.
+    pub fn consumed(&self, message: &Consumed<'_>) {
+        let (at, stored) = (now(), message.stored_millis * 1_000);
+        let queue = (message.reconsume_times == 0).then_some(message.queue);
+        let number = number_of(message.body);
         match &self.0 {
             Paper::Memory { ledger, member } => {
-                let entry = Entry { at, stored, member: *member, queue, offset };
+                let entry = Entry { at, stored, member: *member, queue, number };
                 if let Book::Memory(entries) = &mut ledger.0.lock().unwrap()[*member].book {
                     entries.push(entry);
                 }
             }
             Paper::File(file) => {
-                let line = format!("{at:016} {stored:016} {queue:04} {offset:010}\n");
+                let queue = queue.map_or(CAME_BACK, |queue| u64::try_from(queue).unwrap());
+                let line = format!("{at:016} {stored:016} {queue:04} {number:010}\n");
                 file.lock().unwrap().write_all(line.as_bytes()).unwrap();
             }
         }
     }
 }
 
+/// What a scribe is told of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Consumed<'a> {
+    /// The queue it came from.
+    pub queue: i32,
+    /// How often it had come back before.
+    pub reconsume_times: u32,
+    /// When it was stored, in milliseconds since the Unix epoch.
+    pub stored_millis: u64,
+    /// Its body, such as `ok 17`.
+    pub body: &'a [u8],
+}
+
 impl Observer for Scribe {
     fn settled(&self, settled: &Settled<'_>) {
         let message = settled.message;
         if settled.as_ == SettledAs::Success {
-            self.consumed(message.queue_id(), message.queue_offset(), message.store_timestamp());
+            self.consumed(&Consumed {
+                queue: message.queue_id(),
+                reconsume_times: u32::try_from(settled.reconsume_times).unwrap(),
+                stored_millis: u64::try_from(message.store_timestamp()).unwrap(),
+                body: &message.body().unwrap(),
+            });
         }
     }
+}
+
+/// The number at the end of a body.
+fn number_of(body: &[u8]) -> usize {
+    let text = str::from_utf8(body).unwrap();
+    text.rsplit(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no number: {text:?}"))
 }
 
 /// Microseconds since the Unix epoch, now.
@@ -182,15 +215,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ledger");
         let scribe = Scribe::to_file(&file).unwrap();
-        scribe.consumed(7, 12_345, 1_700_000_000_123);
-        scribe.consumed(0, 0, 1_700_000_000_124);
+        let message =
+            Consumed { queue: 7, reconsume_times: 0, stored_millis: 1_700_000_000_123, body: b"ok 17" };
+        scribe.consumed(&message);
+        scribe.consumed(&Consumed { reconsume_times: 1, ..message });
         File::options().append(true).open(&file).unwrap().write_all(b"0000000000000001 00000").unwrap();
         let ledger = Ledger::default();
-        ledger.scribe("another").consumed(1, 2, 3);
+        ledger.scribe("another").consumed(&message);
         ledger.follow("process", &file);
         assert_eq!((ledger.len(), ledger.len_of("process")), (3, 2));
         let read: Vec<_> = ledger.entries().into_iter().filter(|entry| entry.member == 1).collect();
-        assert_eq!((read[0].queue, read[0].offset, read[0].stored), (7, 12_345, 1_700_000_000_123_000));
-        assert!(read[0].at <= read[1].at && read[1].at <= now());
+        assert_eq!((read[0].queue, read[0].number, read[0].stored), (Some(7), 17, 1_700_000_000_123_000));
+        assert!(read[1].queue.is_none() && read[0].at <= read[1].at && read[1].at <= now());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gantry_host::{ConsumeContext, ConsumeResult, ListenerDescription, MessageBatch, NativeListener};
 
-use crate::ledger::Scribe;
+use crate::ledger::{Consumed, Scribe};
 
 /// Sleeps 2 to 4 ms over each message, writes it down, and succeeds.
 #[derive(Debug, Clone)]
@@ -34,11 +34,12 @@ impl NativeListener for Sleeper {
         for index in 0..batch.len() {
             let message = batch.message(index);
             std::thread::sleep(Duration::from_micros(2_000 + scattered(message.queue_offset) % 2_001));
-            self.scribe.consumed(
-                i32::try_from(context.queue_id).unwrap(),
-                i64::try_from(message.queue_offset).unwrap(),
-                i64::try_from(message.store_timestamp).unwrap(),
-            );
+            self.scribe.consumed(&Consumed {
+                queue: i32::try_from(context.queue_id).unwrap(),
+                reconsume_times: message.reconsume_times,
+                stored_millis: message.store_timestamp,
+                body: message.body,
+            });
         }
         vec![ConsumeResult::Success; batch.len()]
     }

@@ -9,16 +9,20 @@
     reason = "a test fails by panicking, and prints what it counted"
 )]
 
+mod broadcasting;
 mod consuming;
 mod crashing;
 mod deploying;
 mod failing;
 mod faults;
+mod filtering;
 mod groups;
 mod members;
 mod mixed;
+mod ordering;
 mod outage;
 mod rebalancing;
+mod refusing;
 mod retrying;
 mod size;
 mod swapping;

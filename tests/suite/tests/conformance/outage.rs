@@ -60,7 +60,7 @@ async fn goes_on_after(world: &World, outage: impl AsyncFnOnce()) {
     members.own(&[&one, &two], &[4, 4]).await;
     one.stop().await;
     two.stop().await;
-    let tally = members.tally().await;
+    let tally = members.tally(sent).await;
     println!("{tally}; 1000 messages were consumed {took:?} after the broker was back");
     assert_eq!(tally.lost, 0);
 }
