@@ -99,11 +99,12 @@ impl Host {
         let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
         let client = ClientInstance::start(client_config(&config)).await?;
         remember(&state, &client);
+        let journal = open_journal(&state).await;
         let running = GroupMap::default();
         let hooks = FilterHooks::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
-        let status = status_source(&client, &config, &running, &entries, &surveyed);
+        let status = status_source(&client, &config, &running, &entries, &surveyed, &journal);
         let admin = match config.admin.enabled {
             true => Some(
                 admin::serve(config.admin.listen, Arc::clone(&status), Arc::clone(&running), tasks).await?,
@@ -115,7 +116,7 @@ impl Host {
             config: Arc::clone(&config),
             threads: Arc::clone(&threads),
             observer: Arc::clone(&observer),
-            keeping: Keeping { state: Arc::clone(&state), journal: open_journal(&state).await },
+            keeping: Keeping { state: Arc::clone(&state), journal },
             tasks: tasks.clone(),
             hooks: hooks.clone(),
             running,
@@ -183,9 +184,11 @@ fn status_source(
     running: &GroupMap,
     entries: &Arc<ArcSwap<BTreeMap<String, PluginEntry>>>,
     surveyed: &Arc<AtomicBool>,
+    journal: &Option<Arc<Journal>>,
 ) -> StatusSource {
     let (client_id, config) = (client.client_id().to_string(), Arc::clone(config));
     let (running, entries, surveyed) = (Arc::clone(running), Arc::clone(entries), Arc::clone(surveyed));
+    let journal = journal.clone();
     Arc::new(move || {
         let plugins: Vec<_> = entries.load().iter().map(|(name, entry)| entry.status(name)).collect();
         let groups: Vec<_> = running.load().values().map(|group| (*group.status()).clone()).collect();
@@ -193,6 +196,7 @@ fn status_source(
             client_id: client_id.clone(),
             name_server: config.name_server.clone(),
             ready: surveyed.load(Ordering::Relaxed) && groups.iter().all(|group| group.ready),
+            journal_failures: journal.as_ref().map(|journal| journal.failures()),
             plugins,
             groups,
         }

@@ -12,6 +12,8 @@ pub struct HostStatus {
     pub name_server: String,
     /// Whether every plugin found at the start is serving or rejected, and every serving group has its routes.
     pub ready: bool,
+    /// Snapshots of settled messages that could not be written so far; none where no journal is kept.
+    pub journal_failures: Option<u64>,
     /// Every plugin file seen, by name.
     pub plugins: Vec<PluginStatus>,
     /// Every consumer group, by name.
@@ -73,6 +75,8 @@ pub struct GroupStatus {
     /// What other members of the group do otherwise than this host though all must do it alike: a sentence each. Empty
     /// when all is well, and for some seconds after it no longer is.
     pub clashes: Vec<String>,
+    /// SQL92 subscriptions that the brokers cannot read, a sentence each: messages of these topics wait.
+    pub refused_subscriptions: Vec<String>,
 }
 
 impl GroupStatus {
@@ -84,6 +88,7 @@ impl GroupStatus {
             queues: Vec::new(),
             counts: GroupCounts::default(),
             clashes: Vec::new(),
+            refused_subscriptions: Vec::new(),
         }
     }
 }

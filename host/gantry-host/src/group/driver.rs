@@ -310,6 +310,7 @@ impl Driver {
             queues,
             counts: self.machine.stats().into(),
             clashes: self.requests.clashes(),
+            refused_subscriptions: self.requests.refused_expressions(),
         };
         self.status.store(Arc::new(status));
     }

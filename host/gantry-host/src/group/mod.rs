@@ -6,6 +6,7 @@ mod clash;
 mod consume;
 mod direct;
 mod driver;
+mod expressions;
 mod input;
 mod keeping;
 mod listener;

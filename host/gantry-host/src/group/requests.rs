@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::clash::{Clashes, Watch};
+use super::expressions::Expressions;
 use super::input::Input;
 use super::notice::Notice;
 use super::tally::Tallies;
@@ -38,6 +39,7 @@ pub(super) struct Requests {
     inputs: mpsc::Sender<Input>,
     notice: Arc<Notice>,
     clashes: Arc<Clashes>,
+    expressions: Arc<Expressions>,
     local: Local,
     /// The group's settings that brokers are told in heartbeats.
     consume_from_where: ConsumeFromWhere,
@@ -84,6 +86,7 @@ impl Requests {
             notice: Arc::new(Notice::new(inputs.clone(), Arc::clone(&clashes))),
             inputs,
             clashes,
+            expressions: Arc::default(),
             local,
             consume_from_where: consume_from_where(config),
             message_model: config.message_model,
@@ -121,6 +124,11 @@ impl Requests {
     /// What other members of the group do otherwise, though all must do it alike.
     pub(super) fn clashes(&self) -> Vec<String> {
         self.clashes.present()
+    }
+
+    /// Why brokers refuse the group's conditions.
+    pub(super) fn refused_expressions(&self) -> Vec<String> {
+        self.expressions.refused()
     }
 
     /// Starts what the action asks for; the answer arrives as an [`Input`].
@@ -307,7 +315,9 @@ impl Requests {
                 tracing::error!(group = %self.group, "the group is registered twice in this host");
             }
         }
-        self.ask("heartbeat", async |this: Self| {
+        let subscriptions = Arc::clone(&heartbeat.subscriptions);
+        self.ask("heartbeat", async move |this: Self| {
+            this.expressions.check(&this.client, &this.group, &subscriptions).await;
             let round = this.client.heartbeat_group(&this.group).await;
             let outcome = match (round.accepted, round.failed.len()) {
                 (0, _) => HeartbeatOutcome::Failed,

@@ -60,6 +60,7 @@ impl Sight<'_> {
             cached_msg_size_in_mib: i32::try_from(queue.cached_bytes / MIB).unwrap_or(i32::MAX),
             commit_offset: queue.commit_offset,
             droped: queue.dropped,
+            locked: queue.locked.unwrap_or(false),
             last_consume_timestamp: millis(consumed),
             last_pull_timestamp: millis(pulled),
             ..ProcessQueueInfo::default()

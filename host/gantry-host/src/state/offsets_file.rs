@@ -78,14 +78,6 @@ impl OffsetsFile {
         }
     }
 
-    /// Forgets a queue.
-    pub(crate) fn remove(&self, queue: &MessageQueue) {
-        let mut table = lock(&self.table);
-        if table.offsets.offset_table.remove(queue).is_some() {
-            table.version += 1;
-        }
-    }
-
     /// Writes the offsets if they have changed since the last time. Blocks for some file operations; `get` and `set`
     /// go on meanwhile.
     ///
@@ -256,12 +248,11 @@ mod tests {
         let file = open(&path);
         fs::remove_file(&path).unwrap();
         file.set(&queue(0), 5);
-        file.remove(&queue(7));
         file.persist().unwrap();
         assert!(!path.exists());
-        file.remove(&queue(0));
+        file.set(&queue(0), 4);
         file.persist().unwrap();
-        assert_eq!(open(&path).get(&queue(0)), None);
+        assert_eq!(open(&path).get(&queue(0)), Some(4));
     }
 
     #[test]
@@ -343,15 +334,12 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_was_persisted_is_read(steps in proptest::collection::vec((any_queue(), 0..i64::MAX, any::<bool>()), 0..20)) {
+        fn what_was_persisted_is_read(steps in proptest::collection::vec((any_queue(), 0..i64::MAX), 0..20)) {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("offsets.json");
             let file = open(&path);
-            for (queue, offset, keep) in &steps {
+            for (queue, offset) in &steps {
                 file.set(queue, *offset);
-                if !keep {
-                    file.remove(queue);
-                }
                 file.persist().unwrap();
             }
             let again = open(&path);

@@ -198,6 +198,7 @@ impl Journal {
         }
     }
 
+    #[cfg(test)]
     /// Writes what waits, on this thread, and says whether that went well. Blocks for some file operations.
     pub(crate) fn flush(&self) -> bool {
         self.shared.write()
@@ -209,6 +210,7 @@ impl Journal {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
     /// Writes what waits and ends the writer. Blocks for some file operations.
     pub(crate) fn close(self) {
         drop(self);
