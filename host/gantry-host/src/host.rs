@@ -18,7 +18,7 @@ use crate::config::GantryConfig;
 use crate::group::{GroupMap, Groups, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
+use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
@@ -111,6 +111,7 @@ impl Host {
             observer: Arc::clone(&observer),
             tasks: tasks.clone(),
             running,
+            strategies: Strategies::default(),
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
