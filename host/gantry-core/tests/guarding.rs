@@ -65,8 +65,7 @@ fn a_jump_within_the_bound_a_jump_forward_and_an_operators_reset_are_obeyed() {
     for (to, reset) in [(900, false), (5_000, false), (0, true)] {
         let mut solo = reading_from(1_000);
         moved(&mut solo, to, reset);
-        let stored =
-            take!(solo, Action::PersistOffset { offset, mode: PersistMode::Sync, .. } => offset);
+        let stored = take!(solo, Action::PersistOffset { offset, mode: PersistMode::Sync, .. } => offset);
         assert_eq!(stored, to);
     }
 }
@@ -254,7 +253,8 @@ fn a_strategy_that_gives_no_answer_changes_nothing_and_is_asked_again() {
     let (mut solo, question) = asking();
     solo.group.handle_allocated(solo.now, question.id, Err("it trapped".to_owned()));
     solo.pump();
-    let said = |event: &Event| matches!(event, Event::StrategyFailed { reason, .. } if reason == "it trapped");
+    let said =
+        |event: &Event| matches!(event, Event::StrategyFailed { reason, .. } if reason == "it trapped");
     assert!(solo.events.iter().any(said) && owned(&solo).is_empty());
     solo.wait(Duration::from_secs(20));
     solo.members(&[OTHER, OWN_ID]);
@@ -299,16 +299,13 @@ impl AllocateMessageQueueStrategy for Forgetful {
 #[test]
 fn a_programs_own_strategy_is_held_to_the_same_rules() {
     let mut solo = Solo::new(GroupConfig::new("orders"));
-    solo.group = ConsumerGroup::new(GroupConfig::new("orders"), OWN_ID, 7)
-        .unwrap()
-        .with_strategy(Box::new(Forgetful));
+    solo.group =
+        ConsumerGroup::new(GroupConfig::new("orders"), OWN_ID, 7).unwrap().with_strategy(Box::new(Forgetful));
     solo.listen(&[listener(1, &[("t", "*")])]);
     solo.answer_routes(&[0, 1]);
     solo.heartbeat();
     solo.members(&[OWN_ID]);
     assert!(owned(&solo).is_empty());
-    let lost = |event: &Event| {
-        matches!(event, Event::AllocationUnsound { fault: AllocationFault::Lost { queue, .. }, .. } if *queue == mq(1))
-    };
+    let lost = |event: &Event| matches!(event, Event::AllocationUnsound { fault: AllocationFault::Lost { queue, .. }, .. } if *queue == mq(1));
     assert!(solo.events.iter().any(lost), "{:#?}", solo.events);
 }

@@ -33,9 +33,8 @@ fn killed() -> SettledOffsets {
 
 fn next_life(settled: SettledOffsets, stored: i64) -> Solo {
     let mut solo = Solo::new(GroupConfig::new("orders"));
-    solo.group = ConsumerGroup::new(GroupConfig::new("orders"), OWN_ID, 7)
-        .unwrap()
-        .with_settled([(mq(0), settled)]);
+    solo.group =
+        ConsumerGroup::new(GroupConfig::new("orders"), OWN_ID, 7).unwrap().with_settled([(mq(0), settled)]);
     solo.listen(&[listener(1, &[("t", "*")])]);
     solo.answer_routes(&[0]);
     solo.heartbeat();
@@ -80,7 +79,9 @@ fn an_offset_this_host_has_not_stored_means_that_somebody_wants_it_read_again() 
     let mut solo = next_life(killed(), 3);
     solo.feed(3..10);
     assert_eq!(offsets(&solo.batch()), [3, 4, 5, 6, 7, 8, 9]);
-    assert!(solo.events.iter().any(|event| matches!(event, Event::JournalIgnored { stored: 3, commit: 2, .. })));
+    assert!(
+        solo.events.iter().any(|event| matches!(event, Event::JournalIgnored { stored: 3, commit: 2, .. }))
+    );
 }
 
 #[test]
