@@ -24,6 +24,8 @@
 //! of your choosing, or the dead-letter topic at once. Any other error met with `?` is `RECONSUME_LATER` too, as an
 //! exception is in a Java listener; [`OrDeadLetter`] turns one that will never go away into a dead letter.
 //!
+//! A plugin may also say which queues of a topic are whose: see [`Strategy`] and [`export_strategy!`].
+//!
 //! Compiled for `wasm32-unknown-unknown` as a `cdylib`, [`export_listener!`] exports the WIT world
 //! `gantry:rocketmq/message-listener`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
@@ -37,6 +39,7 @@ mod export;
 mod listener;
 mod message;
 mod result;
+mod strategy;
 pub mod testing;
 
 #[doc(hidden)]
@@ -48,11 +51,21 @@ pub mod testing;
 )]
 pub mod bindings;
 
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+pub mod strategy_bindings;
+
 pub use context::Context;
 pub use description::{ConsumeFromWhere, ConsumeMode, Description, MessageModel};
 pub use listener::Listener;
 pub use message::Message;
 pub use result::{ConsumeResult, Failure, OrDeadLetter, RetryDelay};
+pub use strategy::{MessageQueue, Strategy, StrategyDescription};
 
 #[doc(hidden)]
 pub mod __private {
@@ -61,4 +74,8 @@ pub mod __private {
         ConsumeContext, ConsumeResult, ListenerDescription, Message,
     };
     pub use crate::export::{consume, describe};
+    pub use crate::strategy::describe as describe_strategy;
+    pub use crate::strategy_bindings::exports::gantry::rocketmq::strategy::{
+        Guest as StrategyGuest, StrategyDescription as WitStrategyDescription,
+    };
 }

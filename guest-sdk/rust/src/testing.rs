@@ -1,4 +1,4 @@
-//! Messages and contexts for a plugin's own unit tests, which run natively.
+//! Messages, contexts and queues for a plugin's own unit tests, which run natively.
 //!
 //! ```
 //! use gantry_guest::testing::{MessageBuilder, context};
@@ -10,7 +10,7 @@
 //! ```
 
 use crate::bindings::gantry::rocketmq::types;
-use crate::{Context, Message};
+use crate::{Context, Message, MessageQueue};
 
 /// What the host would answer about a message.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +35,12 @@ pub fn context(topic: impl Into<String>) -> Context {
         broker_name: "test-broker".into(),
         queue_id: 0,
     })
+}
+
+/// The first `count` queues of `topic` at the broker `test-broker`, sorted.
+pub fn queues(topic: &str, count: u32) -> Vec<MessageQueue> {
+    let queue = |queue_id| MessageQueue { topic: topic.into(), broker_name: "test-broker".into(), queue_id };
+    (0..count).map(queue).collect()
 }
 
 /// Makes a [`Message`]. What is not said is empty, none or 0.

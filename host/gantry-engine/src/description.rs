@@ -1,11 +1,13 @@
-//! Whether what a listener says of itself is sound: the rules of `listener-description` in the WIT, field by field.
+//! Whether what a plugin says of itself is sound: the rules of `listener-description` and `strategy-description` in the
+//! WIT, field by field.
 
 use std::collections::HashSet;
 
 use thiserror::Error;
 
 use crate::wit::{
-    ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, Subscription,
+    ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, StrategyDescription,
+    Subscription,
 };
 
 const MAX_NAME: usize = 64;
@@ -126,6 +128,12 @@ fn check_contradictions(description: &ListenerDescription) -> Result<(), Unsound
         ));
     }
     Ok(())
+}
+
+/// Checks every rule of `strategy-description`.
+pub(crate) fn check_strategy(description: &StrategyDescription) -> Result<(), UnsoundDescription> {
+    check_text("name", &description.name, MAX_NAME, "_-")?;
+    check_version(&description.version)
 }
 
 /// 1 to `max` ASCII letters, digits and `extra`.
@@ -337,6 +345,18 @@ mod tests {
         assert_eq!(subscribes("%RETRY%orders-group"), Some("subscriptions.topic"));
         assert_eq!(subscribes("%DLQ%orders-group"), Some("subscriptions.topic"));
         assert_eq!(subscribes("%DLQ%another-group"), None);
+    }
+
+    #[test]
+    fn a_strategy_has_a_name_and_a_version() {
+        let fault = |name: &str, version: &str| {
+            let described = StrategyDescription { name: name.into(), version: version.into() };
+            check_strategy(&described).err().map(|error| error.field)
+        };
+        assert_eq!(fault("rendezvous", ""), None);
+        assert_eq!(fault("", "1"), Some("name"));
+        assert_eq!(fault("my rule", "1"), Some("name"));
+        assert_eq!(fault("rule", "1\n"), Some("version"));
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub enum GuestFailure {
     ListenerError(String),
 }
 
-fn said(last_words: &Option<String>) -> String {
+/// A failure's words from the guest, if any, to follow its reason.
+pub(crate) fn said(last_words: &Option<String>) -> String {
     last_words.as_ref().map(|words| format!("; it last wrote: {words}")).unwrap_or_default()
 }
 

@@ -117,7 +117,7 @@ impl fmt::Display for RefusedImport {
                 grant.name()
             ),
             None => f.write_str(
-                " is not offered to listeners; build the plugin without it (offered are gantry:rocketmq/delivery@0.1, \
+                " is not offered to plugins; build the plugin without it (offered are gantry:rocketmq/delivery@0.1, \
                  wasi:cli, wasi:io, wasi:filesystem and, if granted, wasi:clocks and wasi:random, all at 0.2)",
             ),
         }

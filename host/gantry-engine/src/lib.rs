@@ -1,4 +1,4 @@
-//! WebAssembly components as RocketMQ message listeners.
+//! WebAssembly components as RocketMQ message listeners and allocation strategies.
 //!
 //! The crate's one idea: a listener is untrusted code that is lent a batch for a bounded time, with bounded memory and
 //! no authority it was not granted, and whatever it does (answers, fails, traps, spins, hoards) every message of the
@@ -10,7 +10,8 @@
 //!
 //! The way of a batch: the host takes a [`Lease`] of the serving [`Generation`] from a [`Slot`], submits a
 //! [`ConsumeJob`] to the [`GuestThreads`], one of which calls [`consume_isolated`], which checks instances out of the
-//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback.
+//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback. A [`StrategyModule`] is asked on
+//! any thread that may block.
 
 #![cfg_attr(
     test,
@@ -35,12 +36,14 @@ mod imports;
 mod instance;
 mod isolate;
 mod limits;
+mod listener;
 mod load;
 mod message;
 mod module;
 mod output;
 mod slot;
 mod state;
+mod strategy;
 mod threads;
 mod ticker;
 mod wasi;
@@ -53,13 +56,15 @@ pub use failure::{FailureKind, GuestFailure, InstantiateError};
 pub use hash::ContentHash;
 pub use imports::RefusedImport;
 pub use isolate::{BatchReport, Cause, Order, Outcome, consume_isolated};
-pub use load::{LoadError, MAX_COMPONENT_BYTES};
+pub use load::{LoadError, MAX_COMPONENT_BYTES, Plugin};
 pub use message::{MessageBatch, MessageView, OwnedMessage};
 pub use module::{Instance, ListenerModule, PoolStats};
 pub use slot::{Generation, Lease, Retired, Slot};
 pub use state::PluginState;
+pub use strategy::{StrategyFailure, StrategyModule};
 pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, FilterExpression,
-    LISTENER_INTERFACE, ListenerDescription, MessageModel, RetryDelay, Subscription,
+    LISTENER_INTERFACE, ListenerDescription, MessageModel, MessageQueue, RetryDelay, STRATEGY_INTERFACE,
+    StrategyDescription, Subscription,
 };

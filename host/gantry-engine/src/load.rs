@@ -1,21 +1,24 @@
-//! From a file's bytes to a listener that may serve: every check in order, each with its own error.
+//! From a file's bytes to a plugin that may serve: every check in order, each with its own error.
 
 use std::{sync::Arc, time::Instant};
 
 use thiserror::Error;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::{
     config::Grants,
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
+    guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
-    instance::{Guest, GuestError, ListenerExports, Template},
+    instance::{GuestError, Live, Role, Template},
+    listener::{Guest, ListenerRole},
     module::ListenerModule,
     state::PluginState,
-    wit::{LISTENER_INTERFACE, ListenerDescription},
+    strategy::{StrategyModule, StrategyRole},
+    wit::{LISTENER_INTERFACE, ListenerDescription, STRATEGY_INTERFACE},
 };
 
 /// Largest component taken, in bytes: StarlingMonkey's and CPython's are 12 to 18 MB.
@@ -59,13 +62,19 @@ pub enum LoadError {
     /// It exports no world this host knows.
     #[error(
         "the component exports no interface this host knows: it exports {}; a listener exports \
-         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener)",
+         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener), a strategy {STRATEGY_INTERFACE} \
+         (world gantry:rocketmq/allocate-message-queue-strategy)",
         listed(exports)
     )]
     UnknownWorld {
         /// What it does export.
         exports: Vec<String>,
     },
+    /// A strategy where a listener is wanted.
+    #[error(
+        "the component is an allocation strategy and no message listener: it does not export {LISTENER_INTERFACE}"
+    )]
+    NoListener,
     /// It imports what it may not have.
     #[error("{}", lines(.0))]
     UngrantedImport(Vec<RefusedImport>),
@@ -101,6 +110,7 @@ impl LoadError {
             LoadError::CoreModule => "core-module",
             LoadError::Invalid { .. } => "invalid",
             LoadError::UnknownWorld { .. } => "unknown-world",
+            LoadError::NoListener => "no-listener",
             LoadError::UngrantedImport(_) => "ungranted-import",
             LoadError::WrongTypes { .. } => "wrong-types",
             LoadError::Instantiate(_) => "instantiate",
@@ -118,41 +128,78 @@ fn lines(refused: &[RefusedImport]) -> String {
     refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// What a component is to the host: one of these or both.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// What identifies this version: the hash of the file's content.
+    pub hash: ContentHash,
+    /// The message listener (world `message-listener`).
+    pub listener: Option<ListenerModule>,
+    /// The allocation strategy (world `allocate-message-queue-strategy`).
+    pub strategy: Option<StrategyModule>,
+}
+
+impl Plugin {
+    /// The plugin's own version, for people; the listener's where it is both.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        let listener = self.listener.as_ref().map(|module| &module.description().version);
+        let strategy = || self.strategy.as_ref().map(|module| &module.description().version);
+        listener.or_else(strategy).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The roles it plays, by name: `listener`, `strategy`.
+    #[must_use]
+    pub fn roles(&self) -> Vec<&'static str> {
+        let listener = self.listener.is_some().then_some("listener");
+        listener.into_iter().chain(self.strategy.is_some().then_some("strategy")).collect()
+    }
+}
+
 impl Engine {
-    /// Checks, compiles and describes a component, and readies its first instance.
+    /// Checks, compiles and describes a component as a message listener, and readies its first instance. As
+    /// [`Engine::load_plugin`], for whoever has no use for anything else.
+    ///
+    /// # Errors
+    /// As [`Engine::load_plugin`]; and a component that is no listener.
+    pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<ListenerModule, LoadError> {
+        self.load_plugin(bytes, grants, &mut |_| ())?.listener.ok_or(LoadError::NoListener)
+    }
+
+    /// Checks, compiles and describes a component in every role it plays, readies a listener's first instance, and tells of
+    /// each state that is reached: validated, compiled, warmed.
     ///
     /// Takes as long as compiling does, seconds for a large one without a cache: call it on a thread that may block,
     /// and not on one that drives asynchronous tasks.
     ///
     /// # Errors
     /// See [`LoadError`]. Nothing is left behind but, perhaps, an entry of the compiled-code cache.
-    pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<ListenerModule, LoadError> {
-        self.load_observed(bytes, grants, &mut |_| ())
-    }
-
-    /// As [`Engine::load`], telling of each state that is reached: validated, compiled, warmed.
-    ///
-    /// # Errors
-    /// As [`Engine::load`].
-    pub fn load_observed(
+    pub fn load_plugin(
         &self,
         bytes: &[u8],
         grants: &Grants,
         reached: &mut dyn FnMut(PluginState),
-    ) -> Result<ListenerModule, LoadError> {
+    ) -> Result<Plugin, LoadError> {
         check_bytes(bytes)?;
-        check_surface(bytes, grants)?;
+        let exports = check_surface(bytes, grants)?;
+        let plays = |interface: &str| exports.iter().any(|name| name == interface);
         reached(PluginState::Validated);
         let hash = ContentHash::of(bytes);
         let (component, from_cache, took) = self.0.compile(bytes, &hash)?;
-        let exports = ListenerExports::find(&component).map_err(missing)?;
+        let listener = plays(LISTENER_INTERFACE).then(|| find::<ListenerRole>(&component)).transpose()?;
+        let strategy = plays(STRATEGY_INTERFACE).then(|| find::<StrategyRole>(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
-        let plugin: Arc<str> = hash.short().into();
-        let template = Template { engine: Arc::clone(&self.0), pre, exports, plugin };
-        let (description, guest, template) = describe(template)?;
-        reached(PluginState::Warmed { instances: 1 });
-        Ok(ListenerModule::new(template, description, hash, guest))
+        let listener =
+            listener.map(|role| listener_of(self.template(&pre, role, &hash), hash)).transpose()?;
+        let strategy =
+            strategy.map(|role| strategy_of(self.template(&pre, role, &hash), hash)).transpose()?;
+        reached(PluginState::Warmed { instances: usize::from(listener.is_some()) });
+        Ok(Plugin { hash, listener, strategy })
+    }
+
+    fn template<R>(&self, pre: &InstancePre<GuestState>, role: R, hash: &ContentHash) -> Template<R> {
+        Template { engine: Arc::clone(&self.0), pre: pre.clone(), role, plugin: hash.short().into() }
     }
 }
 
@@ -197,36 +244,46 @@ fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Whether it exports a listener and imports only what it may.
-fn check_surface(bytes: &[u8], grants: &Grants) -> Result<(), LoadError> {
-    let surface = Surface::read(bytes).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
-    if !surface.exports.iter().any(|name| name == LISTENER_INTERFACE) {
-        return Err(LoadError::UnknownWorld { exports: surface.exports });
+/// What it exports, of which at least one interface is known; it imports only what it may.
+fn check_surface(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadError> {
+    let Surface { imports, exports } =
+        Surface::read(bytes).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
+    if !exports.iter().any(|name| [LISTENER_INTERFACE, STRATEGY_INTERFACE].contains(&&**name)) {
+        return Err(LoadError::UnknownWorld { exports });
     }
-    let refused = imports::refused(&surface.imports, grants);
-    if refused.is_empty() { Ok(()) } else { Err(LoadError::UngrantedImport(refused)) }
+    let refused = imports::refused(&imports, grants);
+    if refused.is_empty() { Ok(exports) } else { Err(LoadError::UngrantedImport(refused)) }
 }
 
-fn missing(name: &str) -> LoadError {
-    LoadError::WrongTypes { reason: format!("`{name}` is not among the functions of {LISTENER_INTERFACE}") }
-}
-
-/// Asks the listener for its description and checks it. The template comes back under the listener's own name.
-fn describe(mut template: Template) -> Result<(ListenerDescription, Guest, Template), LoadError> {
-    let description = {
-        let mut guest = instantiate(&template)?;
-        let config = &template.engine.config;
-        guest
-            .describe(config.describe_deadline, config.deadline_resolution)
-            .map_err(LoadError::DescribeFailed)?
+fn find<R: Role>(component: &Component) -> Result<R, LoadError> {
+    let missing = |name| LoadError::WrongTypes {
+        reason: format!("`{name}` is not among the functions of {}", R::INTERFACE),
     };
+    R::find(component).map_err(missing)
+}
+
+/// Asks a listener for its description, checks it, and readies the first instance under the listener's own name.
+fn listener_of(mut template: Template<ListenerRole>, hash: ContentHash) -> Result<ListenerModule, LoadError> {
+    let deadline = template.engine.config.describe_deadline;
+    let description: ListenerDescription =
+        instantiate(&template)?.describe(deadline).map_err(LoadError::DescribeFailed)?;
     description::check(&description)?;
     template.plugin = description.name.as_str().into();
-    let guest = instantiate(&template)?;
-    Ok((description, guest, template))
+    let first: Guest = instantiate(&template)?;
+    Ok(ListenerModule::new(template, description, hash, first))
 }
 
-fn instantiate(template: &Template) -> Result<Guest, LoadError> {
+/// Asks a strategy for its description and checks it.
+fn strategy_of(mut template: Template<StrategyRole>, hash: ContentHash) -> Result<StrategyModule, LoadError> {
+    let deadline = template.engine.config.describe_deadline;
+    let description =
+        instantiate(&template)?.describe_strategy(deadline).map_err(LoadError::DescribeFailed)?;
+    description::check_strategy(&description)?;
+    template.plugin = description.name.as_str().into();
+    Ok(StrategyModule::new(template, description, hash))
+}
+
+fn instantiate<R: Role>(template: &Template<R>) -> Result<Live<R::Functions>, LoadError> {
     template.instantiate().map_err(|error| match error {
         GuestError::Instantiate(error) => LoadError::Instantiate(error),
         GuestError::Types(reason) => LoadError::WrongTypes { reason },

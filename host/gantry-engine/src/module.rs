@@ -13,7 +13,8 @@ use std::{
 use crate::{
     failure::{GuestFailure, InstantiateError},
     hash::ContentHash,
-    instance::{Guest, GuestError, Template},
+    instance::{GuestError, Template},
+    listener::{Guest, ListenerRole},
     message::MessageBatch,
     wit::{ConsumeContext, ConsumeResult, ListenerDescription},
 };
@@ -24,7 +25,7 @@ use crate::{
 pub struct ListenerModule(Arc<Inner>);
 
 struct Inner {
-    template: Template,
+    template: Template<ListenerRole>,
     description: ListenerDescription,
     hash: ContentHash,
     idle: Mutex<Vec<Guest>>,
@@ -63,7 +64,7 @@ fn count(counter: &AtomicU64) {
 
 impl ListenerModule {
     pub(crate) fn new(
-        template: Template,
+        template: Template<ListenerRole>,
         description: ListenerDescription,
         hash: ContentHash,
         first: Guest,
@@ -230,9 +231,8 @@ impl Instance {
         range: Range<usize>,
         deadline: Duration,
     ) -> Result<Vec<ConsumeResult>, GuestFailure> {
-        let resolution = self.module.0.template.engine.config.deadline_resolution;
         match self.guest.as_mut().filter(|guest| guest.is_alive()) {
-            Some(guest) => guest.consume(context, batch, range, deadline, resolution),
+            Some(guest) => guest.consume(context, batch, range, deadline),
             None => {
                 let reason = "the instance is already lost to an earlier failure".to_owned();
                 Err(GuestFailure::Trap { reason, last_words: None })

@@ -1,4 +1,4 @@
-//! The types of `gantry:rocketmq/types` as Rust sees them.
+//! The types of `gantry:rocketmq/types` and `gantry:rocketmq/strategy` as Rust sees them.
 //!
 //! Written by hand rather than generated: what goes into the guest borrows from the host's batch, so that a body is
 //! copied once, into the guest's memory, and never into an owned buffer on the way. Every component is type-checked
@@ -10,6 +10,9 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 pub const LISTENER_INTERFACE: &str = "gantry:rocketmq/listener@0.1.0";
 /// The interface through which a listener asks for more about the batch at hand.
 pub const DELIVERY_INTERFACE: &str = "gantry:rocketmq/delivery@0.1.0";
+
+/// The interface an allocation strategy must export.
+pub const STRATEGY_INTERFACE: &str = "gantry:rocketmq/strategy@0.1.0";
 
 /// How a group shares a topic (RocketMQ: `MessageModel`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, ComponentType, Lift)]
@@ -181,7 +184,36 @@ pub enum ConsumeResult {
     DeadLetter(String),
 }
 
+/// What an allocation strategy says of itself (`strategy-description`). Only what [`crate::Engine::load_plugin`] returns
+/// has been checked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, ComponentType, Lift)]
+#[component(record)]
+pub struct StrategyDescription {
+    /// The strategy's name for logs and status.
+    pub name: String,
+    /// The plugin's own version, for people.
+    pub version: String,
+}
+
+/// One queue of a topic (RocketMQ: `MessageQueue`), as strategies see it.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, ComponentType, Lift, Lower,
+)]
+#[component(record)]
+pub struct MessageQueue {
+    /// The topic's name.
+    pub topic: String,
+    /// The broker that holds it.
+    #[component(name = "broker-name")]
+    pub broker_name: String,
+    /// Its number at that broker.
+    #[component(name = "queue-id")]
+    pub queue_id: u32,
+}
+
 pub(crate) type DescribeParams = ();
-pub(crate) type DescribeReturn = (ListenerDescription,);
+pub(crate) type DescribeReturn<D> = (D,);
 pub(crate) type ConsumeParams<'a> = (ConsumeContext<'a>, &'a [WitMessage<'a>]);
 pub(crate) type ConsumeReturn = (Result<Vec<ConsumeResult>, String>,);
+pub(crate) type AllocateParams<'a> = (&'a str, &'a str, &'a [MessageQueue], &'a [String]);
+pub(crate) type AllocateReturn = (Result<Vec<MessageQueue>, String>,);

@@ -19,7 +19,7 @@ use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry};
+use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
 use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
@@ -120,6 +120,7 @@ impl Host {
             tasks: tasks.clone(),
             hooks: hooks.clone(),
             running,
+            strategies: Strategies::default(),
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();

@@ -34,6 +34,8 @@ pub struct PluginStatus {
     pub version: Option<String>,
     /// The content hash of the serving version.
     pub hash: Option<String>,
+    /// What the serving version is: `listener`, `strategy`, or both.
+    pub roles: Vec<String>,
     /// The consumer group it serves.
     pub consumer_group: Option<String>,
     /// What it subscribes to, as `topic: tags`.

@@ -148,12 +148,23 @@ fn a_missing_plugins_directory_is_an_error_with_its_mend() {
 }
 
 #[test]
-fn plugin_check_tells_a_listener_from_what_would_be_rejected() {
+fn plugin_check_tells_listeners_and_strategies_from_what_would_be_rejected() {
     let components = components();
     let good = run(&["plugin", "check", components.join("orders.wasm").to_str().unwrap(), "--json"]);
     assert_eq!(good.status.code(), Some(0));
     let value: Value = serde_json::from_slice(&good.stdout).unwrap();
     assert_eq!(value["description"]["consumer_group"], "orders-group");
+
+    let strategy = run(&["plugin", "check", components.join("rendezvous.wasm").to_str().unwrap()]);
+    assert_eq!(strategy.status.code(), Some(0));
+    let told = text(&strategy.stdout);
+    assert!(told.contains("an allocation strategy, "), "{told}");
+    assert!(told.contains("allocate-message-queue-strategy = \"plugin:rendezvous\""), "{told}");
+    let both = components.join("listener-and-strategy.wasm");
+    let both = run(&["plugin", "check", both.to_str().unwrap(), "--json"]);
+    let value: Value = serde_json::from_slice(&both.stdout).unwrap();
+    assert_eq!(value["roles"], serde_json::json!(["listener", "strategy"]));
+    assert_eq!(value["strategy"]["name"], "all-to-first");
 
     let bad = run(&["plugin", "check", components.join("imports-clock.wasm").to_str().unwrap()]);
     assert_eq!(bad.status.code(), Some(1));

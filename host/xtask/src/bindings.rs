@@ -16,13 +16,20 @@ struct Target {
     export: Option<(&'static str, &'static str)>,
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target {
         wit: "wit",
         world: "message-listener",
         file: "guest-sdk/rust/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: Some(("export_message_listener", "gantry_guest::bindings")),
+    },
+    Target {
+        wit: "wit",
+        world: "allocate-message-queue-strategy",
+        file: "guest-sdk/rust/src/strategy_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_allocate_message_queue_strategy", "gantry_guest::strategy_bindings")),
     },
     Target {
         wit: "tests/guests/imports-clock/wit",

@@ -13,13 +13,14 @@ fn engine(dir: &Path) -> Engine {
 /// Whether loading took the code from the cache. The listener must work either way.
 fn loads_from_cache(engine: &Engine, file: &[u8]) -> bool {
     let mut hit = None;
-    let module = engine
-        .load_observed(file, &Grants::NONE, &mut |state| {
+    let plugin = engine
+        .load_plugin(file, &Grants::NONE, &mut |state| {
             if let PluginState::Compiled { from_cache, .. } = state {
                 hit = Some(from_cache);
             }
         })
         .unwrap();
+    let module = plugin.listener.unwrap();
     assert_eq!(consume(&module, &["hello"], PATIENCE).instances_lost, 0);
     hit.unwrap()
 }

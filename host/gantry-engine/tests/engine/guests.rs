@@ -7,8 +7,11 @@ use gantry_engine::{
     Order, OwnedMessage, RetryDelay, consume_isolated,
 };
 
-use crate::common::{
-    CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
+use crate::{
+    common::{
+        CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
+    },
+    strategies,
 };
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
@@ -17,12 +20,20 @@ const TESTS: &[(&str, fn())] = &[
     ("describe-traps", a_trap_in_describe_rejects_the_file),
     ("grows", a_guest_that_hoards_memory_is_stopped_at_the_cap),
     ("imports-clock", a_clock_is_refused_until_it_is_granted),
+    ("listener-and-strategy", strategies::a_component_may_be_a_listener_and_a_strategy),
     ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
     ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
     ("scripted", every_answer_of_the_contract_comes_through),
     ("sleeper", a_listener_that_sleeps_takes_its_time),
     ("spins", an_endless_loop_is_stopped_and_its_neighbours_answered),
+    ("strategy-doubles", strategies::a_doubled_queue_is_in_several_answers),
+    ("strategy-drops", strategies::a_dropped_queue_is_in_no_answer),
+    ("strategy-fickle", strategies::a_strategy_remembers_nothing_from_one_question_to_the_next),
+    ("strategy-grows", strategies::a_strategy_that_hoards_memory_is_stopped_at_the_cap),
+    ("strategy-invents", strategies::an_invented_queue_is_passed_on_to_be_judged),
+    ("strategy-spins", strategies::a_strategy_in_an_endless_loop_is_stopped),
+    ("strategy-traps", strategies::a_strategy_that_traps_gives_no_answer_each_time),
     ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
     ("traps", a_listener_that_always_traps_gives_every_message_back),
     ("unsound", an_unsound_description_rejects_the_file),

@@ -158,15 +158,15 @@ fn every_message_model_and_consume_mode_is_taken() {
 fn the_states_are_reached_in_order() {
     let file = component("minimal");
     let mut states = vec![PluginState::Discovered];
-    let module = engine()
-        .load_observed(&file, &Grants::NONE, &mut |state| {
+    let plugin = engine()
+        .load_plugin(&file, &Grants::NONE, &mut |state| {
             assert!(states.last().unwrap().may_become(&state), "{states:?} {state:?}");
             states.push(state);
         })
         .unwrap();
     let names: Vec<_> = states.iter().map(PluginState::name).collect();
     assert_eq!(names, ["discovered", "validated", "compiled", "warmed"]);
-    assert_eq!(module.hash(), ContentHash::of(&file));
+    assert_eq!(plugin.hash, ContentHash::of(&file));
 }
 
 #[test]

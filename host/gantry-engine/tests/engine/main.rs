@@ -11,5 +11,6 @@ mod last_words;
 mod loading;
 mod pool;
 mod serving;
+mod strategies;
 mod text;
 mod waiting;

@@ -53,32 +53,52 @@ pub enum Rebalance {
     Cooperative,
 }
 
-/// The name of an allocation strategy that there is.
+/// An allocation strategy by its name (RocketMQ: AllocateMessageQueueStrategy).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StrategyName {
+    /// One that this host has, such as `AVG`.
+    BuiltIn(BuiltInStrategy),
+    /// That of a plugin, by its file's name without `.wasm`: `plugin:NAME`.
+    Plugin(String),
+}
+
+/// The name of a strategy that this host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StrategyName {
+pub struct BuiltInStrategy {
     nearby: bool,
     plain: &'static str,
 }
 
-impl StrategyName {
+/// What comes before the name of a plugin's strategy.
+const PLUGIN: &str = "plugin:";
+
+impl BuiltInStrategy {
     /// The strategy of this name. None does not happen: names are checked when they are read.
     pub fn strategy(self) -> Option<Box<dyn AllocateMessageQueueStrategy>> {
         allocate::by_name(&format!("{}{}", if self.nearby { NEARBY } else { "" }, self.plain))
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let (nearby, rest) = name.strip_prefix(NEARBY).map_or((false, name), |inner| (true, inner));
+        let plain = NAMES.into_iter().find(|known| *known == rest)?;
+        Some(Self { nearby, plain })
     }
 }
 
 impl<'de> Deserialize<'de> for StrategyName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let (nearby, rest) = name.strip_prefix(NEARBY).map_or((false, name.as_str()), |inner| (true, inner));
-        let known = NAMES.into_iter().find(|known| *known == rest);
+        if let Some(plugin) = name.strip_prefix(PLUGIN).filter(|plugin| !plugin.is_empty()) {
+            return Ok(Self::Plugin(plugin.to_owned()));
+        }
         let unknown = || {
             D::Error::custom(format!(
-                "unknown strategy `{name}`, expected one of `{}`, or one of these after `{NEARBY}`",
+                "unknown strategy `{name}`, expected one of `{}`, or one of these after `{NEARBY}`, or \
+                 `{PLUGIN}NAME` for that of the plugin NAME.wasm",
                 NAMES.join("`, `")
             ))
         };
-        known.map(|plain| Self { nearby, plain }).ok_or_else(unknown)
+        BuiltInStrategy::named(&name).map(Self::BuiltIn).ok_or_else(unknown)
     }
 }
 
@@ -126,7 +146,8 @@ settings! {
     /// the group is a Gantry host.
     rebalance: Rebalance, |_| None;
     /// Which queues of a topic are whose: `"AVG"`, `"AVG_BY_CIRCLE"`, `"CONSISTENT_HASH"`, `"STICKY"`, or one of these after
-    /// `MACHINE_ROOM_NEARBY-`. Every member of the group must have the same. Default `"AVG"`.
+    /// `MACHINE_ROOM_NEARBY-`, or `"plugin:NAME"` for that of the plugin NAME.wasm. Every member of the group must have the
+    /// same. Default `"AVG"`.
     allocate_message_queue_strategy: StrategyName, |_| None;
     /// Batches of one group that run at once, 1 to 1000 (consumeThreadMax). Default 20.
     consume_thread_max: u32, |n| within(n.into(), 1, 1000, "1 to 1000");

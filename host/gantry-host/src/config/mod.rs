@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, StrategyName};
+pub use consumer::{
+    BuiltInStrategy, ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, StrategyName,
+};
 pub use error::ConfigError;
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use units::{ByteSize, Millis, Timestamp};

@@ -57,8 +57,10 @@ fn an_allocation_strategy_is_known_by_its_name() {
     for name in ["AVG", "AVG_BY_CIRCLE", "CONSISTENT_HASH", "STICKY", "MACHINE_ROOM_NEARBY-STICKY"] {
         let text = format!("[consumer]\nallocate-message-queue-strategy = \"{name}\"\n");
         let settings = GantryConfig::from_toml("gantry.toml", &text).unwrap().group_settings("orders");
-        let strategy = settings.allocate_message_queue_strategy.unwrap().strategy().unwrap();
-        assert_eq!(strategy.name(), name);
+        let Some(StrategyName::BuiltIn(found)) = settings.allocate_message_queue_strategy else {
+            panic!("{name} is built in")
+        };
+        assert_eq!(found.strategy().unwrap().name(), name);
     }
     let e = error("[group.orders]\nallocate-message-queue-strategy = \"CONFIG\"\n");
     assert!(
@@ -92,4 +94,17 @@ fn each_group_has_an_offsets_file_of_its_own() {
     let e = error("[consumer]\noffset-store-file = \"a.json\"\n");
     assert!(e.starts_with("gantry.toml:2: offset-store-file: expected in a [group.NAME] only"), "{e}");
     assert!(error("[group.a]\noffset-store-file = \"\"\n").contains("expected the path of a file"));
+}
+
+#[test]
+fn a_plugins_strategy_is_known_by_its_files_name() {
+    let text = "[group.orders]\nallocate-message-queue-strategy = \"plugin:rendezvous\"\n";
+    let settings = GantryConfig::from_toml("gantry.toml", text).unwrap().group_settings("orders");
+    let named = settings.allocate_message_queue_strategy;
+    assert_eq!(named, Some(StrategyName::Plugin("rendezvous".into())));
+    for nameless in ["plugin:", "MACHINE_ROOM_NEARBY-plugin:rendezvous"] {
+        let e = error(&format!("[group.orders]\nallocate-message-queue-strategy = \"{nameless}\"\n"));
+        assert!(e.contains(&format!("unknown strategy `{nameless}`")), "{e}");
+        assert!(e.contains("`plugin:NAME`"), "{e}");
+    }
 }

@@ -21,6 +21,7 @@ use super::keeping::Kept;
 use super::listener::Listener;
 use super::requests::{Local, Requests};
 use super::tally::Tallies;
+use crate::plugins::Strategies;
 use crate::status::{GroupStatus, QueueLine};
 
 /// Answers on their way to the machine. Each belongs to something the machine asked for, so their number is bounded by
@@ -65,6 +66,7 @@ pub(super) struct Driver {
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
+    strategies: Strategies,
     kept: Kept,
     answers: Answers,
     consumption: Consumption,
@@ -101,13 +103,19 @@ impl Driver {
             &groups.client,
             groups.tasks.clone(),
             sender,
-            Local { offsets: kept.offsets.clone(), hooks: groups.hooks.clone(), tallies },
+            Local {
+                offsets: kept.offsets.clone(),
+                strategies: groups.strategies.clone(),
+                hooks: groups.hooks.clone(),
+                tallies,
+            },
         );
         Self {
             name: Arc::clone(name),
             machine,
             listeners: BTreeMap::new(),
             requests,
+            strategies: groups.strategies.clone(),
             kept,
             answers,
             consumption,
@@ -123,6 +131,7 @@ impl Driver {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, begin: CancellationToken) {
         self.gather(&mut commands, &begin).await;
         let mut status_due = Instant::now();
+        let mut strategies = self.strategies.changes();
         loop {
             if let Some(report) = self.act().await {
                 return self.end(report);
@@ -139,6 +148,7 @@ impl Driver {
             tokio::select! {
                 Some(input) = self.inputs.recv() => self.take(input),
                 Some(command) = commands.recv() => self.command(command),
+                Ok(()) = strategies.changed() => self.machine.handle_members_changed(Instant::now()),
                 () = self.requests.members_changed() => self.machine.handle_members_changed(Instant::now()),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }

@@ -39,6 +39,7 @@ use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;
 use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
+use crate::plugins::Strategies;
 use crate::status::GroupStatus;
 use crate::tasks::Tasks;
 use driver::{Command, Driver};
@@ -126,6 +127,8 @@ pub(crate) struct Groups {
     pub(crate) hooks: FilterHooks,
     pub(crate) tasks: Tasks,
     pub(crate) running: GroupMap,
+    /// The allocation strategies of plugins.
+    pub(crate) strategies: Strategies,
     /// Cancelled once every plugin that was there at the start has been taken or rejected: groups begin then.
     pub(crate) begin: CancellationToken,
 }

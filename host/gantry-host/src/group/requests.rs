@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_core::{
-    Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
-    PersistId, PersistMode, PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
-    TopicSubscription, UnlockRequest,
+    Action, Allocate, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel,
+    OffsetAnswer, PersistId, PersistMode, PullAnswer, PullOutcome, PullRequest, PullStatus, Route,
+    SendBackRequest, TopicSubscription, UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
@@ -21,6 +21,7 @@ use super::notice::Notice;
 use super::tally::Tallies;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
 use crate::filter::FilterHooks;
+use crate::plugins::{Shares, Strategies};
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
 
@@ -54,6 +55,8 @@ pub(super) struct Requests {
 pub(super) struct Local {
     /// Where the offsets are, unless at the brokers.
     pub(super) offsets: Option<Arc<OffsetsFile>>,
+    /// The strategies that plugins bring.
+    pub(super) strategies: Strategies,
     /// What filters pulled messages.
     pub(super) hooks: FilterHooks,
     /// What counts them.
@@ -184,9 +187,12 @@ impl Requests {
                 let result = this.unlock(unlock).await;
                 id.map(|id| Input::Unlocked(id, result.map_err(|error| error.to_string())))
             }),
+            Action::Allocate(question) => self.ask("allocate", async move |this: Self| {
+                let id = question.id;
+                Some(Input::Allocated(id, this.divide(question).await))
+            }),
             // The driver keeps these for itself.
             Action::Consume(_)
-            | Action::Allocate(_)
             | Action::Journal(_)
             | Action::Event(_)
             | Action::Unregister
@@ -273,6 +279,22 @@ impl Requests {
             };
             ended.run_until_cancelled(answered).await;
         });
+    }
+
+    /// Asks a plugin's strategy, twice: members must come to the same division, so it may depend on nothing but what it is
+    /// asked.
+    async fn divide(&self, question: Allocate) -> Result<Shares, String> {
+        let (strategies, group) = (self.local.strategies.clone(), Arc::clone(&self.group));
+        let asked = tokio::task::spawn_blocking(move || {
+            let divide =
+                || strategies.divide(&question.strategy, &group, &question.queues, &question.members);
+            let first = divide()?;
+            if divide()? == first {
+                return Ok(first);
+            }
+            Err("it answers differently when asked again; it must depend on nothing but its input".to_owned())
+        });
+        asked.await.unwrap_or_else(|error| Err(format!("asking it failed inside the host: {error}")))
     }
 
     async fn lock(&self, lock: LockRequest) -> Result<Vec<MessageQueue>, LockFailure> {

@@ -61,8 +61,12 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
 /// The machine of `group` with the allocation strategy that is set for it, if one is.
 pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &GantryConfig) -> ConsumerGroup {
     let given = config.group_settings(group).allocate_message_queue_strategy;
-    match given.and_then(StrategyName::strategy) {
-        Some(strategy) => machine.with_strategy(strategy),
+    match given {
+        Some(StrategyName::BuiltIn(name)) => match name.strategy() {
+            Some(strategy) => machine.with_strategy(strategy),
+            None => machine,
+        },
+        Some(StrategyName::Plugin(name)) => machine.with_asked_strategy(name),
         None => machine,
     }
 }

@@ -3,8 +3,10 @@
 mod directory;
 mod plan;
 mod registry;
+mod strategies;
 
 pub(crate) use directory::watch;
 pub use directory::{DirectoryError, MAX_FILE};
 pub(crate) use plan::ListenerPlan;
 pub(crate) use registry::{Addition, PluginEntry, Registry};
+pub(crate) use strategies::{Shares, Strategies};

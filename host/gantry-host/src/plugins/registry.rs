@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use gantry_core::ListenerId;
-use gantry_engine::{ContentHash, Engine, ListenerModule, PluginState, Retired};
+use gantry_engine::{ContentHash, Engine, ListenerModule, Plugin, PluginState, Retired};
 use tokio::sync::{mpsc, oneshot};
 
 use super::directory::FileEvent;
@@ -31,6 +31,8 @@ pub(crate) struct PluginEntry {
     rejected: Option<String>,
     version: Option<String>,
     hash: Option<ContentHash>,
+    /// What it serves as: `listener`, `strategy`. Empty while no version serves.
+    roles: Vec<&'static str>,
     listener: Option<Arc<Listener>>,
     swaps: u64,
 }
@@ -45,6 +47,7 @@ impl PluginEntry {
             rejected: self.rejected.clone(),
             version: self.version.clone(),
             hash: self.hash.map(|hash| hash.to_string()),
+            roles: self.roles.iter().map(|role| (*role).to_owned()).collect(),
             consumer_group: plan.as_ref().map(|plan| plan.group.clone()),
             subscriptions: plan.as_ref().map(|plan| plan.subscription_lines()).unwrap_or_default(),
             swaps: self.swaps,
@@ -115,6 +118,7 @@ impl Registry {
         self.join(&listener).await.map_err(NativeError::Refused)?;
         self.update(name, PluginState::Active.name(), None, |entry| {
             entry.version = Some(description.version.clone());
+            entry.roles = vec!["listener"];
             entry.listener = Some(listener);
         });
         Ok(())
@@ -150,8 +154,8 @@ impl Registry {
         self.say(&stem, PluginState::Discovered.name(), None, None);
         match self.load(&stem, bytes).await {
             Err(reason) => self.reject(&stem, reason),
-            Ok(module) => {
-                if let Err(reason) = self.serve(&stem, module).await {
+            Ok(plugin) => {
+                if let Err(reason) = self.serve(&stem, plugin).await {
                     self.reject(&stem, reason);
                 }
             }
@@ -159,33 +163,64 @@ impl Registry {
     }
 
     /// Validates, compiles and warms, all off the async threads.
-    async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<ListenerModule, String> {
+    async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<Plugin, String> {
         let grants =
             plan::grants(stem, &self.config).map_err(|error| format!("[plugin.{stem}] grants: {error}"))?;
         let engine = self.engine.clone();
         let (observer, name) = (Arc::clone(&self.observer), stem.to_owned());
         let work = move || {
-            let module = engine
-                .load_observed(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
+            let plugin = engine
+                .load_plugin(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
                 .map_err(|error| error.to_string())?;
-            module.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
-            Ok(module)
+            if let Some(listener) = &plugin.listener {
+                listener.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
+            }
+            Ok(plugin)
         };
         let joined = tokio::task::spawn_blocking(work).await;
         joined.map_err(|error| format!("loading failed inside the host: {error}"))?
     }
 
-    async fn serve(&mut self, stem: &str, module: ListenerModule) -> Result<(), String> {
+    /// Lets a version serve in every role it plays, and in none that only the one before it played.
+    async fn serve(&mut self, stem: &str, plugin: Plugin) -> Result<(), String> {
+        let (listener, retired) = match &plugin.listener {
+            Some(module) => {
+                let (listener, retired) = self.serve_listener(stem, module).await?;
+                (Some(listener), retired)
+            }
+            None => (None, self.leave_present(stem).await),
+        };
+        self.groups.strategies.set(stem, plugin.strategy.clone());
+        self.update(stem, PluginState::Active.name(), None, |entry| {
+            entry.swaps += u64::from(!entry.roles.is_empty());
+            entry.rejected = None;
+            entry.version = Some(plugin.version().to_owned());
+            entry.hash = Some(plugin.hash);
+            entry.roles = plugin.roles();
+            entry.listener = listener;
+        });
+        if let Some(retired) = retired {
+            self.await_drain(stem, retired);
+        }
+        Ok(())
+    }
+
+    /// Lets a version consume: the listener, and what of the one before it drains.
+    async fn serve_listener(
+        &mut self,
+        stem: &str,
+        module: &ListenerModule,
+    ) -> Result<(Arc<Listener>, Option<Retired>), String> {
         let plan = ListenerPlan::new(stem, module.description(), &self.config);
         let present = self.entry(stem).and_then(|entry| entry.listener.clone());
-        let (listener, retired) = match present {
-            Some(listener) if listener.plan().joins_like(&plan) => self.swap(listener, plan, &module).await?,
+        match present {
+            Some(listener) if listener.plan().joins_like(&plan) => self.swap(listener, plan, module).await,
             Some(old) if old.plan().group == plan.group => {
                 self.recast(&old, &plan)?;
                 let retired = self.leave(&old).await;
                 let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
                 self.join(&listener).await?;
-                (listener, retired)
+                Ok((listener, retired))
             }
             moved => {
                 let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
@@ -194,21 +229,15 @@ impl Registry {
                     Some(old) => self.leave(&old).await,
                     None => None,
                 };
-                (listener, retired)
+                Ok((listener, retired))
             }
-        };
-        let (version, hash) = (module.description().version.clone(), module.hash());
-        self.update(stem, PluginState::Active.name(), None, |entry| {
-            entry.swaps += u64::from(entry.listener.is_some());
-            entry.rejected = None;
-            entry.version = Some(version);
-            entry.hash = Some(hash);
-            entry.listener = Some(listener);
-        });
-        if let Some(retired) = retired {
-            self.await_drain(stem, retired);
         }
-        Ok(())
+    }
+
+    /// Lets the listener of `stem` leave its group, if it has one.
+    async fn leave_present(&mut self, stem: &str) -> Option<Retired> {
+        let listener = self.entry(stem).and_then(|entry| entry.listener.clone())?;
+        self.leave(&listener).await
     }
 
     /// A version of another kind than the one before it founds the group anew, which takes that nobody else is in it.
@@ -297,19 +326,20 @@ impl Registry {
     }
 
     async fn removed(&mut self, stem: &str) {
-        let listener = self.entry(stem).and_then(|entry| entry.listener.clone());
-        if let Some(listener) = listener {
-            self.say(stem, "draining", None, Some("its file was removed".into()));
-            if let Some(retired) = self.leave(&listener).await {
-                self.await_drain(stem, retired);
-            }
+        let reason = || Some("its file was removed".to_owned());
+        if self.entry(stem).is_some_and(|entry| entry.listener.is_some()) {
+            self.say(stem, "draining", None, reason());
         }
+        if let Some(retired) = self.leave_present(stem).await {
+            self.await_drain(stem, retired);
+        }
+        self.groups.strategies.set(stem, None);
         self.change(|entries| _ = entries.remove(stem));
-        self.say(stem, PluginState::Retired.name(), None, Some("its file was removed".into()));
+        self.say(stem, PluginState::Retired.name(), None, reason());
     }
 
     fn reject(&self, stem: &str, reason: String) {
-        let serving = self.entry(stem).is_some_and(|entry| entry.listener.is_some());
+        let serving = self.entry(stem).is_some_and(|entry| !entry.roles.is_empty());
         let state = if serving { PluginState::Active.name() } else { "rejected" };
         let note = if serving { "; the version before it serves on" } else { "" };
         tracing::warn!("plugin {stem} rejected: {reason}{note}");

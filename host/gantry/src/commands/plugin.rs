@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use gantry_engine::{Engine, EngineConfig, FilterExpression, Grants, ListenerDescription};
+use gantry_engine::{Engine, EngineConfig, FilterExpression, Grants, ListenerDescription, Plugin};
 use serde_json::json;
 
 use super::print_json;
@@ -14,17 +14,25 @@ pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
     let grants = Grants::from_names(&args.grant)?;
     let bytes = std::fs::read(&args.file).with_context(|| format!("cannot read {file}"))?;
     let engine = Engine::new(EngineConfig::default())?;
-    match engine.load(&bytes, &grants) {
-        Ok(module) => {
-            let description = module.description();
+    match engine.load_plugin(&bytes, &grants, &mut |_| ()) {
+        Ok(plugin) => {
+            let listener = plugin.listener.as_ref().map(|module| module.description());
+            let strategy = plugin.strategy.as_ref().map(|module| module.description());
             if args.json {
-                let hash = module.hash().to_string();
+                let (hash, roles) = (plugin.hash.to_string(), plugin.roles());
                 print_json(
-                    &json!({ "file": file, "loads": true, "bytes": bytes.len(), "hash": hash, "description": description }),
+                    &json!({ "file": file, "loads": true, "bytes": bytes.len(), "hash": hash, "roles": roles, "description": listener, "strategy": strategy }),
                 )?;
             } else {
-                println!("{file}: a message listener, {} bytes, content hash {}", bytes.len(), module.hash());
-                print(description);
+                println!("{file}: {}, {} bytes, content hash {}", what(&plugin), bytes.len(), plugin.hash);
+                if let Some(description) = listener {
+                    print(description);
+                }
+                if let Some(description) = strategy {
+                    println!("  strategy        {}", description.name);
+                    println!("  version         {}", description.version);
+                    println!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -37,6 +45,19 @@ pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn what(plugin: &Plugin) -> &'static str {
+    match (&plugin.listener, &plugin.strategy) {
+        (Some(_), None) => "a message listener",
+        (None, _) => "an allocation strategy",
+        (Some(_), Some(_)) => "a message listener and an allocation strategy",
+    }
+}
+
+/// What the host would call the plugin.
+fn stem(args: &PluginCheckArgs) -> String {
+    args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn print(description: &ListenerDescription) {
