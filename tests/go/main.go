@@ -154,6 +154,9 @@ func runConsumer(s settings) error {
 		return err
 	}
 	selector := consumer.MessageSelector{Type: consumer.TAG, Expression: s.text("tags", "*")}
+	if sql, ok := s["sql"]; ok {
+		selector = consumer.MessageSelector{Type: consumer.SQL92, Expression: sql}
+	}
 	if err := push.Subscribe(s["topic"], selector, member.consume); err != nil {
 		return err
 	}

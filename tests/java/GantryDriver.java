@@ -3,9 +3,13 @@ import com.alibaba.fastjson2.JSONArray;
 import com.alibaba.fastjson2.JSONObject;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
+import java.io.FileOutputStream;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -13,8 +17,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ThreadLocalRandom;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
@@ -24,6 +30,7 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -46,6 +53,11 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 public final class GantryDriver {
     private static final PrintStream EVENTS = System.out;
     private static final int READ_AT_ONCE = 256;
+    /** For the first questions of a program that is still loading its classes, on a machine that is busy. */
+    private static final int PATIENCE_MILLIS = 15_000;
+
+    /** Where consumed messages are written down, if not told as events. */
+    private static FileOutputStream ledger;
 
     private final Map<String, String> settings = new HashMap<>();
 
@@ -106,25 +118,38 @@ public final class GantryDriver {
         consumer.setNamesrvAddr(settings.get("namesrv"));
         consumer.setClientIP(setting("clientIP", "127.0.0.1"));
         consumer.setInstanceName(setting("instance", "java"));
-        consumer.setConsumeFromWhere(setting("from", "first").equals("last")
-            ? ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET : ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        begin(consumer, setting("from", "first"));
         consumer.setConsumeMessageBatchMaxSize(Integer.parseInt(setting("batch", "1")));
         consumer.setMaxReconsumeTimes(Integer.parseInt(setting("maxReconsumeTimes", "-1")));
         consumer.setVipChannelEnabled(false);
-        consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        consumer.setMqClientApiTimeout(PATIENCE_MILLIS);
+        if (settings.containsKey("sql")) {
+            consumer.subscribe(settings.get("topic"), MessageSelector.bySql(settings.get("sql")));
+        } else {
+            consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        }
         long pause = Long.parseLong(setting("pauseMillis", "0"));
+        long spread = Long.parseLong(setting("pauseSpreadMillis", "0"));
+        if (settings.containsKey("threads")) {
+            int threads = Integer.parseInt(settings.get("threads"));
+            consumer.setConsumeThreadMin(threads);
+            consumer.setConsumeThreadMax(threads);
+        }
+        if (settings.containsKey("ledger")) {
+            ledger = new FileOutputStream(settings.get("ledger"), true);
+        }
         int retryLevel = Integer.parseInt(setting("retryLevel", "0"));
         if (setting("model", "clustering").equals("broadcasting")) {
             consumer.setMessageModel(MessageModel.BROADCASTING);
         }
         if (setting("listener", "concurrently").equals("orderly")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) ->
-                givenBack(messages, pause) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
+                givenBack(messages, pause, spread) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
                     : ConsumeOrderlyStatus.SUCCESS);
         } else {
             consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
                 context.setDelayLevelWhenNextConsume(retryLevel);
-                return givenBack(messages, pause) ? ConsumeConcurrentlyStatus.RECONSUME_LATER
+                return givenBack(messages, pause, spread) ? ConsumeConcurrentlyStatus.RECONSUME_LATER
                     : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
             });
         }
@@ -155,6 +180,21 @@ public final class GantryDriver {
         });
     }
 
+    /** Where it begins without an offset: {@code first}, {@code last}, or milliseconds, of which Java keeps whole seconds. */
+    private static void begin(DefaultMQPushConsumer consumer, String from) {
+        switch (from) {
+            case "first":
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+                break;
+            case "last":
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET);
+                break;
+            default:
+                consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_TIMESTAMP);
+                consumer.setConsumeTimestamp(UtilAll.timeMillisToHumanString3(Long.parseLong(from)));
+        }
+    }
+
     private static JSONArray queues(DefaultMQPushConsumer consumer) {
         Set<MessageQueue> owned = new TreeSet<>(
             consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet());
@@ -170,21 +210,39 @@ public final class GantryDriver {
     }
 
     /** A body that begins with "later" is given back the first time; all else succeeds. */
-    private static boolean givenBack(List<MessageExt> messages, long pause) {
+    private static boolean givenBack(List<MessageExt> messages, long pause, long spread) {
         try {
-            Thread.sleep(pause);
+            Thread.sleep(pause + ThreadLocalRandom.current().nextLong(spread + 1));
         } catch (InterruptedException e) {
             return true;
         }
         boolean later = false;
         for (MessageExt message : messages) {
-            JSONObject consumed = message(message);
-            consumed.put("event", "consumed");
-            emit(consumed);
+            if (ledger == null) {
+                JSONObject consumed = message(message);
+                consumed.put("event", "consumed");
+                emit(consumed);
+            } else {
+                writeDown(message);
+            }
             later |= message.getReconsumeTimes() == 0
                 && new String(message.getBody(), StandardCharsets.UTF_8).startsWith("later");
         }
         return later;
+    }
+
+    /** A line of the suite's ledger: when it was consumed and stored, in microseconds; its queue; its offset. */
+    private static void writeDown(MessageExt message) {
+        Instant now = Instant.now();
+        String line = String.format("%016d %016d %04d %010d\n", now.getEpochSecond() * 1_000_000 + now.getNano() / 1_000,
+            message.getStoreTimestamp() * 1_000, message.getQueueId(), message.getQueueOffset());
+        synchronized (ledger) {
+            try {
+                ledger.write(line.getBytes(StandardCharsets.US_ASCII));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
     }
 
     private static JSONObject message(MessageExt message) {
@@ -213,6 +271,7 @@ public final class GantryDriver {
         producer = new DefaultMQProducer("gantry-driver-producer");
         producer.setNamesrvAddr(settings.get("namesrv"));
         producer.setVipChannelEnabled(false);
+        producer.setMqClientApiTimeout(PATIENCE_MILLIS);
         producer.setRetryTimesWhenSendFailed(5);
         producer.start();
         admin = new DefaultMQAdminExt(30_000);
@@ -243,6 +302,8 @@ public final class GantryDriver {
                 return members(request);
             case "runningInfo":
                 return runningInfo(request);
+            case "consumeStatus":
+                return consumeStatus(request);
             case "resetOffset":
                 admin.resetOffsetByTimestamp(request.getString("topic"), request.getString("group"),
                     request.getLongValue("timestamp"), true);
@@ -377,6 +438,21 @@ public final class GantryDriver {
         JSONObject answer = event("runningInfo");
         answer.put("queues", queues);
         answer.put("text", info.formatString());
+        return answer;
+    }
+
+    /** Where each member is, or the one named, by its own word; mqadmin has no command for it. */
+    private JSONObject consumeStatus(JSONObject request) throws Exception {
+        JSONArray queues = new JSONArray();
+        admin.getConsumeStatus(request.getString("topic"), request.getString("group"), request.getString("clientId"))
+            .forEach((clientId, offsets) -> offsets.forEach((queue, offset) -> {
+                JSONObject shown = queue(queue);
+                shown.put("clientId", clientId);
+                shown.put("offset", offset);
+                queues.add(shown);
+            }));
+        JSONObject answer = event("consumeStatus");
+        answer.put("queues", queues);
         return answer;
     }
 

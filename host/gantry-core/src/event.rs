@@ -407,7 +407,7 @@ impl fmt::Display for Event {
             ),
             Event::BackwardJump { mq, from, to, most } => write!(
                 f,
-                "the broker would move {mq} from offset {from} back to {to}, more than the {most} messages it may; the queue is stopped until an operator decides, or the broker has those messages again"
+                "the broker would move {mq} from offset {from} back to {to}, more than the {most} messages it may; the queue is stopped until an operator decides (POST /groups/GROUP/decide of the admin API), or the broker has those messages again"
             ),
             Event::BackwardJumpOver { mq } => {
                 write!(f, "{mq} goes on where it was stopped: the broker has its messages again")

@@ -78,8 +78,8 @@ impl Rounds {
 
     /// The topic and the question that an answer belongs to.
     pub(crate) fn asked(&mut self, id: AllocateId) -> Option<(Arc<str>, Asked)> {
-        let belongs = |round: &&mut Round| round.strategy.as_ref().is_some_and(|asked| asked.id == id);
-        let (topic, round) = self.topics.iter_mut().find(|(_, round)| belongs(&round))?;
+        let belongs = |round: &Round| round.strategy.as_ref().is_some_and(|asked| asked.id == id);
+        let (topic, round) = self.topics.iter_mut().find(|(_, round)| belongs(round))?;
         Some((topic.clone(), round.strategy.take()?))
     }
 

@@ -226,7 +226,8 @@ fn a_strategy_is_asked_for_every_member_and_obeyed_when_its_answers_fit_together
 
 #[test]
 fn a_strategy_that_drops_doubles_or_invents_queues_changes_nothing_and_the_rule_is_said() {
-    let broken: [(&[i32], &[i32], fn(&AllocationFault) -> bool); 3] = [
+    type Case = (&'static [i32], &'static [i32], fn(&AllocationFault) -> bool);
+    let broken: [Case; 3] = [
         (&[0, 1], &[2], |fault| matches!(fault, AllocationFault::Lost { .. })),
         (&[0, 1, 2], &[2, 3], |fault| matches!(fault, AllocationFault::Doubled { .. })),
         (&[0, 1, 2, 3, 9], &[], |fault| matches!(fault, AllocationFault::Unknown { .. })),

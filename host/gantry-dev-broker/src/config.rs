@@ -31,8 +31,13 @@ pub struct BrokerConfig {
     pub max_pull_bytes: usize,
     /// Most bytes the store may take; sends past it are refused. `None` is the default: until the disk is full.
     pub max_store_bytes: Option<u64>,
-    /// Bytes of recent records kept in memory over all queues, so that live pulls need no disk. Default 64 MiB.
+    /// Bytes of recent records kept in memory over all queues, so that live pulls need no disk. A group without an
+    /// offset begins a queue at 0, whatever it asks for, while the queue's first record is no older than these
+    /// bytes. Default 64 MiB.
     pub tail_cache_bytes: usize,
+    /// Whether the broker itself resets a group's offsets when an administrator asks for it, or tells the group's
+    /// members to do it, as brokers before 5.0 do (RocketMQ: useServerSideResetOffset). Default true.
+    pub server_side_reset: bool,
     /// The 18 delay levels, level 1 first (RocketMQ: messageDelayLevel). Default 1 s .. 2 h.
     pub delay_levels: Vec<Duration>,
     /// Bounds of what clients can make the broker hold.
@@ -121,6 +126,7 @@ impl Default for BrokerConfig {
             max_pull_bytes: 256 * 1024,
             max_store_bytes: None,
             tail_cache_bytes: 64 * 1024 * 1024,
+            server_side_reset: true,
             delay_levels: default_delay_levels(),
             limits: Limits::default(),
             timing: Timing::default(),

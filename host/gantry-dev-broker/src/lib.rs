@@ -16,7 +16,7 @@
 //!   compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
 //! - Access control and TLS: it listens on loopback unless told otherwise, and ignores signatures.
 //! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.
-//! - Rates in statistics (given as 0), and most of `mqadmin` beyond topics, groups, progress and connections.
+//! - Rates in statistics (given as 0), and most of `mqadmin` beyond topics, groups, their members and their offsets.
 //!
 //! Everything it does not know is answered REQUEST_CODE_NOT_SUPPORTED (3) with the number in the remark.
 

@@ -24,6 +24,9 @@ scenarios! {
     members_join_and_leave,
     a_killed_member_is_replaced,
     an_orderly_consumer_gets_queues_in_order,
+    a_killed_orderly_member_is_replaced_when_its_locks_end,
+    an_orderly_consumer_goes_on_after_a_restart,
+    sql_selects_messages,
     offsets_survive,
     broadcasts_reach_every_member,
 }

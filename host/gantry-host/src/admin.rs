@@ -1,14 +1,19 @@
-//! The admin HTTP API, on loopback: health for supervisors, status for people and tools.
+//! The admin HTTP API, on loopback: health for supervisors, status for people and tools, and the one decision that is an
+//! operator's.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use gantry_core::HaltDecision;
+use gantry_protocol::MessageQueue;
+use serde::Deserialize;
 
+use crate::group::GroupMap;
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
 
@@ -29,6 +34,7 @@ pub struct AdminError {
 pub(crate) async fn serve(
     address: SocketAddr,
     status: StatusSource,
+    groups: GroupMap,
     tasks: &Tasks,
 ) -> Result<SocketAddr, AdminError> {
     let fail = |source| AdminError { address, source };
@@ -36,7 +42,8 @@ pub(crate) async fn serve(
     let bound = listener.local_addr().map_err(fail)?;
     let token = tasks.token();
     tasks.spawn("admin-api", async move {
-        let server = axum::serve(listener, router(status)).with_graceful_shutdown(token.cancelled_owned());
+        let server =
+            axum::serve(listener, router(status, groups)).with_graceful_shutdown(token.cancelled_owned());
         if let Err(error) = server.await {
             tracing::error!(%error, "the admin API ended");
         }
@@ -44,17 +51,66 @@ pub(crate) async fn serve(
     Ok(bound)
 }
 
-fn router(status: StatusSource) -> Router {
+fn router(status: StatusSource, groups: GroupMap) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/status", get(async |State(status): State<StatusSource>| Json(status())))
         .with_state(status)
+        .merge(Router::new().route("/groups/{group}/decide", post(decide)).with_state(groups))
 }
 
 async fn index() -> &'static str {
-    "gantry\n\nGET /healthz  200 while the process serves\nGET /readyz   200 once plugins serve and routes are known, else 503\nGET /status   plugins, groups and queues as JSON\n"
+    "gantry\n\nGET /healthz  200 while the process serves\nGET /readyz   200 once plugins serve and routes are known, else 503\nGET /status   plugins, groups and queues as JSON\nPOST /groups/GROUP/decide   where a queue that was stopped for its backward jump is read:\n  {\"topic\": \"t\", \"brokerName\": \"b\", \"queueId\": 0, \"readFrom\": \"broker\"} or an offset for readFrom\n"
+}
+
+/// An operator's decision about one queue.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Decision {
+    topic: String,
+    broker_name: String,
+    queue_id: i32,
+    read_from: ReadFrom,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Word {
+    /// Where the broker would have it read.
+    Broker,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ReadFrom {
+    Word(Word),
+    Offset(i64),
+}
+
+async fn decide(
+    State(groups): State<GroupMap>,
+    Path(group): Path<String>,
+    Json(decision): Json<Decision>,
+) -> Response {
+    let Some(running) = groups.load().get(&group).cloned() else {
+        return (StatusCode::NOT_FOUND, format!("there is no group {group} here: see /status\n"))
+            .into_response();
+    };
+    let mq = MessageQueue::new(decision.topic, decision.broker_name, decision.queue_id);
+    let choice = match decision.read_from {
+        ReadFrom::Word(Word::Broker) => HaltDecision::Obey,
+        ReadFrom::Offset(offset) => HaltDecision::ReadFrom(offset),
+    };
+    match running.decide(mq.clone(), choice).await {
+        true => (StatusCode::OK, format!("{mq} goes on\n")).into_response(),
+        false => (
+            StatusCode::CONFLICT,
+            format!("{mq} is not halted in group {group} on this host: see its phase in /status\n"),
+        )
+            .into_response(),
+    }
 }
 
 async fn ready(State(status): State<StatusSource>) -> Response {

@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
 use crate::config::GantryConfig;
-use crate::group::{GroupMap, Groups, ListenerThreads, NativeListener};
+use crate::filter::{FilterHooks, FilterMessageHook};
+use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
 use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
+use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
 use crate::tasks::Tasks;
@@ -64,6 +66,7 @@ pub struct Host {
     status: StatusSource,
     admin: Option<SocketAddr>,
     additions: mpsc::Sender<Addition>,
+    hooks: FilterHooks,
     grace: Duration,
 }
 
@@ -97,11 +100,14 @@ impl Host {
         let client = ClientInstance::start(client_config(&config)).await?;
         remember(&state, &client);
         let running = GroupMap::default();
+        let hooks = FilterHooks::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
         let status = status_source(&client, &config, &running, &entries, &surveyed);
         let admin = match config.admin.enabled {
-            true => Some(admin::serve(config.admin.listen, Arc::clone(&status), tasks).await?),
+            true => Some(
+                admin::serve(config.admin.listen, Arc::clone(&status), Arc::clone(&running), tasks).await?,
+            ),
             false => None,
         };
         let groups = Groups {
@@ -109,7 +115,9 @@ impl Host {
             config: Arc::clone(&config),
             threads: Arc::clone(&threads),
             observer: Arc::clone(&observer),
+            keeping: Keeping { state: Arc::clone(&state), journal: open_journal(&state).await },
             tasks: tasks.clone(),
+            hooks: hooks.clone(),
             running,
             strategies: Strategies::default(),
             begin: CancellationToken::new(),
@@ -127,7 +135,12 @@ impl Host {
         };
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(events, receiver));
-        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, grace })
+        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, hooks, grace })
+    }
+
+    /// Adds a filter before the windows of every group, for what is pulled from now on.
+    pub fn add_filter_hook(&self, hook: impl FilterMessageHook) {
+        self.hooks.add(Arc::new(hook));
     }
 
     /// Adds a listener that is Rust code of this program. It serves until the host stops.
@@ -190,6 +203,22 @@ fn status_source(
 fn take_state(config: &GantryConfig) -> Result<StateDirectory, StateError> {
     let base = config.state_dir.clone().unwrap_or_else(|| state::default_base(|name| std::env::var_os(name)));
     StateDirectory::take(&base, &config.instance_name)
+}
+
+/// A host that cannot keep its journal goes on without.
+async fn open_journal(state: &Arc<StateDirectory>) -> Option<Arc<Journal>> {
+    let directory = state.path().to_owned();
+    match tokio::task::spawn_blocking(move || Journal::open(&directory)).await {
+        Ok(Ok(journal)) => Some(Arc::new(journal)),
+        Ok(Err(error)) => {
+            tracing::warn!("{error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!("opening the journal failed inside the host: {error}");
+            None
+        }
+    }
 }
 
 /// Without its client id the next life cannot release this one's broker locks, which then expire by themselves.

@@ -19,6 +19,7 @@
 mod admin;
 pub mod client_instance;
 pub mod config;
+mod filter;
 mod group;
 mod host;
 mod native;
@@ -29,6 +30,7 @@ pub mod status;
 mod tasks;
 
 pub use admin::AdminError;
+pub use filter::FilterMessageHook;
 pub use gantry_engine::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, FilterExpression, ListenerDescription,
     MessageBatch, MessageModel, MessageView, RetryDelay, Subscription,

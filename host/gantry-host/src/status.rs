@@ -70,12 +70,54 @@ pub struct GroupStatus {
     pub ready: bool,
     /// The queues this host owns.
     pub queues: Vec<QueueLine>,
+    /// Counts since the group started.
+    pub counts: GroupCounts,
 }
 
 impl GroupStatus {
     /// A group that has only just begun.
     pub fn starting(group: &str) -> Self {
-        Self { group: group.to_owned(), ready: false, queues: Vec::new() }
+        Self { group: group.to_owned(), ready: false, queues: Vec::new(), counts: GroupCounts::default() }
+    }
+}
+
+/// What a group has done since it started, in messages unless it says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupCounts {
+    /// Pulled.
+    pub pulled: u64,
+    /// Handed to listeners.
+    pub delivered: u64,
+    /// Skipped because an earlier life of this host had settled them.
+    pub skipped: u64,
+    /// Kept in an orderly queue to come again in place, in times.
+    pub retried_in_place: u64,
+    /// Results that came after their queue had been let go, and were ignored.
+    pub late_results: u64,
+    /// Queues taken.
+    pub queues_assigned: u64,
+    /// Queues let go.
+    pub queues_released: u64,
+    /// Locks another member got before this one had let go.
+    pub locks_lost: u64,
+    /// Alarms of queues without progress.
+    pub stuck_alarms: u64,
+}
+
+impl From<gantry_core::GroupStats> for GroupCounts {
+    fn from(stats: gantry_core::GroupStats) -> Self {
+        Self {
+            pulled: stats.pulled,
+            delivered: stats.delivered,
+            skipped: stats.skipped,
+            retried_in_place: stats.retried_in_place,
+            late_results: stats.late_results,
+            queues_assigned: stats.queues_assigned,
+            queues_released: stats.queues_released,
+            locks_lost: stats.locks_lost,
+            stuck_alarms: stats.stuck_alarms,
+        }
     }
 }
 
@@ -89,8 +131,12 @@ pub struct QueueLine {
     pub broker_name: String,
     /// The queue's id.
     pub queue_id: i32,
+    /// Where it stands: `locking`, `locating`, `consuming`, `halted`, `correcting`, `draining`, `storing` or `unlocking`.
+    pub phase: &'static str,
     /// Whether it is pulled and consumed right now.
     pub consuming: bool,
+    /// Whether its broker lock is held; none where it needs none.
+    pub locked: Option<bool>,
     /// Everything before this offset is settled.
     pub commit_offset: Option<i64>,
     /// The end of the queue as the broker last told it.
@@ -99,6 +145,14 @@ pub struct QueueLine {
     pub cached_messages: usize,
     /// Bytes of these.
     pub cached_bytes: u64,
+    /// Offset of the newest less offset of the oldest of these.
+    pub span: u64,
     /// How long the oldest of these has been here, in milliseconds.
     pub head_age_ms: Option<u64>,
+    /// How long the longest-running batch of the queue has been at its listener, in milliseconds.
+    pub longest_running_ms: Option<u64>,
+    /// For how long the queue has had messages to consume and made no progress, in milliseconds, once that was an alarm.
+    pub stuck_ms: Option<u64>,
+    /// Why flow control does not let it be pulled, if so.
+    pub held_by: Option<String>,
 }

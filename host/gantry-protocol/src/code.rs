@@ -97,6 +97,8 @@ codes! {
         GET_BROKER_CLUSTER_INFO = 106,
         /// Create or change a consumer group's settings.
         UPDATE_AND_CREATE_SUBSCRIPTIONGROUP = 200,
+        /// Settings of every consumer group.
+        GET_ALL_SUBSCRIPTIONGROUP_CONFIG = 201,
         /// Offsets and write rate of a topic's queues.
         GET_TOPIC_STATS_INFO = 202,
         /// The connected members of a consumer group.
@@ -119,6 +121,8 @@ codes! {
         INVOKE_BROKER_TO_RESET_OFFSET = 222,
         /// Admin to broker: ask the clients of a group for their offsets.
         INVOKE_BROKER_TO_GET_CONSUMER_STATUS = 223,
+        /// Groups that consume a topic.
+        QUERY_TOPIC_CONSUME_BY_WHO = 300,
         /// What a client consumes at the moment (relayed by the broker).
         GET_CONSUMER_RUNNING_INFO = 307,
         /// Consume one given message now (relayed by the broker).

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// One queue of a topic (RocketMQ: `MessageQueue`).
@@ -66,6 +67,12 @@ impl ConsumerOptions {
         self.set("tags", tags)
     }
 
+    /// Only messages that fulfil this SQL92 expression, which the broker evaluates. Default: by tags.
+    #[must_use]
+    pub fn sql(self, expression: &str) -> Self {
+        self.set("sql", expression)
+    }
+
     /// The first part of its client id, by which members are put in order. Default: `127.0.0.1`. The Go client takes
     /// an address of the machine instead.
     #[must_use]
@@ -85,6 +92,13 @@ impl ConsumerOptions {
         self.set("from", "last")
     }
 
+    /// Begin with the first message of this second or later where the group has no offset; in milliseconds since the
+    /// Unix epoch (RocketMQ: `CONSUME_FROM_TIMESTAMP`). Java only.
+    #[must_use]
+    pub fn from_time(self, millis: i64) -> Self {
+        self.set("from", millis)
+    }
+
     /// Most messages in one call of the listener. Default: 1.
     #[must_use]
     pub fn batch(self, messages: u32) -> Self {
@@ -95,6 +109,26 @@ impl ConsumerOptions {
     #[must_use]
     pub fn pause(self, pause: Duration) -> Self {
         self.set("pauseMillis", pause.as_millis())
+    }
+
+    /// How much longer it may take, by chance, in whole milliseconds. Default: 0. Java only.
+    #[must_use]
+    pub fn pause_spread(self, spread: Duration) -> Self {
+        self.set("pauseSpreadMillis", spread.as_millis())
+    }
+
+    /// Threads that run the listener (RocketMQ: `consumeThreadMin`, `consumeThreadMax`). Default: RocketMQ's, 20. Java only.
+    #[must_use]
+    pub fn threads(self, threads: u32) -> Self {
+        self.set("threads", threads)
+    }
+
+    /// Appends a line for each consumed message to this file, before the listener answers, instead of telling it: when it
+    /// was consumed and when stored, in microseconds since the Unix epoch, its queue, its offset; with leading zeros, 50 bytes
+    /// in all. Java only.
+    #[must_use]
+    pub fn ledger(self, file: &Path) -> Self {
+        self.set("ledger", file.display())
     }
 
     /// Retries before a message goes to the dead-letter topic. Default: RocketMQ's, 16.
@@ -281,6 +315,19 @@ pub struct Progress {
     pub consumer_offset: i64,
 }
 
+/// Where a member is in one of its queues, by its own word (RocketMQ: `GetConsumerStatusBody`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// The member.
+    pub client_id: String,
+    /// The queue.
+    #[serde(flatten)]
+    pub queue: Queue,
+    /// The offset the member would commit.
+    pub offset: i64,
+}
+
 /// A producer and administrator (RocketMQ: `DefaultMQProducer`, `DefaultMQAdminExt`) in one process. In Go
 /// it can send and create topics.
 #[derive(Debug)]
@@ -378,6 +425,22 @@ impl Client {
         let answer =
             self.driver.ask(&json!({ "op": "runningInfo", "group": group, "clientId": client_id }))?;
         Ok((field(&answer, "queues")?, field(&answer, "text")?))
+    }
+
+    /// Where the members of a group are in a topic, or the one named, asked through their broker (RocketMQ:
+    /// `MQAdminExt.getConsumeStatus`).
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn positions(
+        &mut self,
+        group: &str,
+        topic: &str,
+        client_id: Option<&str>,
+    ) -> Result<Vec<Position>, DriverError> {
+        let client_id = client_id.unwrap_or_default();
+        let request = json!({ "op": "consumeStatus", "group": group, "topic": topic, "clientId": client_id });
+        field(&self.driver.ask(&request)?, "queues")
     }
 
     /// Sets a group's offsets to the first message stored at or after a time, in milliseconds since the Unix epoch

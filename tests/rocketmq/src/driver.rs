@@ -103,6 +103,7 @@ impl Driver {
             .arg(format!("namesrv={name_server}"))
             .args(settings.iter().map(|(name, value)| format!("{name}={value}")))
             .process_group(0)
+            .current_dir(&home) // where some of mqadmin's commands write files
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(io)?);

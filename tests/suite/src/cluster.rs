@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::apache;
 use crate::embedded::{self, BrokerProcess};
+use crate::host_process::signal;
 use crate::wait::{eventually, that};
 
 /// Messages in one batch of [`TestCluster::send_many`].
@@ -275,6 +276,16 @@ impl TestCluster {
         });
     }
 
+    /// Stops the broker where it is (SIGSTOP), so that it holds its connections and answers nothing.
+    pub fn freeze_broker(&self) {
+        signal(self.servers.broker_process(), "STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw_broker(&self) {
+        signal(self.servers.broker_process(), "CONT");
+    }
+
     /// Kills the name server too.
     pub fn kill_all(&self) {
         self.kill_broker();
@@ -303,6 +314,14 @@ impl TestCluster {
 }
 
 impl Servers {
+    fn broker_process(&self) -> u32 {
+        match self {
+            Self::Process(broker, _) => broker.lock().unwrap().id().unwrap(),
+            Self::OwnApache(cluster, _) => cluster.lock().unwrap().brokers()[0].process_id().unwrap(),
+            Self::InProcess(..) | Self::SharedApache(_) => panic!("not this test's own to freeze"),
+        }
+    }
+
     fn name_server(&self) -> SocketAddr {
         match self {
             Self::InProcess(address, _) => *address,

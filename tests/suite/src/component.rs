@@ -1,4 +1,4 @@
-//! The components under test, as `cargo xtask guests` builds them.
+//! The components under test, as `cargo xtask guests` builds them, and the suite's own programs.
 
 use std::path::PathBuf;
 
@@ -28,4 +28,12 @@ pub fn versioned(name: &str, version: u8) -> Vec<u8> {
 /// The project's root.
 pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// One of the suite's own programs, which cargo builds with its tests: beside their directory.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.parent().and_then(|deps| deps.parent()).unwrap().join(name);
+    assert!(program.exists(), "{} is not there; run the suite by `cargo test`", program.display());
+    program
 }

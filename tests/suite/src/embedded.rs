@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use gantry_dev_broker::{Broker, BrokerConfig};
 
+use crate::component::program;
+
 /// A broker in memory, in this process.
 pub(crate) async fn in_process() -> Broker {
     let mut config =
@@ -35,7 +37,7 @@ impl BrokerProcess {
     /// Starts it on the port and directory it had.
     pub(crate) fn start_again(&mut self) {
         self.kill();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("suite-broker"));
         command.arg(&self.directory).arg(self.address.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -53,6 +55,11 @@ impl BrokerProcess {
         }
     }
 
+    /// The operating system's id of it, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -62,12 +69,4 @@ impl Drop for BrokerProcess {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// The suite's own broker program, which cargo builds with its tests: beside their directory.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(|deps| deps.parent()).unwrap().join("suite-broker");
-    assert!(program.exists(), "{} is not there; run the suite by `cargo test`", program.display());
-    program
 }

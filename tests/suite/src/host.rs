@@ -9,7 +9,9 @@ use gantry_host::{Host, SharedObserver, StopReport};
 use tempfile::TempDir;
 
 use crate::component::{component, project};
+use crate::ledger::Scribe;
 use crate::observed::Observed;
+use crate::sleeper::Sleeper;
 use crate::wait::{eventually, that};
 
 /// A host's configuration and directory, before it starts and between its runs.
@@ -17,13 +19,14 @@ pub struct HostSetup {
     config: GantryConfig,
     directory: Directory,
     observed: Arc<Observed>,
+    sleeper: Option<Sleeper>,
+    scribe: Option<Arc<Scribe>>,
 }
 
 /// A running host.
 pub struct HostUnderTest {
     host: Host,
-    config: GantryConfig,
-    directory: Directory,
+    setup: HostSetup,
     /// What it told.
     pub observed: Arc<Observed>,
 }
@@ -61,7 +64,7 @@ impl HostSetup {
         config.admin.enabled = false;
         config.engine.cache_dir = Some(project().join("target/suite/compiled"));
         config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
-        Self { config, directory, observed: Arc::default() }
+        Self { config, directory, observed: Arc::default(), sleeper: None, scribe: None }
     }
 
     /// The plugin in the file `stem` joins `group` and subscribes to these topics and tags.
@@ -106,6 +109,29 @@ impl HostSetup {
         self
     }
 
+    /// Has this listener too.
+    #[must_use]
+    pub fn sleeping(mut self, sleeper: Sleeper) -> Self {
+        self.sleeper = Some(sleeper);
+        self
+    }
+
+    /// Tells a ledger instead of the observer.
+    #[must_use]
+    pub fn written_down_by(mut self, scribe: Scribe) -> Self {
+        self.scribe = Some(Arc::new(scribe));
+        self
+    }
+
+    /// This many batches at once in every listener and group.
+    #[must_use]
+    pub fn threads(self, threads: u32) -> Self {
+        self.configure(|config| {
+            config.engine.threads = usize::try_from(threads).ok();
+            config.consumer.consume_thread_max = Some(threads);
+        })
+    }
+
     /// Puts a component into the plugins directory before the host starts.
     #[must_use]
     pub fn with_file(self, name: &str, stem: &str) -> Self {
@@ -115,33 +141,39 @@ impl HostSetup {
 
     /// Starts the host.
     pub async fn start(self) -> HostUnderTest {
-        let Self { config, directory, observed } = self;
-        let observer: SharedObserver = observed.clone();
-        let host = Host::start(config.clone(), observer).await.unwrap();
-        HostUnderTest { host, config, directory, observed }
+        let observed = Arc::clone(&self.observed);
+        let observer: SharedObserver = match &self.scribe {
+            Some(scribe) => scribe.clone(),
+            None => observed.clone(),
+        };
+        let host = Host::start(self.config.clone(), observer).await.unwrap();
+        if let Some(sleeper) = self.sleeper.clone() {
+            host.add_native(sleeper).await.unwrap();
+        }
+        HostUnderTest { host, setup: self, observed }
     }
 }
 
 impl HostUnderTest {
     /// Its plugins directory.
     pub fn directory(&self) -> PathBuf {
-        self.directory.plugins()
+        self.setup.directory.plugins()
     }
 
     /// Deploys a component as `stem`, by a rename.
     pub fn deploy(&self, name: &str, stem: &str) {
-        self.directory.put(stem, &component(name));
+        self.setup.directory.put(stem, &component(name));
     }
 
     /// Deploys these bytes as `stem`, by a rename.
     pub fn deploy_bytes(&self, stem: &str, bytes: &[u8]) {
-        self.directory.put(stem, bytes);
+        self.setup.directory.put(stem, bytes);
     }
 
     /// Writes these bytes into the file `stem` as `cp` would: truncated first, then in pieces.
     pub fn copy_bytes(&self, stem: &str, bytes: &[u8]) {
         use std::io::Write as _;
-        let mut file = std::fs::File::create(self.directory.file(stem)).unwrap();
+        let mut file = std::fs::File::create(self.setup.directory.file(stem)).unwrap();
         for piece in bytes.chunks(4096) {
             file.write_all(piece).unwrap();
         }
@@ -149,7 +181,7 @@ impl HostUnderTest {
 
     /// Removes the file `stem`.
     pub fn remove(&self, stem: &str) {
-        std::fs::remove_file(self.directory.file(stem)).unwrap();
+        std::fs::remove_file(self.setup.directory.file(stem)).unwrap();
     }
 
     /// The host as it is.
@@ -216,8 +248,8 @@ impl HostUnderTest {
 
     /// Stops the host, which must go gracefully; what is needed to start it again.
     pub async fn stop(self) -> HostSetup {
-        let Self { host, config, directory, observed } = self;
+        let Self { host, setup, .. } = self;
         assert_eq!(host.stop().await, StopReport { graceful: true });
-        HostSetup { config, directory, observed }
+        setup
     }
 }

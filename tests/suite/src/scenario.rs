@@ -1,8 +1,8 @@
 //! One scenario, two brokers.
 
 use std::future::Future;
-use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use gantry_apache::Installation;
@@ -49,19 +49,30 @@ impl World {
     }
 }
 
-/// Runs a scenario against one kind of broker; `own` for a cluster of its own that it may kill.
+/// What a scenario needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    /// A cluster of its own, which it may kill.
+    pub own: bool,
+    /// No other such scenario at the same time: it takes much of the machine, or looks at the clock.
+    pub quiet: bool,
+}
+
+/// Runs a scenario against one kind of broker.
 ///
 /// # Panics
 /// When the scenario does, or takes longer than four minutes.
-pub fn run<F, S>(kind: BrokerKind, own: bool, name: &str, scenario: F)
+pub fn run<F, S>(kind: BrokerKind, needs: Needs, name: &str, scenario: F)
 where
     F: FnOnce(World) -> S,
     S: Future<Output = ()>,
 {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    static QUIET: Mutex<()> = Mutex::new(());
     log();
+    let _quiet = needs.quiet.then(|| QUIET.lock().unwrap_or_else(PoisonError::into_inner));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let started = runtime.block_on(TestCluster::start(kind, own));
+    let started = runtime.block_on(TestCluster::start(kind, needs.own));
     let Some(cluster) = started else { return };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let world = World { cluster, name: format!("{}-{number}", name.replace('_', "-")) };
@@ -88,20 +99,24 @@ fn log() {
 }
 
 /// Makes two tests of each scenario named: `embedded::name` and `apache::name`. With `own` first, each gets a cluster of
-/// its own, which it may kill.
+/// its own, which it may kill; with `quiet`, no two such scenarios run at once.
 #[macro_export]
 macro_rules! scenarios {
-    (own: $($name:ident),* $(,)?) => { $crate::scenarios! { @make true; $($name),* } };
-    ($($name:ident),* $(,)?) => { $crate::scenarios! { @make false; $($name),* } };
-    (@make $own:literal; $($name:ident),*) => {
+    (own: $($name:ident),* $(,)?) => { $crate::scenarios! { @make true, false; $($name),* } };
+    (quiet: $($name:ident),* $(,)?) => { $crate::scenarios! { @make false, true; $($name),* } };
+    (own quiet: $($name:ident),* $(,)?) => { $crate::scenarios! { @make true, true; $($name),* } };
+    ($($name:ident),* $(,)?) => { $crate::scenarios! { @make false, false; $($name),* } };
+    (@make $own:literal, $quiet:literal; $($name:ident),*) => {
         mod embedded {
             $(#[test] fn $name() {
-                $crate::run($crate::BrokerKind::Embedded, $own, stringify!($name), super::$name);
+                let needs = $crate::Needs { own: $own, quiet: $quiet };
+                $crate::run($crate::BrokerKind::Embedded, needs, stringify!($name), super::$name);
             })*
         }
         mod apache {
             $(#[test] fn $name() {
-                $crate::run($crate::BrokerKind::Apache, $own, stringify!($name), super::$name);
+                let needs = $crate::Needs { own: $own, quiet: $quiet };
+                $crate::run($crate::BrokerKind::Apache, needs, stringify!($name), super::$name);
             })*
         }
     };

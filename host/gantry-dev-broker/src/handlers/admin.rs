@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -77,6 +78,28 @@ pub(super) fn topic_stats(core: &Core, request: &RemotingCommand) -> Answer {
         (message_queue(core, &header.topic, queue_id), offsets)
     });
     with_json(&TopicStatsTable { offset_table: offset_table.collect(), topic_put_tps: 0.0 })
+}
+
+/// QUERY_TOPIC_CONSUME_BY_WHO 300: groups that subscribe to a topic or have offsets of it.
+pub(super) fn consumers_of(core: &Core, request: &RemotingCommand) -> Answer {
+    let topic = request.ext_fields.get("topic").unwrap_or_default();
+    let mut groups = core.groups.subscribers_of(topic);
+    groups.extend(core.offsets.groups_of(topic));
+    groups.sort_unstable();
+    groups.dedup();
+    with_json(&json!({"groupList": groups}))
+}
+
+/// GET_ALL_SUBSCRIPTIONGROUP_CONFIG 201: settings of the groups somebody configured or that have pulled, in one page.
+pub(super) fn group_configs(core: &Core) -> Answer {
+    let settings = core.settings.all();
+    let table: BTreeMap<&str, &SubscriptionGroupConfig> =
+        settings.iter().map(|settings| (settings.group_name.as_str(), &**settings)).collect();
+    with_json(&json!({
+        "dataVersion": {"counter": 0, "stateVersion": 0, "timestamp": 0},
+        "forbiddenTable": {},
+        "subscriptionGroupTable": table,
+    }))
 }
 
 /// GET_CONSUMER_CONNECTION_LIST 203.

@@ -67,7 +67,7 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
     type Code = RequestCode;
     Some(match request.request_code() {
         Code::UPDATE_CONSUMER_OFFSET => offset::update(core, request),
-        Code::QUERY_CONSUMER_OFFSET => offset::query(core, request),
+        Code::QUERY_CONSUMER_OFFSET => return offset::query(core, request),
         Code::GET_MAX_OFFSET => offset::max(core, request),
         Code::GET_MIN_OFFSET => offset::min(core, request),
         Code::GET_CONSUMER_LIST_BY_GROUP => group::members(core, request),
@@ -80,6 +80,8 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
         Code::GET_TOPIC_CONFIG => topic::config(core, request),
         admin::GET_BROKER_RUNTIME_INFO => admin::runtime_info(core),
         Code::GET_TOPIC_STATS_INFO => admin::topic_stats(core, request),
+        Code::QUERY_TOPIC_CONSUME_BY_WHO => admin::consumers_of(core, request),
+        Code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => admin::group_configs(core),
         Code::GET_CONSUMER_CONNECTION_LIST => admin::consumer_connections(core, request),
         // The name server keeps no topics of its own here, and no keys.
         Code::DELETE_TOPIC_IN_NAMESRV | Code::DELETE_KV_CONFIG => Ok(success()),
@@ -92,6 +94,7 @@ async fn in_task(core: &Arc<Core>, request: &RemotingCommand) -> Answer {
     type Code = RequestCode;
     match request.request_code() {
         Code::CONSUMER_SEND_MSG_BACK => send_back::send_back(core, request).await,
+        Code::QUERY_CONSUMER_OFFSET => offset::query_first(core, request).await,
         Code::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(core, request).await,
         Code::GET_EARLIEST_MSG_STORETIME => offset::earliest(core, request).await,
         Code::VIEW_MESSAGE_BY_ID => query::view(core, request).await,

@@ -29,22 +29,42 @@ pub(super) fn update(core: &Core, request: &RemotingCommand) -> Answer {
     Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
 }
 
-/// QUERY_CONSUMER_OFFSET 14. A group without an offset starts a young queue at 0, whatever it asks for: the
-/// queue's first message is still there, so nothing before it can have been missed.
-pub(super) fn query(core: &Core, request: &RemotingCommand) -> Answer {
+/// QUERY_CONSUMER_OFFSET 14, when there is an offset.
+pub(super) fn query(core: &Core, request: &RemotingCommand) -> Option<Answer> {
+    let header: QueryConsumerOffsetRequestHeader = match request.header() {
+        Ok(header) => header,
+        Err(error) => return Some(Err(error.into())),
+    };
+    let offset = core.offsets.get(&header.consumer_group, &header.topic, header.queue_id)?;
+    Some(found(offset))
+}
+
+/// QUERY_CONSUMER_OFFSET 14, when there was no offset at once. A group without one starts a young queue at 0,
+/// whatever it asks for: the queue's first message is still among the recent ones (RocketMQ:
+/// checkInMemByConsumeOffset).
+pub(super) async fn query_first(core: &Core, request: &RemotingCommand) -> Answer {
     let header: QueryConsumerOffsetRequestHeader = request.header()?;
-    let found = |offset| Ok(success().with_header(&QueryConsumerOffsetResponseHeader { offset }));
-    if let Some(offset) = core.offsets.get(&header.consumer_group, &header.topic, header.queue_id) {
-        return found(offset);
-    }
-    let span = span(core, &header.topic, header.queue_id);
-    let young = span.is_some_and(|span| span.min <= 0 && span.max > 0);
-    let remark = match (young, header.set_zero_if_not_found) {
+    let remark = match (is_young(core, &header).await?, header.set_zero_if_not_found) {
         (true, Some(false)) => "Not found, do not set to zero, maybe this group boot first",
         (true, _) => return found(0),
         (false, _) => "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first",
     };
     Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark))
+}
+
+/// Whether no more has been stored since the queue's first message than is kept in memory.
+async fn is_young(core: &Core, header: &QueryConsumerOffsetRequestHeader) -> Result<bool, Refusal> {
+    let Some(queue) = core.store.existing_queue(&header.topic, header.queue_id) else { return Ok(false) };
+    if queue.span().min > 0 {
+        return Ok(false);
+    }
+    let since = core.store.bytes_since(&queue, 0).await?;
+    Ok(since
+        .is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes <= core.config.tail_cache_bytes)))
+}
+
+fn found(offset: i64) -> Answer {
+    Ok(success().with_header(&QueryConsumerOffsetResponseHeader { offset }))
 }
 
 /// GET_MAX_OFFSET 30: 0 for a queue nobody has sent to.

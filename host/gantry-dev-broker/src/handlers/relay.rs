@@ -55,7 +55,15 @@ pub(super) async fn consumer_status(core: &Core, request: &RemotingCommand) -> A
     for member in
         members.iter().filter(|member| wanted.as_ref().is_none_or(|wanted| *wanted == member.client_id))
     {
-        consumer_table.insert(member.client_id.clone(), positions(member, &question).await?);
+        match positions(member, &question).await {
+            Ok(positions) => {
+                consumer_table.insert(member.client_id.clone(), positions);
+            }
+            // The others' positions are worth knowing all the same.
+            Err(refusal) => {
+                tracing::warn!(client = member.client_id, reason = refusal.remark, "no consumer status")
+            }
+        }
     }
     with_json(&GetConsumerStatusBody { consumer_table, ..GetConsumerStatusBody::default() })
 }
@@ -66,6 +74,9 @@ async fn positions(
 ) -> Result<QueueMap<i64>, Refusal> {
     let question = RemotingCommand::request(RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT, question);
     let answer = relay(&member.peer, question).await?;
+    if answer.response_code() != ResponseCode::SUCCESS {
+        return Err(Refusal::new(answer.response_code(), answer.remark.unwrap_or_default()));
+    }
     let body: GetConsumerStatusBody = fastjson::from_slice(&answer.body)
         .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
     Ok(body.message_queue_table)

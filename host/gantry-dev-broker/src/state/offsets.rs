@@ -90,6 +90,14 @@ impl Offsets {
         topics
     }
 
+    /// Groups that have offsets of the topic.
+    pub(crate) fn groups_of(&self, topic: &str) -> Vec<String> {
+        let table = lock(&self.table);
+        let of_topic =
+            |(_, offsets): &(&Arc<str>, &QueueOffsets)| offsets.keys().any(|(of, _)| &**of == topic);
+        table.groups.iter().filter(of_topic).map(|(group, _)| group.to_string()).collect()
+    }
+
     /// Whether the group has any offset.
     pub(crate) fn knows(&self, group: &str) -> bool {
         lock(&self.table).groups.contains_key(group)

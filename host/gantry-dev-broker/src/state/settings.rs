@@ -25,6 +25,13 @@ impl SettingsTable {
         })
     }
 
+    /// The settings of every group that was configured or has pulled.
+    pub(crate) fn all(&self) -> Vec<Arc<SubscriptionGroupConfig>> {
+        let mut names: HashSet<String> = lock(&self.table).keys().cloned().collect();
+        names.extend(lock(&self.seen).iter().cloned());
+        names.iter().map(|name| self.of(name)).collect()
+    }
+
     /// Adds or replaces; `false` when the table has `limit` entries.
     pub(crate) fn put(&self, settings: SubscriptionGroupConfig, limit: usize) -> bool {
         let mut table = lock(&self.table);

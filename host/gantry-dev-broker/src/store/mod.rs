@@ -224,6 +224,12 @@ impl Store {
         self.question(move |connection| reader::offset_at(connection, id, span, at_ms, boundary)).await
     }
 
+    /// Bytes stored after the beginning of the record at an offset, in all queues; `None` without such a record.
+    pub(crate) async fn bytes_since(&self, queue: &Queue, offset: i64) -> Result<Option<i64>, StoreError> {
+        let id = queue.id;
+        self.question(move |connection| reader::bytes_since(connection, id, offset)).await
+    }
+
     /// When the record at an offset was stored.
     pub(crate) async fn stored_at(&self, queue: &Queue, offset: i64) -> Result<Option<i64>, StoreError> {
         let id = queue.id;

@@ -119,6 +119,20 @@ pub(super) fn offset_at(
     })
 }
 
+/// Bytes from the beginning of the record at an offset to the beginning of the newest record.
+pub(super) fn bytes_since(
+    connection: &Connection,
+    queue: i64,
+    position: i64,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT MAX(physical) FROM commit_log) - physical FROM consume_queue WHERE queue = ?1 AND position = ?2",
+        )?
+        .query_row(params![queue, position], |row| row.get(0))
+        .optional()
+}
+
 /// When the record at an offset was stored.
 pub(super) fn stored_at(connection: &Connection, queue: i64, position: i64) -> rusqlite::Result<Option<i64>> {
     connection

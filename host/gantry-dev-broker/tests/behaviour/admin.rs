@@ -1,10 +1,11 @@
 //! Offsets, queries, topics, and what mqadmin asks for.
 
-use gantry_protocol::body::{GetConsumerStatusBody, OffsetTable, QueueMap};
+use gantry_dev_broker::BrokerConfig;
+use gantry_protocol::body::{GetConsumerStatusBody, QueueMap};
 use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, fastjson};
 use serde_json::Value;
 
-use crate::client::{Client, bodies, broker, field, messages, pull_header, reply};
+use crate::client::{Client, bodies, broker, broker_with, field, in_memory, messages, reply};
 
 async fn filled(client: &Client) {
     client.create_topic("t", 2).await;
@@ -44,6 +45,20 @@ async fn a_group_without_offsets_starts_a_young_queue_at_its_beginning() {
     let missing = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &strict).await;
     assert_eq!(missing.response_code(), ResponseCode::QUERY_NOT_FOUND);
     assert_eq!(missing.remark.as_deref(), Some("Not found, do not set to zero, maybe this group boot first"));
+}
+
+#[tokio::test]
+async fn a_group_without_offsets_begins_where_it_likes_once_much_was_stored_after_the_first_message() {
+    let config = BrokerConfig { tail_cache_bytes: 1000, ..in_memory() };
+    let (_broker, client) = broker_with(config).await;
+    filled(&client).await;
+    let young = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
+    assert_eq!(field(&young, "offset"), "0");
+    client.sent("t", 1, "", &"elsewhere".repeat(100)).await;
+    client.sent("t", 1, "", "last").await;
+    let old = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
+    assert_eq!(old.response_code(), ResponseCode::QUERY_NOT_FOUND);
+    assert!(old.remark.unwrap().contains("maybe this group consumer boot first"));
 }
 
 #[tokio::test]
@@ -250,52 +265,51 @@ async fn questions_for_a_client_are_relayed_and_its_answer_comes_back() {
     assert_eq!(bodies(&messages(&question)), ["1"]);
     member.answer(&question, RemotingCommand::response(ResponseCode::SUCCESS)).await;
     assert_eq!(reply(asked).await.response_code(), ResponseCode::SUCCESS);
+}
 
-    let ask = [("topic", "t"), ("group", "g"), ("clientAddr", "")];
-    let asked = admin
-        .start(crate::client::with_fields(RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS, &ask))
-        .await;
+/// What a member answers when it is asked where it is.
+fn position(offset: i64) -> QueueMap<i64> {
+    [(MessageQueue::new("t", "gantry-broker", 0), offset)].into_iter().collect()
+}
+
+async fn tell_position(member: &mut Client, offset: i64) {
     let question = member.pushed().await;
     assert_eq!(question.request_code(), RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT);
-    let positions: QueueMap<i64> = [(MessageQueue::new("t", "gantry-broker", 0), 3)].into_iter().collect();
+    assert_eq!((field(&question, "topic"), question.ext_fields.get("clientAddr")), ("t", None));
     let body =
-        GetConsumerStatusBody { message_queue_table: positions.clone(), ..GetConsumerStatusBody::default() };
+        GetConsumerStatusBody { message_queue_table: position(offset), ..GetConsumerStatusBody::default() };
     let body = fastjson::to_vec(&body).unwrap();
     member.answer(&question, RemotingCommand::response(ResponseCode::SUCCESS).with_body(body)).await;
-    let status: GetConsumerStatusBody = fastjson::from_slice(&reply(asked).await.body).unwrap();
-    assert_eq!(status.consumer_table["c"], positions);
 }
 
 #[tokio::test]
-async fn a_reset_is_told_to_the_next_pull_a_held_one_included() {
-    let (broker, client) = broker().await;
-    filled(&client).await;
-    client.heartbeat("c", "g", &[("t", "*", 1)]).await;
-    let header =
-        gantry_protocol::header::PullMessageRequestHeader { sys_flag: 6, ..pull_header("g", "t", 0, 3) };
-    let held = client.start(RemotingCommand::request(RequestCode::PULL_MESSAGE, &header)).await;
-    crate::client::eventually("the pull is held", async || broker.stats().held_pulls == 1).await;
-    let fields = [
-        ("topic", "t"),
-        ("group", "g"),
-        ("queueId", "-1"),
-        ("offset", "-1"),
-        ("timestamp", "0"),
-        ("isForce", "true"),
-    ];
-    let reset = client.ask_with(RequestCode::INVOKE_BROKER_TO_RESET_OFFSET, &fields).await;
-    let table: OffsetTable = fastjson::from_slice(&reset.body).unwrap();
-    assert_eq!(table.offset_table.len(), 2);
-    let told = reply(held).await;
-    assert_eq!(
-        (told.response_code(), told.remark.as_deref()),
-        (ResponseCode::PULL_OFFSET_MOVED, Some("OFFSET_RESET"))
-    );
-    assert_eq!(field(&told, "nextBeginOffset"), "0");
-    let mut unknown = fields;
-    unknown[1] = ("group", "nobody");
-    let refused = client.ask_with(RequestCode::INVOKE_BROKER_TO_RESET_OFFSET, &unknown).await;
-    assert_eq!(refused.response_code(), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST);
+async fn members_say_where_they_are_and_one_that_cannot_is_left_out() {
+    let (broker, admin) = broker().await;
+    filled(&admin).await;
+    let mut members = Vec::new();
+    for id in ["one", "two"] {
+        let mut member = Client::connect(broker.local_addr()).await;
+        member.heartbeat(id, "g", &[("t", "*", 1)]).await;
+        member.pushed().await;
+        members.push(member);
+    }
+    let ask = |client_id: &'static str| {
+        let fields = [("topic", "t"), ("group", "g"), ("clientAddr", client_id)];
+        crate::client::with_fields(RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS, &fields)
+    };
+    let [one, two] = &mut members[..] else { panic!("two members") };
+    one.pushed().await;
+    let asked = admin.start(ask("")).await;
+    let ((), asked_two) = tokio::join!(tell_position(one, 3), two.pushed());
+    two.answer(&asked_two, RemotingCommand::response(ResponseCode::REQUEST_CODE_NOT_SUPPORTED)).await;
+    let status: GetConsumerStatusBody = fastjson::from_slice(&reply(asked).await.body).unwrap();
+    assert_eq!(status.consumer_table, [("one".to_owned(), position(3))].into());
+
+    let asked = admin.start(ask("two")).await;
+    tell_position(two, 5).await;
+    let status: GetConsumerStatusBody = fastjson::from_slice(&reply(asked).await.body).unwrap();
+    assert_eq!(status.consumer_table, [("two".to_owned(), position(5))].into());
+    assert!(one.nothing_pushed());
 }
 
 #[tokio::test]
@@ -332,4 +346,26 @@ async fn an_offset_by_time_is_exact_to_the_millisecond() {
             assert_eq!(field(&found, "offset"), expected.to_string(), "{boundary} {time} in {stored:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn groups_of_a_topic_and_settings_of_groups_are_listed() {
+    let (_broker, client) = broker().await;
+    filled(&client).await;
+    client.heartbeat("c", "online", &[("t", "*", 1)]).await;
+    let mut commit = query("g", "t", "0").to_vec();
+    commit.push(("commitOffset", "2"));
+    client.ask_with(RequestCode::UPDATE_CONSUMER_OFFSET, &commit).await;
+    for (topic, groups) in [("t", vec!["g", "online"]), ("nowhere", vec![])] {
+        let reply = client.ask_with(RequestCode::QUERY_TOPIC_CONSUME_BY_WHO, &[("topic", topic)]).await;
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["groupList"], serde_json::json!(groups), "{topic}");
+    }
+    let settings = serde_json::json!({"groupName": "configured", "retryMaxTimes": 3}).to_string();
+    let request = RemotingCommand::bare_request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP);
+    client.call(request.with_body(settings)).await;
+    let all = client.call(RemotingCommand::bare_request(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG)).await;
+    let all: Value = serde_json::from_slice(&all.body).unwrap();
+    assert_eq!(all["subscriptionGroupTable"]["configured"]["retryMaxTimes"], 3);
+    assert_eq!(all["subscriptionGroupTable"]["g"]["retryMaxTimes"], 16);
 }

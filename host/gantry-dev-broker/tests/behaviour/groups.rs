@@ -1,10 +1,9 @@
-//! Heartbeats, membership and its pushes, locks.
+//! Heartbeats, membership and its pushes.
 
 use std::time::Duration;
 
 use gantry_dev_broker::{BrokerConfig, Limits, Timing};
-use gantry_protocol::body::{LockBatchBody, LockBatchResponseBody};
-use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode};
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode};
 use serde_json::{Value, json};
 
 use crate::client::{Client, broker, broker_with, field, heartbeat_body, in_memory};
@@ -186,35 +185,4 @@ async fn members_have_a_bound() {
     assert_eq!(one.heartbeat("one", "g", TOPIC).await.response_code(), ResponseCode::SUCCESS);
     assert_eq!(two.heartbeat("two", "g", TOPIC).await.response_code(), ResponseCode::SYSTEM_BUSY);
     assert_eq!(one.heartbeat("one", "g", TOPIC).await.response_code(), ResponseCode::SUCCESS);
-}
-
-async fn lock(client: &Client, code: RequestCode, client_id: &str, group: &str, queues: &[i32]) -> Vec<i32> {
-    let body = LockBatchBody {
-        client_id: client_id.to_owned(),
-        consumer_group: group.to_owned(),
-        mq_set: queues.iter().map(|queue| MessageQueue::new("t", "gantry-broker", *queue)).collect(),
-        only_this_broker: false,
-    };
-    let body = serde_json::to_vec(&body).unwrap();
-    let reply = client.call(RemotingCommand::bare_request(code).with_body(body)).await;
-    assert_eq!(reply.response_code(), ResponseCode::SUCCESS);
-    if reply.body.is_empty() {
-        return Vec::new();
-    }
-    let locked: LockBatchResponseBody = serde_json::from_slice(&reply.body).unwrap();
-    locked.lock_ok_mq_set.iter().map(|queue| queue.queue_id).collect()
-}
-
-#[tokio::test]
-async fn a_queue_lock_is_its_holders_for_sixty_seconds() {
-    let (broker, client) = broker().await;
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "one", "g", &[0, 1]).await, [0, 1]);
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[0, 1]).await, [0; 0]);
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "other", &[0]).await, [0]);
-    lock(&client, RequestCode::UNLOCK_BATCH_MQ, "one", "g", &[0]).await;
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[0, 1]).await, [0]);
-    broker.advance_clock(Duration::from_secs(59));
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[1]).await, [0; 0]);
-    broker.advance_clock(Duration::from_secs(2));
-    assert_eq!(lock(&client, RequestCode::LOCK_BATCH_MQ, "two", "g", &[1]).await, [1]);
 }

@@ -140,15 +140,6 @@ async fn a_send_to_the_retry_topic_past_its_limit_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_send_to_the_retry_topic_of_a_group_with_locks_is_a_dead_letter() {
-    let (_broker, client) = broker_with(quick_levels()).await;
-    let lock = json!({"clientId": "c", "consumerGroup": "g", "mqSet": [{"brokerName": "b", "queueId": 0, "topic": "t"}]});
-    client.call(RemotingCommand::bare_request(RequestCode::LOCK_BATCH_MQ).with_body(lock.to_string())).await;
-    client.sent("%RETRY%g", 0, "RETRY_TOPIC\u{1}t\u{2}", "orderly").await;
-    assert_eq!(bodies(&client.wait_for("%DLQ%g", 0, 1).await), ["orderly"]);
-}
-
-#[tokio::test]
 async fn a_delay_level_holds_a_message_back_and_the_last_level_is_the_longest() {
     let (_broker, client) = broker_with(quick_levels()).await;
     client.create_topic("t", 1).await;

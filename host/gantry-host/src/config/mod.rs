@@ -32,9 +32,10 @@ pub struct GantryConfig {
     /// What hosts keep from run to run is under here, a directory for each. Default: `gantry` under the user's state
     /// directory, `$XDG_STATE_HOME` or `~/.local/state`.
     pub state_dir: Option<PathBuf>,
-    /// This host's directory under `state-dir`, 1 to 64 characters of A-Z a-z 0-9 _ - . (RocketMQ: `instanceName`, which
-    /// is part of its client id). Further hosts of the same name take `NAME-2`, `NAME-3`, …: name hosts that serve
-    /// different groups differently, so that each finds its own directory again. Default `default`.
+    /// This host's directory under `state-dir`, 1 to 64 characters of A-Z a-z 0-9 _ - . (unlike RocketMQ's `instanceName`
+    /// it is no part of the client id, which is always unique). Further hosts of the same name take `NAME-2`, `NAME-3`,
+    /// …: name hosts that serve different groups differently, so that each finds its own directory again. Default
+    /// `default`.
     pub instance_name: String,
     /// How long a stop waits for listeners to finish and offsets to be committed, in milliseconds or as `"10s"`
     /// (RocketMQ: `awaitTerminationMillisWhenShutdown`, there 0). Default 10 s.

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gantry_core::{
-    Action, ConsumerGroup, Event, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus, Route, Severity,
-    TerminationReport,
+    Action, ConsumerGroup, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus, Route,
+    Severity, TerminationReport,
 };
-use gantry_protocol::names;
+use gantry_protocol::{MessageQueue, names};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Groups;
 use super::consume::{Consumption, NotTaken};
 use super::input::Input;
+use super::keeping::Kept;
 use super::listener::Listener;
 use super::requests::Requests;
 use crate::status::{GroupStatus, QueueLine};
@@ -41,6 +42,8 @@ pub(super) enum Command {
     Remove(ListenerId, Reply),
     /// A listener's plan has changed.
     Refresh(Reply),
+    /// An operator's decision about a queue that was stopped; whether it was.
+    Decide(MessageQueue, HaltDecision, oneshot::Sender<bool>),
     /// Whether there is no listener left.
     IsEmpty(oneshot::Sender<bool>),
     /// End.
@@ -60,6 +63,7 @@ pub(super) struct Driver {
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
+    kept: Kept,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
     /// Batches to be offered again.
@@ -76,6 +80,7 @@ impl Driver {
         name: &Arc<str>,
         machine: ConsumerGroup,
         groups: &Groups,
+        kept: Kept,
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
@@ -85,12 +90,20 @@ impl Driver {
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
         };
-        let requests = Requests::new(machine.config(), &groups.client, groups.tasks.clone(), sender);
+        let requests = Requests::new(
+            machine.config(),
+            &groups.client,
+            groups.tasks.clone(),
+            sender,
+            kept.offsets.clone(),
+            groups.hooks.clone(),
+        );
         Self {
             name: Arc::clone(name),
             machine,
             listeners: BTreeMap::new(),
             requests,
+            kept,
             consumption,
             inputs,
             busy: Vec::new(),
@@ -162,6 +175,7 @@ impl Driver {
                     None => self.put_off(NotTaken(batch.id)),
                 },
                 Action::Event(event) => self.tell(&event),
+                Action::Journal(journal) => self.kept.journal(journal),
                 Action::Unregister => self.requests.unregister().await,
                 Action::Terminated(report) => return Some(report),
                 request => self.requests.start(request),
@@ -240,6 +254,9 @@ impl Driver {
                 let result = self.set_listeners();
                 let _host_gone = reply.send(result);
             }
+            Command::Decide(mq, decision, reply) => {
+                let _caller_gone = reply.send(self.machine.decide_halt(Instant::now(), &mq, decision));
+            }
             Command::IsEmpty(reply) => {
                 let _host_gone = reply.send(self.listeners.is_empty());
             }
@@ -271,11 +288,13 @@ impl Driver {
     }
 
     fn publish_status(&self) {
-        let mut queues: Vec<_> = self.machine.queues(Instant::now()).map(|queue| line(&queue)).collect();
+        let now = Instant::now();
+        let mut queues: Vec<_> = self.machine.queues(now).map(|queue| line(&queue, now)).collect();
         queues.sort_by(|a, b| {
             (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
         });
-        let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues };
+        let counts = self.machine.stats().into();
+        let status = GroupStatus { group: self.name.to_string(), ready: self.connected, queues, counts };
         self.status.store(Arc::new(status));
     }
 
@@ -287,18 +306,34 @@ impl Driver {
     }
 }
 
-fn line(queue: &QueueStatus) -> QueueLine {
+fn line(queue: &QueueStatus, now: Instant) -> QueueLine {
     let known = |offset: i64| (offset >= 0).then_some(offset);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     QueueLine {
         topic: queue.mq.topic.to_string(),
         broker_name: queue.mq.broker_name.to_string(),
         queue_id: queue.mq.queue_id,
+        phase: match queue.phase {
+            QueuePhase::Locking => "locking",
+            QueuePhase::Locating => "locating",
+            QueuePhase::Consuming => "consuming",
+            QueuePhase::Halted => "halted",
+            QueuePhase::Correcting => "correcting",
+            QueuePhase::Draining => "draining",
+            QueuePhase::Storing => "storing",
+            QueuePhase::Unlocking => "unlocking",
+        },
         consuming: queue.phase == QueuePhase::Consuming,
+        locked: queue.locked,
         commit_offset: known(queue.commit_offset),
         max_offset: known(queue.max_offset),
         cached_messages: queue.cached_count,
         cached_bytes: queue.cached_bytes,
-        head_age_ms: queue.head_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        span: queue.span,
+        head_age_ms: queue.head_age.map(millis),
+        longest_running_ms: queue.longest_running.map(millis),
+        stuck_ms: queue.stuck_since.map(|since| millis(now.saturating_duration_since(since))),
+        held_by: queue.gate.map(|gate| gate.to_string()),
     }
 }
 

@@ -4,6 +4,7 @@ mod batch;
 mod consume;
 mod driver;
 mod input;
+mod keeping;
 mod listener;
 mod native;
 mod requests;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_core::{ConsumerGroup, ListenerId, TerminationReport};
+use gantry_core::{ConsumerGroup, HaltDecision, ListenerId, TerminationReport};
+use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use keeping::Keeping;
 pub(crate) use listener::Listener;
 pub(crate) use native::Native;
 pub use native::NativeListener;
@@ -26,11 +29,13 @@ pub(crate) use threads::ListenerThreads;
 
 use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;
+use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
 use crate::plugins::Strategies;
 use crate::status::GroupStatus;
 use crate::tasks::Tasks;
 use driver::{Command, Driver};
+use keeping::Kept;
 
 /// Commands waiting for a group's driver.
 const COMMANDS: usize = 64;
@@ -72,6 +77,13 @@ impl GroupHandle {
         self.ask(Command::Refresh).await
     }
 
+    /// Takes an operator's decision about a queue that was stopped for its backward jump. False when it is not stopped.
+    pub(crate) async fn decide(&self, mq: MessageQueue, decision: HaltDecision) -> bool {
+        let (done, answer) = oneshot::channel();
+        let asked = self.commands.send(Command::Decide(mq, decision, done)).await.is_ok();
+        asked && answer.await.unwrap_or(false)
+    }
+
     /// The group as it last was.
     pub(crate) fn status(&self) -> Arc<GroupStatus> {
         self.status.load_full()
@@ -103,6 +115,8 @@ pub(crate) struct Groups {
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) threads: Arc<ListenerThreads>,
     pub(crate) observer: SharedObserver,
+    pub(crate) keeping: Keeping,
+    pub(crate) hooks: FilterHooks,
     pub(crate) tasks: Tasks,
     pub(crate) running: GroupMap,
     /// The allocation strategies of plugins.
@@ -122,7 +136,7 @@ impl Groups {
     /// # Errors
     /// Which of the group's settings breaks its rule, or that the listener wants its messages otherwise than the group's
     /// others.
-    pub(crate) fn of(&self, listener: &Listener) -> Result<GroupHandle, String> {
+    pub(crate) async fn of(&self, listener: &Listener) -> Result<GroupHandle, String> {
         let plan = listener.plan();
         if let Some(running) = self.get(&plan.group) {
             let (founder, kind) = &*running.founder;
@@ -144,16 +158,27 @@ impl Groups {
             .map_err(|error| format!("group {}: {error}", plan.group))?;
         let founder = Arc::new((listener.plugin.clone(), plan.kind()));
         let machine = settings::with_strategy(machine, &plan.group, &self.config);
-        let handle = self.start(&plan.group, founder, machine);
+        let (keeping, config, founding) = (self.keeping.clone(), Arc::clone(&self.config), Arc::clone(&plan));
+        let opened = tokio::task::spawn_blocking(move || keeping.open(&founding, &config)).await;
+        let mut kept =
+            opened.map_err(|error| format!("opening the group's files failed inside the host: {error}"))?;
+        let machine = self.keeping.remind(machine, &mut kept);
+        let handle = self.start(&plan.group, founder, machine, kept);
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
     }
 
-    fn start(&self, name: &str, founder: Arc<(String, &'static str)>, machine: ConsumerGroup) -> GroupHandle {
+    fn start(
+        &self,
+        name: &str,
+        founder: Arc<(String, &'static str)>,
+        machine: ConsumerGroup,
+        kept: Kept,
+    ) -> GroupHandle {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let name: Arc<str> = name.into();
         let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));
-        let driver = Driver::new(&name, machine, self, Arc::clone(&status));
+        let driver = Driver::new(&name, machine, self, kept, Arc::clone(&status));
         self.tasks.spawn("consumer-group", driver.run(receiver, self.begin.clone()));
         GroupHandle { name, founder, commands, status }
     }

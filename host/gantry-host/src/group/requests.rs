@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
+use crate::filter::FilterHooks;
+use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
 
 /// How long leaving the group at the brokers may take; they forget a silent client by themselves.
@@ -39,6 +41,9 @@ pub(super) struct Requests {
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
     ended: CancellationToken,
     persists: mpsc::Sender<Persist>,
+    /// Where the offsets are, unless at the brokers.
+    offsets: Option<Arc<OffsetsFile>>,
+    hooks: FilterHooks,
 }
 
 /// An offset on its way to the broker.
@@ -69,6 +74,8 @@ impl Requests {
         client: &ClientInstance,
         tasks: Tasks,
         inputs: mpsc::Sender<Input>,
+        offsets: Option<Arc<OffsetsFile>>,
+        hooks: FilterHooks,
     ) -> Self {
         let consume_from_where = match config.consume_from_where {
             gantry_core::ConsumeFromWhere::LastOffset => ConsumeFromWhere::LastOffset,
@@ -86,10 +93,18 @@ impl Requests {
             message_model: config.message_model,
             ended: CancellationToken::new(),
             persists,
+            offsets,
+            hooks,
         };
         let (lane, ended) = (this.clone(), this.ended.clone());
         this.tasks.spawn("persist-offsets", async move {
-            ended.run_until_cancelled(lane.run_persists(receiver)).await;
+            let persisting = async {
+                match lane.offsets.clone() {
+                    Some(file) => lane.run_local_persists(&file, receiver).await,
+                    None => lane.run_persists(receiver).await,
+                }
+            };
+            ended.run_until_cancelled(persisting).await;
         });
         this
     }
@@ -119,6 +134,10 @@ impl Requests {
                 Some(Input::Members(topic, members.ok()))
             }),
             Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
+                if let Some(file) = &this.offsets {
+                    let stored = file.get(&mq).map_or(OffsetAnswer::NotFound, OffsetAnswer::Found);
+                    return Some(Input::Offset(id, stored));
+                }
                 let answer = match this.client.query_offset(&this.group, &mq).await {
                     Ok(Some(offset)) => OffsetAnswer::Found(offset),
                     Ok(None) => OffsetAnswer::NotFound,
@@ -174,7 +193,7 @@ impl Requests {
 
     /// Sends offsets in the order they were asked to be stored: brokers keep what comes last, so one sent one-way must
     /// not overtake or be overtaken by another of its queue.
-    async fn run_persists(self, mut persists: mpsc::Receiver<Persist>) {
+    async fn run_persists(&self, mut persists: mpsc::Receiver<Persist>) {
         while let Some(Persist { id, mq, offset, mode }) = persists.recv().await {
             match mode {
                 PersistMode::Oneway => {
@@ -188,6 +207,31 @@ impl Requests {
                     let result = this.client.update_offset(&this.group, &mq, offset).await;
                     Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
                 }),
+            }
+        }
+    }
+
+    /// Writes offsets into the local file, those that come together at once.
+    async fn run_local_persists(&self, file: &Arc<OffsetsFile>, mut persists: mpsc::Receiver<Persist>) {
+        while let Some(first) = persists.recv().await {
+            let mut taken = vec![first];
+            while let Ok(next) = persists.try_recv() {
+                taken.push(next);
+            }
+            for Persist { mq, offset, .. } in &taken {
+                file.set(mq, *offset);
+            }
+            let writing = Arc::clone(file);
+            let written = tokio::task::spawn_blocking(move || writing.persist()).await;
+            let result = match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            for Persist { id, mode, .. } in taken {
+                if mode == PersistMode::Sync || result.is_err() {
+                    let _group_gone = self.inputs.send(Input::Persisted(id, result.clone())).await;
+                }
             }
         }
     }
@@ -292,6 +336,7 @@ impl Requests {
     async fn pull(&self, pull: PullRequest) -> PullOutcome {
         let timeout = pull.timeout;
         let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
+        let mq = pull.mq.clone();
         let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
         let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
             Ok(answer) => answer,
@@ -299,7 +344,7 @@ impl Requests {
             Err(error) => return PullOutcome::Failed(error.to_string()),
         };
         let messages = match answer.messages() {
-            Ok(messages) => messages,
+            Ok(messages) => self.hooks.keep(&self.group, &mq, messages),
             Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
         };
         PullOutcome::Answered(PullAnswer {

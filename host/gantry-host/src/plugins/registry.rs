@@ -289,7 +289,7 @@ impl Registry {
 
     /// The group starts with its first listener.
     async fn join_group(&self, listener: &Arc<Listener>) -> Result<(), String> {
-        let group: GroupHandle = self.groups.of(listener)?;
+        let group: GroupHandle = self.groups.of(listener).await?;
         let added = group.add(Arc::clone(listener)).await;
         if added.is_err() {
             self.groups.stop_if_empty(&group, self.config.shutdown_grace.duration()).await;

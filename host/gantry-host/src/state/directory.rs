@@ -85,14 +85,12 @@ impl StateDirectory {
     }
 
     /// Where it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the journal is opened in it by its first user"))]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The client ids this directory's hosts had before this life, oldest first, 16 at most. A host that was killed
     /// could not release its broker locks; who comes back can do it in its name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "broker locks are released by their first user"))]
     pub(crate) fn former_client_ids(&self) -> Vec<String> {
         self.former_client_ids.clone()
     }
@@ -111,7 +109,6 @@ impl StateDirectory {
     }
 
     /// The file with a broadcasting group's offsets, unless the configuration names another.
-    #[cfg_attr(not(test), expect(dead_code, reason = "group drivers take it up with broadcasting"))]
     pub(crate) fn offsets_file(&self, group: &str) -> PathBuf {
         let mut path = self.path.join("offsets");
         let name = utf8_percent_encode(group, ESCAPED).to_string();

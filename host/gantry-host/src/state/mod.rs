@@ -3,9 +3,7 @@
 
 mod directory;
 mod files;
-#[cfg_attr(not(test), expect(dead_code, reason = "group drivers take it up"))]
 pub(crate) mod journal;
-#[cfg_attr(not(test), expect(dead_code, reason = "group drivers take it up with broadcasting"))]
 pub(crate) mod offsets_file;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -10,10 +10,15 @@
 )]
 
 mod consuming;
+mod crashing;
 mod deploying;
 mod failing;
 mod faults;
 mod groups;
+mod members;
 mod mixed;
+mod outage;
+mod rebalancing;
 mod retrying;
+mod size;
 mod swapping;
