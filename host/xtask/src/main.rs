@@ -54,6 +54,16 @@ enum Task {
     },
     /// Build everything for speed, then run `gantry bench`: what a host costs on this machine, beside what it is meant to.
     Bench(whole::Bench),
+    /// Build everything, then hosts and Java consumers that join, leave and are killed, at full size: 100,000 messages each.
+    ///
+    /// `cargo xtask test` runs the same with a fifth of the messages. Prints how many messages were lost and consumed again
+    /// and how long queues stood still, on the embedded broker and on Apache RocketMQ, and what Java alone comes to.
+    /// Takes some ten minutes; timings want a machine with nothing else to do.
+    Soak {
+        /// Passed on to the test program, such as `--skip apache`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build everything, then run every test of the workspace.
     ///
     /// Half of the suites run against Apache RocketMQ, which needs a JDK and Maven. Without them that half is skipped, with
@@ -83,6 +93,7 @@ fn run(task: Task) -> Result<()> {
         Task::Rocketmq(task) => rocketmq::rocketmq(&project, task),
         Task::Demo { arguments } => whole::demo(&project, &arguments),
         Task::Bench(bench) => whole::bench(&project, &bench),
+        Task::Soak { arguments } => whole::soak(&project, &arguments),
         Task::Test { arguments } => whole::test(&project, &arguments),
     }
 }

@@ -63,6 +63,27 @@ fn tested(project: &Project) -> Result<Command> {
     Ok(Command::new(metadata.target_directory.join("debug/gantry")))
 }
 
+/// The suites of rebalance, crashes, order and outages at their full size, one after the other, with what they count.
+pub(crate) fn soak(project: &Project, arguments: &[String]) -> Result<()> {
+    guests(project, &[], false)?;
+    let mut cargo = Command::new(project::cargo());
+    cargo.args(["test", "-p", "gantry-suite", "--test", "conformance", "--"]);
+    cargo.args([
+        "rebalancing::",
+        "crashing::",
+        "ordering::",
+        "outage::",
+        "--test-threads",
+        "1",
+        "--nocapture",
+    ]);
+    cargo.args(arguments).env("GANTRY_SOAK", "1");
+    if std::env::var_os("GANTRY_LOG").is_none() {
+        cargo.env("GANTRY_LOG", "error");
+    }
+    become_it(project, cargo)
+}
+
 /// Guests, Apache RocketMQ, then every test of the workspace.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     bindings::bindings(project, true)?;
