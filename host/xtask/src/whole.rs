@@ -67,7 +67,7 @@ fn tested(project: &Project) -> Result<Command> {
 pub(crate) fn soak(project: &Project, arguments: &[String]) -> Result<()> {
     guests(project, &[], false)?;
     let mut cargo = Command::new(project::cargo());
-    cargo.args(["test", "-p", "gantry-suite", "--test", "conformance", "--"]);
+    cargo.args(["test", "--workspace", "--test", "conformance", "--"]);
     cargo.args([
         "rebalancing::",
         "crashing::",

@@ -22,7 +22,9 @@ pub(crate) struct Keeping {
 /// What one group keeps.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    group: Arc<str>,
+    /// What the journal knows the group by: its cluster and its name, since another cluster has other messages at the same
+    /// offsets.
+    journal_name: Arc<str>,
     journal: Option<Arc<Journal>>,
     /// A broadcasting group's offsets (RocketMQ: LocalFileOffsetStore); none where they are at the brokers.
     pub(super) offsets: Option<Arc<OffsetsFile>>,
@@ -33,20 +35,21 @@ impl Keeping {
     /// Opens what the group that `plan` founds has kept. Blocks for some file operations.
     pub(super) fn open(&self, plan: &ListenerPlan, config: &GantryConfig) -> Kept {
         let given = config.group_settings(&plan.group);
-        let group: Arc<str> = plan.group.as_str().into();
+        let group = plan.group.as_str();
+        let journal_name: Arc<str> = format!("{}/{group}", config.name_server).into();
         let offsets = (plan.message_model == MessageModel::Broadcasting).then(|| {
             let path = given.offset_store_file.clone();
             let (file, warning) =
                 OffsetsFile::open(path.unwrap_or_else(|| self.state.offsets_file(&plan.group)));
             if let Some(warning) = warning {
-                tracing::warn!(group = %group, "{warning}");
+                tracing::warn!(group, "{warning}");
             }
             Arc::new(file)
         });
         let journal = self.journal.clone().filter(|_| given.settled_journal != Some(false));
-        let settled = journal.as_ref().map(|journal| journal.load(&group)).unwrap_or_default();
+        let settled = journal.as_ref().map(|journal| journal.load(&journal_name)).unwrap_or_default();
         let settled = settled.into_iter().map(|(mq, kept)| (mq, settled_offsets(kept))).collect();
-        Kept { group, journal, offsets, settled }
+        Kept { journal_name, journal, offsets, settled }
     }
 
     /// The machine with what it knew in its former life.
@@ -61,9 +64,9 @@ impl Kept {
     pub(super) fn journal(&self, QueueJournal { mq, settled }: QueueJournal) {
         let Some(journal) = &self.journal else { return };
         match settled {
-            None => journal.remove(&self.group, mq),
+            None => journal.remove(&self.journal_name, mq),
             Some(SettledOffsets { stored, commit, newest_store_timestamp, ranges }) => {
-                journal.put(&self.group, mq, Snapshot { stored, commit, newest_store_timestamp, ranges });
+                journal.put(&self.journal_name, mq, Snapshot { stored, commit, newest_store_timestamp, ranges });
             }
         }
     }
