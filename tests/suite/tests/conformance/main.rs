@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and prints what it counted"
 )]
 
+mod admin;
+mod clashing;
 mod consuming;
 mod deploying;
 mod failing;
