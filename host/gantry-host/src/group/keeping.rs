@@ -66,7 +66,11 @@ impl Kept {
         match settled {
             None => journal.remove(&self.journal_name, mq),
             Some(SettledOffsets { stored, commit, newest_store_timestamp, ranges }) => {
-                journal.put(&self.journal_name, mq, Snapshot { stored, commit, newest_store_timestamp, ranges });
+                journal.put(
+                    &self.journal_name,
+                    mq,
+                    Snapshot { stored, commit, newest_store_timestamp, ranges },
+                );
             }
         }
     }
