@@ -54,9 +54,10 @@ impl Roster {
             .map(|(id, _)| id)
     }
 
-    /// Whether a queue that is taken now comes from somebody else.
+    /// Whether a queue that is taken now comes from somebody else; a former life of this host is nobody else.
     pub(crate) fn has_others(&self, topic: &str) -> bool {
-        !self.gone.is_empty() || self.topics.get(topic).is_some_and(|members| members.len() > 1)
+        self.gone.iter().any(|(_, since)| since.is_some())
+            || self.topics.get(topic).is_some_and(|members| members.len() > 1)
     }
 
     fn bound(&mut self) {
@@ -107,6 +108,7 @@ mod tests {
     fn former_lives_are_dead_at_once_and_the_list_is_bounded() {
         let mut roster = Roster::default();
         roster.former((0..100).map(|n| n.to_string()));
+        assert!(!roster.has_others("t"));
         assert_eq!(roster.gone(Instant::now()).count(), MOST_GONE);
     }
 }

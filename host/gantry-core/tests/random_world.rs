@@ -21,16 +21,44 @@ use world::{Answers, World, ms};
 
 #[derive(Debug, Clone)]
 enum Op {
-    Send { queue: usize, tag: usize, count: usize },
+    Send {
+        queue: usize,
+        tag: usize,
+        count: usize,
+    },
     Join,
-    Leave { who: usize, grace_ms: u64 },
-    Crash { who: usize },
-    Restart { who: usize },
-    Relisten { variant: usize },
-    Pause { listener: u64 },
-    Resume { listener: u64 },
-    Reset { queue: usize, back: i64 },
-    Trim { queue: usize, share: usize },
+    Leave {
+        who: usize,
+        grace_ms: u64,
+    },
+    Crash {
+        who: usize,
+    },
+    Restart {
+        who: usize,
+    },
+    Relisten {
+        variant: usize,
+    },
+    Pause {
+        listener: u64,
+    },
+    Resume {
+        listener: u64,
+    },
+    Reset {
+        queue: usize,
+        back: i64,
+    },
+    /// A broker that pushes an operator's offset to the members.
+    Push {
+        queue: usize,
+        back: i64,
+    },
+    Trim {
+        queue: usize,
+        share: usize,
+    },
     MoreQueues,
 }
 
@@ -73,6 +101,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (1..5u64).prop_map(|listener| Op::Pause { listener }),
         1 => (1..5u64).prop_map(|listener| Op::Resume { listener }),
         1 => (0..6usize, 0..100i64).prop_map(|(queue, back)| Op::Reset { queue, back }),
+        1 => (0..6usize, 0..100i64).prop_map(|(queue, back)| Op::Push { queue, back }),
         1 => (0..6usize, 1..4usize).prop_map(|(queue, share)| Op::Trim { queue, share }),
         1 => Just(Op::MoreQueues),
     ]
@@ -172,6 +201,12 @@ fn apply(world: &mut World, op: &Op) {
             let mq = queue(index);
             if let Some(&stored) = world.broker.offsets.get(&mq) {
                 world.broker.resets.insert(mq, (stored - back).max(0));
+            }
+        }
+        Op::Push { queue: index, back } => {
+            let mq = queue(index);
+            if let Some(&stored) = world.broker.offsets.get(&mq) {
+                world.push_offset(&mq, (stored - back).max(0));
             }
         }
         Op::Trim { queue: index, share } => {

@@ -118,6 +118,7 @@ impl Member {
     pub(crate) fn note(&mut self, event: &Event) {
         if let Event::QueueAssigned { mq, .. }
         | Event::QueueReleased { mq, .. }
+        | Event::OffsetReset { mq, .. }
         | Event::OffsetCorrected { mq, .. } = event
         {
             self.delivered.remove(mq);

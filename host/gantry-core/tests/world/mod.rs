@@ -181,6 +181,15 @@ impl World {
         uid
     }
 
+    /// Every member is told to read a queue from this offset; whose it is reads it from there.
+    pub(crate) fn push_offset(&mut self, mq: &MessageQueue, offset: i64) {
+        for id in self.ids() {
+            let now = self.now;
+            self.members.get_mut(&id).unwrap().group.reset_offsets(now, &[(mq.clone(), offset)]);
+            self.take_actions(id);
+        }
+    }
+
     pub(crate) fn queue(&self, id: i32) -> MessageQueue {
         MessageQueue::new("t", BROKER, id)
     }
