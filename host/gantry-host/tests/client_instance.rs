@@ -295,6 +295,35 @@ async fn members_come_and_go_and_the_others_are_told() {
 }
 
 #[tokio::test]
+async fn members_see_each_others_connections_and_ask_each_other_through_the_broker() {
+    let setup = setup().await;
+    setup.topic("Orders", 2).await;
+    let error = setup.client.consumer_connection(GROUP).await.unwrap_err();
+    assert!(matches!(error, CallError::NoBroker { .. }), "{error}");
+    join(&setup.client, "Orders", "TagA").await;
+    let other = client(setup.broker.local_addr()).await;
+    join(&other, "Orders", "TagA").await;
+    let view = setup.client.consumer_connection(GROUP).await.unwrap();
+    let mut ids: Vec<_> = view.connection_set.iter().map(|connection| &*connection.client_id).collect();
+    ids.sort_unstable();
+    let mut expected = [setup.client.client_id(), other.client_id()];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    assert_eq!(view.subscription_table["Orders"].sub_string, "TagA");
+    // This member's listener answers nothing, as one that is gone.
+    let refused = setup.client.consumer_running_info(GROUP, other.client_id()).await.unwrap_err();
+    assert_eq!(refused.code(), Some(ResponseCode::SYSTEM_ERROR));
+    assert!(
+        refused.to_string().contains("The Consumer Group <Group> not exist in this consumer"),
+        "{refused}"
+    );
+    let unknown = setup.client.consumer_running_info(GROUP, "nobody").await.unwrap_err();
+    assert!(unknown.to_string().contains("not online"), "{unknown}");
+    other.close().await;
+    setup.end().await;
+}
+
+#[tokio::test]
 async fn a_group_is_registered_once_and_heartbeats_say_what_was_updated() {
     let setup = setup().await;
     let queues = setup.topic("Orders", 1).await;

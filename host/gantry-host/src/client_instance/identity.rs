@@ -59,6 +59,30 @@ mod tests {
         assert_ne!(one.client_id(), two.client_id());
     }
 
+    /// Equal configuration, many at once, in several processes: what hosts in one process, in containers and after a
+    /// fork have in common. The children are this very test.
+    #[tokio::test]
+    async fn client_ids_are_unique_within_and_among_processes() {
+        const CHILD: &str = "GANTRY_TEST_CLIENT_IDS";
+        let mut ids = Vec::new();
+        for _ in 0..100 {
+            ids.push(Identity::towards(&["127.0.0.1:9876"]).await.client_id());
+        }
+        if std::env::var_os(CHILD).is_some() {
+            return println!("\n{}", ids.join("\n"));
+        }
+        for _ in 0..3 {
+            let name = "client_instance::identity::tests::client_ids_are_unique_within_and_among_processes";
+            let mut child = process::Command::new(std::env::current_exe().unwrap());
+            let output = child.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
+            let output = String::from_utf8(output.stdout).unwrap();
+            ids.extend(output.lines().filter(|line| line.contains(GANTRY_INSTANCE)).map(str::to_owned));
+        }
+        assert_eq!(ids.len(), 400);
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), 400);
+    }
+
     #[tokio::test]
     async fn a_peer_that_cannot_be_looked_up_leaves_loopback() {
         let identity = Identity::towards(&["not an address"]).await;

@@ -118,6 +118,11 @@ impl ClientInstance {
         &self.0.client_id
     }
 
+    /// Whether the client id was given in the configuration, so that it need not be unique.
+    pub fn client_id_is_configured(&self) -> bool {
+        self.0.config.client_id.is_some()
+    }
+
     /// Address and process of this client.
     pub fn identity(&self) -> Identity {
         self.0.identity

@@ -124,7 +124,9 @@ impl Watch {
         let members: BTreeSet<String> = ids.filter(|id| *id != own).cloned().collect();
         let changed = members != self.members;
         self.members = members;
-        let mut found: Vec<_> = same_id(&view, own).into_iter().collect();
+        // One of our own making is unique: there twice, it is a connection the broker does not know to be dead yet.
+        let twice = same_id(&view, own).filter(|_| self.client.client_id_is_configured());
+        let mut found: Vec<_> = twice.into_iter().collect();
         if self.members.is_empty() {
             return Some(found);
         }

@@ -9,7 +9,9 @@
     reason = "a test fails by panicking, and prints what it counted"
 )]
 
+mod admin;
 mod broadcasting;
+mod clashing;
 mod consuming;
 mod crashing;
 mod deploying;
