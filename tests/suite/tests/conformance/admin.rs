@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use gantry_apache::Client;
 use gantry_host::client_instance::SendReceipt;
-use gantry_suite::{BrokerKind, HostUnderTest, World, eventually, eventually_within, installation, that};
+use gantry_suite::{
+    BrokerKind, HostUnderTest, Needs, World, eventually, eventually_within, installation, that,
+};
 
 gantry_suite::scenarios! {
     mqadmin_shows_members_progress_and_what_goes_on,
@@ -74,15 +76,21 @@ async fn an_operator_sets_offsets_and_messages_come_again(world: World) {
 /// As brokers before 5.0 do by themselves, and later ones when told to.
 #[test]
 fn offsets_pushed_by_the_broker_make_messages_come_again() {
-    gantry_suite::run(BrokerKind::Apache, true, "offsets_pushed_by_the_broker", async |world: World| {
-        let Some(mut operator) = Operator::of(&world) else { return };
-        let route = world.cluster.client().route("TBW102").await.unwrap();
-        let broker = route.masters().next().unwrap().1.to_string();
-        let setting = ["updateBrokerConfig", "-b", &broker, "-k", "useServerSideResetOffset", "-v", "false"];
-        operator.shows(&setting, &["success"]);
-        resets(&world, &mut operator).await;
-        world.cluster.end().await;
-    });
+    gantry_suite::run(
+        BrokerKind::Apache,
+        Needs { own: true, quiet: false },
+        "offsets_pushed_by_the_broker",
+        async |world: World| {
+            let Some(mut operator) = Operator::of(&world) else { return };
+            let route = world.cluster.client().route("TBW102").await.unwrap();
+            let broker = route.masters().next().unwrap().1.to_string();
+            let setting =
+                ["updateBrokerConfig", "-b", &broker, "-k", "useServerSideResetOffset", "-v", "false"];
+            operator.shows(&setting, &["success"]);
+            resets(&world, &mut operator).await;
+            world.cluster.end().await;
+        },
+    );
 }
 
 async fn resets(world: &World, operator: &mut Operator) {

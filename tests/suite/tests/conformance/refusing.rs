@@ -67,7 +67,6 @@ async fn a_strategy_whose_answers_do_not_fit_together_is_not_obeyed(world: World
         ("strategy-drops", "to none of the 2 members"),
         ("strategy-doubles", "each queue has one owner"),
         ("strategy-invents", "not among the queues to allocate"),
-        ("strategy-fickle", "strategy share failed"),
         ("strategy-traps", "strategy share failed"),
         ("strategy-spins", "stopped at its deadline"),
     ] {
