@@ -58,7 +58,7 @@ enum Task {
     ///
     /// `cargo xtask test` runs the same with a fifth of the messages. Prints how many messages were lost and consumed again
     /// and how long queues stood still, on the embedded broker and on Apache RocketMQ, and what Java alone comes to.
-    /// Takes some ten minutes; timings want a machine with nothing else to do.
+    /// Takes a quarter of an hour; timings want a machine with nothing else to do.
     Soak {
         /// Passed on to the test program, such as `--skip apache`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

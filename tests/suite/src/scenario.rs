@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use gantry_apache::Installation;
 
 use crate::cluster::{BrokerKind, TestCluster};
 use crate::host::HostSetup;
+use crate::logged::log;
 
 /// The longest a scenario may take.
 const BOUND: Duration = Duration::from_secs(240);
@@ -87,15 +88,6 @@ where
 /// When it cannot be made ready.
 pub fn installation() -> Option<Installation> {
     Installation::for_tests().unwrap()
-}
-
-fn log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let filter = std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".to_owned());
-        let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_test_writer().with_env_filter(filter).with_ansi(false).init();
-    });
 }
 
 /// Makes two tests of each scenario named: `embedded::name` and `apache::name`. With `own` first, each gets a cluster of

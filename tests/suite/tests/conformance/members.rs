@@ -11,8 +11,8 @@ use gantry_suite::{
 
 /// Threads of each member's listener, at 2 to 4 ms a message.
 pub(crate) const THREADS: u32 = 8;
-/// The Java client rebalances at notice, and every 20 s should it miss one.
-const SETTLING: Duration = Duration::from_secs(45);
+/// The Java client rebalances at notice, and every 20 s should it miss one; its first heartbeat may stall it for 30 s.
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// A group that consumes one topic, and its ledger.
 pub(crate) struct Members<'a> {

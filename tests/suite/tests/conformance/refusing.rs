@@ -1,10 +1,12 @@
 //! What does not fit together or is damaged: it is refused or kept aside, with the reason, and what is sound goes on.
 
-use gantry_suite::{Ledger, Sleeper, World};
+use gantry_host::config::StrategyName;
+use gantry_suite::{HostSetup, HostUnderTest, Ledger, Sleeper, Tally, World, eventually, that, warned};
 
 gantry_suite::scenarios! {
     a_groups_listeners_are_of_one_kind,
     a_damaged_journal_is_kept_aside_and_the_brokers_offsets_serve,
+    a_strategy_whose_answers_do_not_fit_together_is_not_obeyed,
 }
 
 async fn a_groups_listeners_are_of_one_kind(world: World) {
@@ -51,9 +53,64 @@ async fn a_damaged_journal_is_kept_aside_and_the_brokers_offsets_serve(world: Wo
 
 /// Waits until each of the first `count` messages is consumed.
 async fn all_consumed(ledger: &Ledger, count: usize) {
-    gantry_suite::eventually("all is consumed", async || {
-        let tally = gantry_suite::Tally::of(&ledger.entries(), count, count);
-        gantry_suite::that(tally.lost == 0, || tally.to_string())
+    eventually("all is consumed", async || {
+        let tally = Tally::of(&ledger.entries(), count, count);
+        that(tally.lost == 0, || tally.to_string())
     })
     .await;
+}
+
+/// Each strategy takes the place of a sound one, and the reason that is given must be its own.
+async fn a_strategy_whose_answers_do_not_fit_together_is_not_obeyed(world: World) {
+    let topic = world.topic("t", 8).await;
+    for (strategy, rule) in [
+        ("strategy-drops", "to none of the 2 members"),
+        ("strategy-doubles", "each queue has one owner"),
+        ("strategy-invents", "not among the queues to allocate"),
+        ("strategy-traps", "strategy share failed"),
+        ("strategy-spins", "stopped at its deadline"),
+    ] {
+        let group = world.name(strategy);
+        let host = || sharing(&world, &group, &topic).start();
+        let (one, two) = (host().await, host().await);
+        let owned = shared(&[&one, &two], &group, &topic).await;
+        for host in [&one, &two] {
+            host.deploy(strategy, "share");
+        }
+        let alarm = eventually(&format!("{strategy} is refused"), async || {
+            warned(&group, rule).ok_or_else(|| "nothing was said of it".to_owned())
+        })
+        .await;
+        assert!(alarm.contains("ERROR") && alarm.contains("stay as they are"), "{alarm}");
+        let before = one.observed.succeeded() + two.observed.succeeded();
+        world.cluster.send_range(&topic, 0..80).await;
+        eventually("messages are consumed", async || {
+            let consumed = one.observed.succeeded() + two.observed.succeeded();
+            that(consumed >= before + 80, || format!("{} of 80", consumed - before))
+        })
+        .await;
+        assert_eq!(shared(&[&one, &two], &group, &topic).await, owned, "{strategy}");
+        one.stop().await;
+        two.stop().await;
+    }
+    world.cluster.end().await;
+}
+
+/// A host whose queues are allocated by the plugin `share`, which is a sound one.
+fn sharing(world: &World, group: &str, topic: &str) -> HostSetup {
+    let setup = world.host_with("scripted", group, topic).configure(|config| {
+        config.consumer.allocate_message_queue_strategy = Some(StrategyName::Plugin("share".to_owned()));
+    });
+    setup.with_file("scripted", "scripted").with_file("rendezvous", "share")
+}
+
+/// Waits until each of the topic's queues is some host's; whose.
+async fn shared(hosts: &[&HostUnderTest], group: &str, topic: &str) -> Vec<Vec<String>> {
+    eventually("each queue is some host's", async || {
+        let owned: Vec<_> = hosts.iter().map(|host| host.queues(group, topic)).collect();
+        let some = owned.iter().all(|queues| !queues.is_empty());
+        that(some && owned.iter().map(Vec::len).sum::<usize>() == 8, || format!("{owned:?}"))?;
+        Ok(owned)
+    })
+    .await
 }
