@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use gantry_core::AllocateMessageQueueStrategy;
-use gantry_core::allocate::{self, NAMES, NEARBY};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::strategy::StrategySetting;
 use super::units::{ByteSize, Millis, Timestamp};
 
 /// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
@@ -53,55 +51,6 @@ pub enum Rebalance {
     Cooperative,
 }
 
-/// An allocation strategy by its name (RocketMQ: AllocateMessageQueueStrategy).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StrategyName {
-    /// One that this host has, such as `AVG`.
-    BuiltIn(BuiltInStrategy),
-    /// That of a plugin, by its file's name without `.wasm`: `plugin:NAME`.
-    Plugin(String),
-}
-
-/// The name of a strategy that this host has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BuiltInStrategy {
-    nearby: bool,
-    plain: &'static str,
-}
-
-/// What comes before the name of a plugin's strategy.
-const PLUGIN: &str = "plugin:";
-
-impl BuiltInStrategy {
-    /// The strategy of this name. None does not happen: names are checked when they are read.
-    pub fn strategy(self) -> Option<Box<dyn AllocateMessageQueueStrategy>> {
-        allocate::by_name(&format!("{}{}", if self.nearby { NEARBY } else { "" }, self.plain))
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        let (nearby, rest) = name.strip_prefix(NEARBY).map_or((false, name), |inner| (true, inner));
-        let plain = NAMES.into_iter().find(|known| *known == rest)?;
-        Some(Self { nearby, plain })
-    }
-}
-
-impl<'de> Deserialize<'de> for StrategyName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        if let Some(plugin) = name.strip_prefix(PLUGIN).filter(|plugin| !plugin.is_empty()) {
-            return Ok(Self::Plugin(plugin.to_owned()));
-        }
-        let unknown = || {
-            D::Error::custom(format!(
-                "unknown strategy `{name}`, expected one of `{}`, or one of these after `{NEARBY}`, or \
-                 `{PLUGIN}NAME` for that of the plugin NAME.wasm",
-                NAMES.join("`, `")
-            ))
-        };
-        BuiltInStrategy::named(&name).map(Self::BuiltIn).ok_or_else(unknown)
-    }
-}
-
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $check:expr;)*) => {
         /// Settings of a consumer group. An absent one has RocketMQ's default.
@@ -146,9 +95,11 @@ settings! {
     /// the group is a Gantry host.
     rebalance: Rebalance, |_| None;
     /// Which queues of a topic are whose: `"AVG"`, `"AVG_BY_CIRCLE"`, `"CONSISTENT_HASH"`, `"STICKY"`, or one of these after
-    /// `MACHINE_ROOM_NEARBY-`, or `"plugin:NAME"` for that of the plugin NAME.wasm. Every member of the group must have the
-    /// same. Default `"AVG"`.
-    allocate_message_queue_strategy: StrategyName, |_| None;
+    /// `MACHINE_ROOM_NEARBY-`, or `"plugin:NAME"` for that of the plugin NAME.wasm;
+    /// `{ machine-room = ["room", ...] }` for MACHINE_ROOM with these consumeridcs; `{ config = [{ topic = "t", broker-name =
+    /// "b", queue-id = 0 }, ...] }` for CONFIG with this member's list. But for CONFIG's list every member of the group must
+    /// have the same. Default `"STICKY"` where queues change hands cooperatively, else `"AVG"`.
+    allocate_message_queue_strategy: StrategySetting, |strategy| strategy.fault();
     /// Batches of one group that run at once, 1 to 1000 (consumeThreadMax). Default 20.
     consume_thread_max: u32, |n| within(n.into(), 1, 1000, "1 to 1000");
     /// Messages cached per queue before pulls pause, 1 to 65535. Default 1000.

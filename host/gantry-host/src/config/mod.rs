@@ -6,6 +6,7 @@
 mod consumer;
 mod error;
 mod plugin;
+mod strategy;
 mod units;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use consumer::{
-    BuiltInStrategy, ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, StrategyName,
-};
+pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
 pub use plugin::{PluginSettings, SubscriptionSetting};
+pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use units::{ByteSize, Millis, Timestamp};
 
 /// The whole configuration of one host.

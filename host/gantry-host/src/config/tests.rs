@@ -57,7 +57,7 @@ fn an_allocation_strategy_is_known_by_its_name() {
     for name in ["AVG", "AVG_BY_CIRCLE", "CONSISTENT_HASH", "STICKY", "MACHINE_ROOM_NEARBY-STICKY"] {
         let text = format!("[consumer]\nallocate-message-queue-strategy = \"{name}\"\n");
         let settings = GantryConfig::from_toml("gantry.toml", &text).unwrap().group_settings("orders");
-        let Some(StrategyName::BuiltIn(found)) = settings.allocate_message_queue_strategy else {
+        let Some(StrategySetting::BuiltIn(found)) = settings.allocate_message_queue_strategy else {
             panic!("{name} is built in")
         };
         assert_eq!(found.strategy().unwrap().name(), name);
@@ -101,10 +101,32 @@ fn a_plugins_strategy_is_known_by_its_files_name() {
     let text = "[group.orders]\nallocate-message-queue-strategy = \"plugin:rendezvous\"\n";
     let settings = GantryConfig::from_toml("gantry.toml", text).unwrap().group_settings("orders");
     let named = settings.allocate_message_queue_strategy;
-    assert_eq!(named, Some(StrategyName::Plugin("rendezvous".into())));
+    assert_eq!(named, Some(StrategySetting::Plugin("rendezvous".into())));
     for nameless in ["plugin:", "MACHINE_ROOM_NEARBY-plugin:rendezvous"] {
         let e = error(&format!("[group.orders]\nallocate-message-queue-strategy = \"{nameless}\"\n"));
         assert!(e.contains(&format!("unknown strategy `{nameless}`")), "{e}");
         assert!(e.contains("`plugin:NAME`"), "{e}");
+    }
+}
+
+#[test]
+fn the_strategies_with_lists_come_with_them() {
+    let of = |value: &str| {
+        let text = format!("[group.orders]\nallocate-message-queue-strategy = {value}\n");
+        GantryConfig::from_toml("gantry.toml", &text)
+            .map(|config| config.group_settings("orders").allocate_message_queue_strategy.unwrap())
+    };
+    let rooms = of("{ machine-room = [\"a\", \"b\"] }").unwrap();
+    assert_eq!(rooms, StrategySetting::MachineRoom(vec!["a".into(), "b".into()]));
+    assert_eq!(rooms.strategy().unwrap().name(), "MACHINE_ROOM");
+    let listed = of("{ config = [{ topic = \"t\", broker-name = \"b\", queue-id = 3 }] }").unwrap();
+    let own = listed.strategy().unwrap().allocate("g", "me", &[], &[]).unwrap();
+    assert_eq!(own, [gantry_protocol::MessageQueue::new("t", "b", 3)]);
+    for wrong in ["{ machine-room = [] }", "{ machine-room = 3 }", "{ config = [{ topic = \"t\" }] }", "5"] {
+        let e = of(wrong).unwrap_err().to_string();
+        assert!(
+            e.starts_with("gantry.toml:2: allocate-message-queue-strategy: ") || e.contains("expected"),
+            "{e}"
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gantry_core::{ConsumerGroup, GroupConfig, RebalanceMode};
 
-use crate::config::{GantryConfig, Rebalance, StrategyName};
+use crate::config::{GantryConfig, Rebalance, StrategySetting};
 use crate::plugins::ListenerPlan;
 
 /// The configuration of the group that `plan` founds.
@@ -62,11 +62,10 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
 pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &GantryConfig) -> ConsumerGroup {
     let given = config.group_settings(group).allocate_message_queue_strategy;
     match given {
-        Some(StrategyName::BuiltIn(name)) => match name.strategy() {
+        Some(StrategySetting::Plugin(name)) => machine.with_asked_strategy(name),
+        given => match given.and_then(|given| given.strategy()) {
             Some(strategy) => machine.with_strategy(strategy),
             None => machine,
         },
-        Some(StrategyName::Plugin(name)) => machine.with_asked_strategy(name),
-        None => machine,
     }
 }

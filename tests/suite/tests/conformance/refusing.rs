@@ -1,6 +1,6 @@
 //! What does not fit together or is damaged: it is refused or kept aside, with the reason, and what is sound goes on.
 
-use gantry_host::config::StrategyName;
+use gantry_host::config::StrategySetting;
 use gantry_suite::{HostSetup, HostUnderTest, Ledger, Sleeper, Tally, World, eventually, that, warned};
 
 gantry_suite::scenarios! {
@@ -99,7 +99,7 @@ async fn a_strategy_whose_answers_do_not_fit_together_is_not_obeyed(world: World
 /// A host whose queues are allocated by the plugin `share`, which is a sound one.
 fn sharing(world: &World, group: &str, topic: &str) -> HostSetup {
     let setup = world.host_with("scripted", group, topic).configure(|config| {
-        config.consumer.allocate_message_queue_strategy = Some(StrategyName::Plugin("share".to_owned()));
+        config.consumer.allocate_message_queue_strategy = Some(StrategySetting::Plugin("share".to_owned()));
     });
     setup.with_file("scripted", "scripted").with_file("rendezvous", "share")
 }
