@@ -1,12 +1,14 @@
 //! What a group's machine asks of the network, done by tasks that report back.
 
+mod persisting;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_core::{
     Action, Allocate, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel,
-    OffsetAnswer, PersistId, PersistMode, PullAnswer, PullOutcome, PullRequest, PullStatus, Route,
-    SendBackRequest, TopicSubscription, UnlockRequest,
+    OffsetAnswer, PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
+    TopicSubscription, UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
@@ -24,6 +26,7 @@ use crate::filter::FilterHooks;
 use crate::plugins::{Shares, Strategies};
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
+use persisting::Persist;
 
 /// How long leaving the group at the brokers may take; they forget a silent client by themselves.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,15 +64,6 @@ pub(super) struct Local {
     pub(super) hooks: FilterHooks,
     /// What counts them.
     pub(super) tallies: Arc<Tallies>,
-}
-
-/// An offset on its way to the broker.
-#[derive(Debug)]
-struct Persist {
-    id: PersistId,
-    mq: MessageQueue,
-    offset: i64,
-    mode: PersistMode,
 }
 
 impl Requests {
@@ -197,60 +191,6 @@ impl Requests {
             | Action::Event(_)
             | Action::Unregister
             | Action::Terminated(_) => {}
-        }
-    }
-
-    fn persist(&self, persist: Persist) {
-        if let Err(refused) = self.persists.try_send(persist) {
-            let id = refused.into_inner().id;
-            self.ask("persist-refused", async move |_: Self| {
-                Some(Input::Persisted(id, Err("too many offsets are on their way to the broker".to_owned())))
-            });
-        }
-    }
-
-    /// Sends offsets in the order they were asked to be stored: brokers keep what comes last, so one sent one-way must
-    /// not overtake or be overtaken by another of its queue.
-    async fn run_persists(&self, mut persists: mpsc::Receiver<Persist>) {
-        while let Some(Persist { id, mq, offset, mode }) = persists.recv().await {
-            match mode {
-                PersistMode::Oneway => {
-                    if let Err(error) = self.client.update_offset_oneway(&self.group, &mq, offset).await {
-                        let _group_gone =
-                            self.inputs.send(Input::Persisted(id, Err(error.to_string()))).await;
-                    }
-                }
-                // Nothing is stored for this queue any more before this one is answered.
-                PersistMode::Sync => self.ask("persist-offset", async move |this: Self| {
-                    let result = this.client.update_offset(&this.group, &mq, offset).await;
-                    Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
-                }),
-            }
-        }
-    }
-
-    /// Writes offsets into the local file, those that come together at once.
-    async fn run_local_persists(&self, file: &Arc<OffsetsFile>, mut persists: mpsc::Receiver<Persist>) {
-        while let Some(first) = persists.recv().await {
-            let mut taken = vec![first];
-            while let Ok(next) = persists.try_recv() {
-                taken.push(next);
-            }
-            for Persist { mq, offset, .. } in &taken {
-                file.set(mq, *offset);
-            }
-            let writing = Arc::clone(file);
-            let written = tokio::task::spawn_blocking(move || writing.persist()).await;
-            let result = match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            for Persist { id, mode, .. } in taken {
-                if mode == PersistMode::Sync || result.is_err() {
-                    let _group_gone = self.inputs.send(Input::Persisted(id, result.clone())).await;
-                }
-            }
         }
     }
 
