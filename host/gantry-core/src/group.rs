@@ -64,6 +64,8 @@ pub struct ConsumerGroup {
     lock_requests: LockRequests,
     /// A broker does not let this client lock queues.
     locks_refused: bool,
+    /// When a broker was last found not to answer.
+    trouble: Option<Instant>,
     /// What was settled in ownerships that ended with something left above their offset, in this life or a former.
     settled: BTreeMap<MessageQueue, SettledOffsets>,
     queues: BTreeMap<QueueKey, Queue>,
@@ -112,6 +114,7 @@ impl ConsumerGroup {
             lock_group: locking::lock_group(&config).into(),
             lock_requests: LockRequests::default(),
             locks_refused: false,
+            trouble: None,
             settled: BTreeMap::new(),
             queues: BTreeMap::new(),
             owned: BTreeMap::new(),

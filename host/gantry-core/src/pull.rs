@@ -63,6 +63,11 @@ impl PullState {
         }
     }
 
+    /// Whether the last pull was refused or failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// The pull on the way.
     pub(crate) fn outstanding(&self) -> Option<u64> {
         self.outstanding

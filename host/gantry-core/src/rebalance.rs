@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gantry_protocol::MessageQueue;
 
@@ -30,6 +30,8 @@ struct Round {
     /// Ask once more when the answer is there: something changed meanwhile.
     again: bool,
     absences: u32,
+    /// Since when members are missed that may only be on their way back to their broker.
+    missing: Option<Instant>,
     /// Whether queues change hands cooperatively, once that is known.
     cooperative: Option<bool>,
     /// The last question to a strategy; one that was asked before it finds nothing.
@@ -63,6 +65,18 @@ impl Rounds {
 
     pub(crate) fn remove(&mut self, topic: &str) {
         self.topics.remove(topic);
+    }
+
+    /// Whether to give members that are missed more time, as this has not been done for long.
+    pub(crate) fn wait_for_missing(&mut self, now: Instant, topic: &str, patience: Duration) -> bool {
+        self.topics.get_mut(topic).is_some_and(|round| now < *round.missing.get_or_insert(now) + patience)
+    }
+
+    /// No member is missed any more, or none is waited for.
+    pub(crate) fn all_there(&mut self, topic: &str) {
+        if let Some(round) = self.topics.get_mut(topic) {
+            round.missing = None;
+        }
     }
 
     /// Takes the mode queues change hands in; whether there was one before.

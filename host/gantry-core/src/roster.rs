@@ -42,6 +42,12 @@ impl Roster {
         self.bound();
     }
 
+    /// Whether a member that a broker of the topic named last is not among these.
+    pub(crate) fn misses(&self, topic: &str, members: &[String]) -> bool {
+        let before = self.topics.get(topic).into_iter().flatten();
+        before.into_iter().any(|id| !members.contains(id))
+    }
+
     pub(crate) fn remove(&mut self, topic: &str) {
         self.topics.remove(topic);
     }

@@ -62,6 +62,28 @@ proptest! {
     }
 
     #[test]
+    fn a_broker_that_is_started_anew_makes_nobody_take_what_another_works_on(seed in any::<u64>(), hosts in 2..5usize) {
+        let mut world = World::new(seed, 8);
+        world.slowest = ms(60);
+        for _ in 0..hosts {
+            world.join();
+        }
+        world.run(ms(3_000));
+        for _ in 0..3 {
+            for id in 0..8 {
+                for _ in 0..40 {
+                    world.send(&world.queue(id), Some("Aa"));
+                }
+            }
+            world.run(ms(100));
+            world.restart_broker();
+            world.run(ms(20_000));
+        }
+        prop_assert!(world.unfinished().is_empty());
+        prop_assert_eq!(duplicates(&world), 0);
+    }
+
+    #[test]
     fn among_others_nothing_is_lost(seed in any::<u64>(), changes in changes()) {
         play(seed, false, &changes);
     }

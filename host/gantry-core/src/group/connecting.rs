@@ -67,6 +67,9 @@ impl ConsumerGroup {
         }
         self.heartbeats.in_flight = None;
         let again = std::mem::take(&mut self.heartbeats.again);
+        if outcome != HeartbeatOutcome::Accepted {
+            self.trouble = Some(now);
+        }
         if outcome == HeartbeatOutcome::Failed {
             self.heartbeat_failed(now);
         } else {

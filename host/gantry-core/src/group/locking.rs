@@ -80,6 +80,14 @@ impl ConsumerGroup {
         }
     }
 
+    /// Renews a queue's lock at once: its broker is back, and may have been started anew without its locks.
+    pub(super) fn relock(&mut self, now: Instant, key: QueueKey) {
+        if let Some(lock) = self.queues.get_mut(&key).and_then(|queue| queue.lock.as_mut()) {
+            lock.due = lock.due.min(now);
+            self.arm_locks();
+        }
+    }
+
     /// Asks for the locks that are due, with one request a broker.
     pub(super) fn ask_locks(&mut self, now: Instant) {
         while let Some(id) = self.lock_requests.overdue(now) {

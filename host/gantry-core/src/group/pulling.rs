@@ -59,9 +59,16 @@ impl ConsumerGroup {
             return;
         }
         let offset = queue.window.end();
+        let was_failing = queue.pull.is_failing();
+        if matches!(outcome, PullOutcome::Failed(_)) {
+            self.trouble = Some(now);
+        }
         match queue.pull.judge(now, &queue.mq, offset, outcome, &self.config, &mut self.random) {
             Verdict::Proceed { messages, next, pause } => {
                 self.halt_is_over(key);
+                if was_failing {
+                    self.relock(now, key);
+                }
                 self.put_messages(now, key, messages, next);
                 self.pause_pulls(now, key, pause);
             }

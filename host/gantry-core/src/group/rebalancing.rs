@@ -30,6 +30,12 @@ use crate::timer::Timer;
 /// How soon queues are allocated again while they are not where they belong (RocketMQ:
 /// rocketmq.client.rebalance.minInterval).
 const UNBALANCED: Duration = Duration::from_secs(1);
+/// How long after a broker has not answered members may be missed because of that.
+const TROUBLE_IS_RECENT: Duration = Duration::from_secs(15);
+/// How long members that are missed then are waited for: clients come back to a broker within some seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon it is looked whether they are back.
+const LOOK_FOR_MISSING: Duration = Duration::from_millis(500);
 const OFFSET_UNKNOWN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(5) };
 
 /// How queues are allocated.
@@ -105,6 +111,9 @@ impl ConsumerGroup {
 
     fn allocate(&mut self, now: Instant, topic: &Arc<str>, mut members: Vec<String>) {
         members.sort();
+        if self.are_coming_back(now, topic, &members) {
+            return self.timers.arm_no_later(Timer::Rebalance, now + LOOK_FOR_MISSING);
+        }
         self.roster.take(now, topic, &members);
         self.set_mode(topic, &members);
         let Some(queues) = self.routes.queues(topic) else { return };
@@ -136,6 +145,18 @@ impl ConsumerGroup {
                 self.allocation_unsound(now, &topic.clone(), Event::AllocationUnsound { topic, fault });
             }
         }
+    }
+
+    /// Whether members that the list lacks may only be on their way back: brokers have just failed to answer this host, so
+    /// that others will have lost them too. A broker that was started anew knows neither them nor their locks, and who came
+    /// first would take their queues from under their hands.
+    fn are_coming_back(&mut self, now: Instant, topic: &Arc<str>, members: &[String]) -> bool {
+        let recent = self.trouble.is_some_and(|trouble| now < trouble + TROUBLE_IS_RECENT);
+        let missed = recent && self.cooperative.contains(topic) && self.roster.misses(topic, members);
+        if !missed {
+            self.rounds.all_there(topic);
+        }
+        missed && self.rounds.wait_for_missing(now, topic, PATIENCE)
     }
 
     /// Whether the topic's queues change hands cooperatively among these members.

@@ -181,6 +181,21 @@ impl World {
         uid
     }
 
+    /// The broker is started anew: it has its messages and offsets, but knows no member and no lock until they come back,
+    /// each in its own time.
+    pub(crate) fn restart_broker(&mut self) {
+        self.broker.locks.clear();
+        self.broker.members.clear();
+        for (id, request) in std::mem::take(&mut self.held) {
+            let lost = PullOutcome::Failed("the connection was closed".to_owned());
+            self.at(self.now, Step::Input(id, steps::Input::Pulled(request.id, lost)));
+        }
+        for id in self.ids() {
+            let back = self.now + ms(self.random.u64(100..2_000));
+            self.at(back, Step::ComesBack(id));
+        }
+    }
+
     /// Every member is told to read a queue from this offset; whose it is reads it from there.
     pub(crate) fn push_offset(&mut self, mq: &MessageQueue, offset: i64) {
         for id in self.ids() {
