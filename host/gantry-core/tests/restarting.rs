@@ -121,3 +121,34 @@ fn without_a_journal_nothing_is_kept() {
     solo.wait(ms(1_000));
     assert!(solo.journal.is_empty());
 }
+
+#[test]
+fn a_queue_that_is_moved_leaves_nothing_of_before_to_be_skipped() {
+    let mut solo = Solo::plain();
+    solo.feed(0..3);
+    let batch = solo.batch();
+    solo.consumed(&batch, &Settlement::Success);
+    solo.wait(ms(5));
+    assert_eq!(solo.journal[&mq(0)].commit, 3);
+    solo.group.reset_offsets(solo.now, &[(mq(0), 1)]);
+    let id = take!(solo, Action::PersistOffset { id, offset: 1, mode: PersistMode::Sync, .. } => id);
+    solo.group.handle_persisted(solo.now, id, Ok(()));
+    solo.pump();
+    assert!(
+        solo.journal.is_empty(),
+        "killed now, it would skip what an operator wants again: {:?}",
+        solo.journal
+    );
+}
+
+#[test]
+fn what_is_settled_while_a_queue_is_being_moved_is_not_remembered() {
+    let mut solo = Solo::plain();
+    solo.feed(0..3);
+    let batch = solo.batch();
+    solo.group.reset_offsets(solo.now, &[(mq(0), 0)]);
+    solo.pump();
+    solo.consumed(&batch, &Settlement::Success);
+    solo.wait(ms(20));
+    assert!(solo.journal.is_empty(), "{:?}", solo.journal);
+}

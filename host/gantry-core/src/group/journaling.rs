@@ -20,10 +20,20 @@ impl ConsumerGroup {
     }
 
     pub(super) fn write_journal(&mut self) {
-        for queue in self.queues.values_mut().filter(|queue| queue.journal_due && queue.settles()) {
+        let due = |queue: &&mut Queue| queue.journal_due && queue.settles() && queue.corrected.is_none();
+        for queue in self.queues.values_mut().filter(due) {
             queue.journal_due = false;
             let settled = Some(snapshot(queue));
             self.out.push_back(Action::Journal(QueueJournal { mq: queue.mq.clone(), settled }));
+        }
+    }
+
+    /// Keeps nothing of a queue whose offset is being moved: what was settled before is wanted again, or is no more.
+    pub(super) fn forget_settled(&mut self, key: QueueKey) {
+        if self.config.journal_interval.is_some()
+            && let Some(queue) = self.queues.get(&key)
+        {
+            self.out.push_back(Action::Journal(QueueJournal { mq: queue.mq.clone(), settled: None }));
         }
     }
 

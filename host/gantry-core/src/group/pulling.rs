@@ -189,6 +189,7 @@ impl ConsumerGroup {
         queue.phase = Phase::Draining { deadline };
         queue.lanes.clear();
         self.stats.offsets_corrected += 1;
+        self.forget_settled(key);
         self.event(Event::OffsetCorrected { mq, from, to, dropped });
         self.drain(now, key, deadline);
     }

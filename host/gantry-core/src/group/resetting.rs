@@ -34,6 +34,7 @@ impl ConsumerGroup {
             queue.phase = Phase::Draining { deadline: now + self.config.drain_timeout };
             queue.lanes.clear();
         }
+        self.forget_settled(key);
         self.event(Event::OffsetReset { mq, to, dropped });
         if begins {
             self.drain(now, key, now + self.config.drain_timeout);
