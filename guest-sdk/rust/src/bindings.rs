@@ -10,308 +10,6 @@
 #[allow(dead_code, clippy::all)]
 pub mod gantry {
     pub mod rocketmq {
-        /// Questions about the batch at hand, answered by the host while `consume-message` runs. `index` counts from 0 in the
-        /// order of the batch. Outside `consume-message`, or past the end of the batch, every answer is none.
-        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-        pub mod delivery {
-            #[used]
-            #[doc(hidden)]
-            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
-            use super::super::super::_rt;
-            #[allow(unused_unsafe, clippy::all)]
-            /// One property of a message, RocketMQ's own ones included (`UNIQ_KEY`, `RETRY_TOPIC`, `BORN_TIMESTAMP` ...).
-            #[allow(async_fn_in_trait)]
-            pub fn property(
-                index: u32,
-                name: &str,
-            ) -> ::core::option::Option<_rt::String> {
-                unsafe {
-                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                    struct RetArea(
-                        [::core::mem::MaybeUninit<
-                            u8,
-                        >; 3 * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 3
-                            * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let vec0 = name;
-                    let ptr0 = vec0.as_ptr().cast::<u8>();
-                    let len0 = vec0.len();
-                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "property"]
-                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(
-                        _: i32,
-                        _: *mut u8,
-                        _: usize,
-                        _: *mut u8,
-                    ) {
-                        unreachable!()
-                    }
-                    wit_import2(_rt::as_i32(&index), ptr0.cast_mut(), len0, ptr1);
-                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result7 = match l3 {
-                        0 => None,
-                        1 => {
-                            let e = {
-                                let l4 = *ptr1
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l5 = *ptr1
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let len6 = l5;
-                                let bytes6 = _rt::Vec::from_raw_parts(
-                                    l4.cast(),
-                                    len6,
-                                    len6,
-                                );
-                                _rt::string_lift(bytes6)
-                            };
-                            Some(e)
-                        }
-                        _ => _rt::invalid_enum_discriminant(),
-                    };
-                    result7
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// Every property of a message, in the order of the wire.
-            #[allow(async_fn_in_trait)]
-            pub fn properties(index: u32) -> _rt::Vec<(_rt::String, _rt::String)> {
-                unsafe {
-                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                    struct RetArea(
-                        [::core::mem::MaybeUninit<
-                            u8,
-                        >; 2 * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 2
-                            * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "properties"]
-                        fn wit_import1(_: i32, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                        unreachable!()
-                    }
-                    wit_import1(_rt::as_i32(&index), ptr0);
-                    let l2 = *ptr0.add(0).cast::<*mut u8>();
-                    let l3 = *ptr0
-                        .add(::core::mem::size_of::<*const u8>())
-                        .cast::<usize>();
-                    let base10 = l2;
-                    let len10 = l3;
-                    let mut result10 = _rt::Vec::with_capacity(len10);
-                    for i in 0..len10 {
-                        let base = base10
-                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                        let e10 = {
-                            let l4 = *base.add(0).cast::<*mut u8>();
-                            let l5 = *base
-                                .add(::core::mem::size_of::<*const u8>())
-                                .cast::<usize>();
-                            let len6 = l5;
-                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
-                            let l7 = *base
-                                .add(2 * ::core::mem::size_of::<*const u8>())
-                                .cast::<*mut u8>();
-                            let l8 = *base
-                                .add(3 * ::core::mem::size_of::<*const u8>())
-                                .cast::<usize>();
-                            let len9 = l8;
-                            let bytes9 = _rt::Vec::from_raw_parts(l7.cast(), len9, len9);
-                            (_rt::string_lift(bytes6), _rt::string_lift(bytes9))
-                        };
-                        result10.push(e10);
-                    }
-                    _rt::cabi_dealloc(
-                        base10,
-                        len10 * (4 * ::core::mem::size_of::<*const u8>()),
-                        ::core::mem::size_of::<*const u8>(),
-                    );
-                    let result11 = result10;
-                    result11
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// Where the message was born, as `ip:port`.
-            #[allow(async_fn_in_trait)]
-            pub fn born_host(index: u32) -> ::core::option::Option<_rt::String> {
-                unsafe {
-                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                    struct RetArea(
-                        [::core::mem::MaybeUninit<
-                            u8,
-                        >; 3 * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 3
-                            * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "born-host"]
-                        fn wit_import1(_: i32, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                        unreachable!()
-                    }
-                    wit_import1(_rt::as_i32(&index), ptr0);
-                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result6 = match l2 {
-                        0 => None,
-                        1 => {
-                            let e = {
-                                let l3 = *ptr0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l4 = *ptr0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let len5 = l4;
-                                let bytes5 = _rt::Vec::from_raw_parts(
-                                    l3.cast(),
-                                    len5,
-                                    len5,
-                                );
-                                _rt::string_lift(bytes5)
-                            };
-                            Some(e)
-                        }
-                        _ => _rt::invalid_enum_discriminant(),
-                    };
-                    result6
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// The broker that stored it, as `ip:port`.
-            #[allow(async_fn_in_trait)]
-            pub fn store_host(index: u32) -> ::core::option::Option<_rt::String> {
-                unsafe {
-                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                    struct RetArea(
-                        [::core::mem::MaybeUninit<
-                            u8,
-                        >; 3 * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 3
-                            * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "store-host"]
-                        fn wit_import1(_: i32, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                        unreachable!()
-                    }
-                    wit_import1(_rt::as_i32(&index), ptr0);
-                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result6 = match l2 {
-                        0 => None,
-                        1 => {
-                            let e = {
-                                let l3 = *ptr0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l4 = *ptr0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let len5 = l4;
-                                let bytes5 = _rt::Vec::from_raw_parts(
-                                    l3.cast(),
-                                    len5,
-                                    len5,
-                                );
-                                _rt::string_lift(bytes5)
-                            };
-                            Some(e)
-                        }
-                        _ => _rt::invalid_enum_discriminant(),
-                    };
-                    result6
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// The broker's own id of this stored copy (offsetMsgId).
-            #[allow(async_fn_in_trait)]
-            pub fn offset_message_id(index: u32) -> ::core::option::Option<_rt::String> {
-                unsafe {
-                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                    struct RetArea(
-                        [::core::mem::MaybeUninit<
-                            u8,
-                        >; 3 * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 3
-                            * ::core::mem::size_of::<*const u8>()],
-                    );
-                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "offset-message-id"]
-                        fn wit_import1(_: i32, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                        unreachable!()
-                    }
-                    wit_import1(_rt::as_i32(&index), ptr0);
-                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result6 = match l2 {
-                        0 => None,
-                        1 => {
-                            let e = {
-                                let l3 = *ptr0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l4 = *ptr0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let len5 = l4;
-                                let bytes5 = _rt::Vec::from_raw_parts(
-                                    l3.cast(),
-                                    len5,
-                                    len5,
-                                );
-                                _rt::string_lift(bytes5)
-                            };
-                            Some(e)
-                        }
-                        _ => _rt::invalid_enum_discriminant(),
-                    };
-                    result6
-                }
-            }
-        }
         /// What listeners and the host say to each other. Every noun is RocketMQ's.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod types {
@@ -640,6 +338,442 @@ pub mod gantry {
                             f.debug_tuple("ConsumeResult::DeadLetter").field(e).finish()
                         }
                     }
+                }
+            }
+            /// One queue of a topic (RocketMQ: MessageQueue).
+            #[derive(Clone, PartialEq)]
+            pub struct MessageQueue {
+                pub topic: _rt::String,
+                pub broker_name: _rt::String,
+                pub queue_id: u32,
+            }
+            impl ::core::fmt::Debug for MessageQueue {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("MessageQueue")
+                        .field("topic", &self.topic)
+                        .field("broker-name", &self.broker_name)
+                        .field("queue-id", &self.queue_id)
+                        .finish()
+                }
+            }
+            /// When the broker makes a message that is sent visible to consumers.
+            #[derive(Clone, Copy, PartialEq)]
+            pub enum DeliveryTime {
+                /// At once.
+                AtOnce,
+                /// After a delay level, 1 (1 s) to 18 (2 h) (RocketMQ: DELAY).
+                Level(u8),
+                /// After this many milliseconds. Brokers of RocketMQ 5 have timers for it (TIMER_DELAY_MS).
+                Milliseconds(u64),
+                /// At this time, in milliseconds since the Unix epoch, by the same timers (TIMER_DELIVER_MS).
+                Timestamp(u64),
+            }
+            impl ::core::fmt::Debug for DeliveryTime {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        DeliveryTime::AtOnce => {
+                            f.debug_tuple("DeliveryTime::AtOnce").finish()
+                        }
+                        DeliveryTime::Level(e) => {
+                            f.debug_tuple("DeliveryTime::Level").field(e).finish()
+                        }
+                        DeliveryTime::Milliseconds(e) => {
+                            f.debug_tuple("DeliveryTime::Milliseconds").field(e).finish()
+                        }
+                        DeliveryTime::Timestamp(e) => {
+                            f.debug_tuple("DeliveryTime::Timestamp").field(e).finish()
+                        }
+                    }
+                }
+            }
+            /// A message on its way to the broker (RocketMQ: Message).
+            #[derive(Clone, PartialEq)]
+            pub struct OutgoingMessage {
+                pub topic: _rt::String,
+                /// One tag, which consumers filter by.
+                pub tags: ::core::option::Option<_rt::String>,
+                /// Keys for looking the message up; none holds a space.
+                pub keys: _rt::Vec<_rt::String>,
+                pub body: _rt::Vec<u8>,
+                /// The user's properties; names RocketMQ uses for itself (KEYS, TAGS, DELAY ...) are refused.
+                pub properties: _rt::Vec<(_rt::String, _rt::String)>,
+                pub delivery_time: DeliveryTime,
+            }
+            impl ::core::fmt::Debug for OutgoingMessage {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("OutgoingMessage")
+                        .field("topic", &self.topic)
+                        .field("tags", &self.tags)
+                        .field("keys", &self.keys)
+                        .field("body", &self.body)
+                        .field("properties", &self.properties)
+                        .field("delivery-time", &self.delivery_time)
+                        .finish()
+                }
+            }
+        }
+        /// Questions about the batch at hand, answered by the host while `consume-message` runs. `index` counts from 0 in the
+        /// order of the batch. Outside `consume-message`, or past the end of the batch, every answer is none.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod delivery {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type ConsumeResult = super::super::super::gantry::rocketmq::types::ConsumeResult;
+            #[allow(unused_unsafe, clippy::all)]
+            /// One property of a message, RocketMQ's own ones included (`UNIQ_KEY`, `RETRY_TOPIC`, `BORN_TIMESTAMP` ...).
+            #[allow(async_fn_in_trait)]
+            pub fn property(
+                index: u32,
+                name: &str,
+            ) -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "property"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(_rt::as_i32(&index), ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Every property of a message, in the order of the wire.
+            #[allow(async_fn_in_trait)]
+            pub fn properties(index: u32) -> _rt::Vec<(_rt::String, _rt::String)> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "properties"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&index), ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let base10 = l2;
+                    let len10 = l3;
+                    let mut result10 = _rt::Vec::with_capacity(len10);
+                    for i in 0..len10 {
+                        let base = base10
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        let e10 = {
+                            let l4 = *base.add(0).cast::<*mut u8>();
+                            let l5 = *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len6 = l5;
+                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+                            let l7 = *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l8 = *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len9 = l8;
+                            let bytes9 = _rt::Vec::from_raw_parts(l7.cast(), len9, len9);
+                            (_rt::string_lift(bytes6), _rt::string_lift(bytes9))
+                        };
+                        result10.push(e10);
+                    }
+                    _rt::cabi_dealloc(
+                        base10,
+                        len10 * (4 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result11 = result10;
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Where the message was born, as `ip:port`.
+            #[allow(async_fn_in_trait)]
+            pub fn born_host(index: u32) -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "born-host"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&index), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result6 = match l2 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The broker that stored it, as `ip:port`.
+            #[allow(async_fn_in_trait)]
+            pub fn store_host(index: u32) -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "store-host"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&index), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result6 = match l2 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The broker's own id of this stored copy (offsetMsgId).
+            #[allow(async_fn_in_trait)]
+            pub fn offset_message_id(index: u32) -> ::core::option::Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "offset-message-id"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&index), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result6 = match l2 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Settles one message while the batch is still being worked on, so that whatever happens later in this call does not
+            /// redo it: after a trap or a deadline, messages settled so keep their result, and only the others are tried again.
+            /// The first word counts: a second `settle` of the message, and its place in the answer of `consume-message`, are
+            /// ignored. Orderly, it counts as far as every message before it is a success too.
+            ///
+            /// False where nothing was settled: past the end of the batch, outside `consume-message`, or settled before.
+            #[allow(async_fn_in_trait)]
+            pub fn settle(index: u32, consume_result: &ConsumeResult) -> bool {
+                unsafe {
+                    use super::super::super::gantry::rocketmq::types::ConsumeResult as V3;
+                    let (result4_0, result4_1, result4_2) = match consume_result {
+                        V3::Success => (0i32, ::core::ptr::null_mut(), 0i64),
+                        V3::ReconsumeLater(e) => {
+                            use super::super::super::gantry::rocketmq::types::RetryDelay as V0;
+                            let (result1_0, result1_1) = match e {
+                                V0::ByAttempts => (0i32, 0i64),
+                                V0::Level(e) => (1i32, i64::from(_rt::as_i32(e))),
+                                V0::Milliseconds(e) => (2i32, _rt::as_i64(e)),
+                            };
+                            (1i32, result1_0 as *mut u8, result1_1)
+                        }
+                        V3::DeadLetter(e) => {
+                            let vec2 = e;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (2i32, ptr2.cast_mut(), len2 as i64)
+                        }
+                    };
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "settle"]
+                        fn wit_import5(_: i32, _: i32, _: *mut u8, _: i64) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: i64,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import5(
+                        _rt::as_i32(&index),
+                        result4_0,
+                        result4_1,
+                        result4_2,
+                    );
+                    _rt::bool_lift(ret as u8)
                 }
             }
         }
@@ -1302,6 +1436,7 @@ pub mod exports {
 mod _rt {
     #![allow(dead_code, unused_imports, clippy::all)]
     pub use alloc_crate::string::String;
+    pub use alloc_crate::vec::Vec;
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
         t.as_i32()
     }
@@ -1361,7 +1496,6 @@ mod _rt {
             self as i32
         }
     }
-    pub use alloc_crate::vec::Vec;
     pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
         if cfg!(debug_assertions) {
             String::from_utf8(bytes).unwrap()
@@ -1385,11 +1519,6 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
-    #[cfg(target_arch = "wasm32")]
-    pub fn run_ctors_once() {
-        ::wit_bindgen::rt::run_ctors_once();
-    }
-    pub use alloc_crate::alloc;
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -1413,6 +1542,22 @@ mod _rt {
             self as i64
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    pub fn run_ctors_once() {
+        ::wit_bindgen::rt::run_ctors_once();
+    }
+    pub use alloc_crate::alloc;
     extern crate alloc as alloc_crate;
 }
 /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
@@ -1447,38 +1592,43 @@ macro_rules! __export_message_listener_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:gantry:rocketmq@0.1.0:message-listener:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1453] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1719] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa6\x0a\x01A\x02\x01\
-A\x0a\x01B\x0b\x01ks\x01@\x02\x05indexy\x04names\0\0\x04\0\x08property\x01\x01\x01\
-o\x02ss\x01p\x02\x01@\x01\x05indexy\0\x03\x04\0\x0aproperties\x01\x04\x01@\x01\x05\
-indexy\0\0\x04\0\x09born-host\x01\x05\x04\0\x0astore-host\x01\x05\x04\0\x11offse\
-t-message-id\x01\x05\x03\0\x1egantry:rocketmq/delivery@0.1.0\x05\0\x01B\x1b\x01m\
-\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\0\x01m\x02\x0cco\
-ncurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0blast-offset\0\0\
-\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-where\x03\0\x04\x01\
-q\x02\x03tag\x01s\0\x05sql92\x01s\0\x04\0\x11filter-expression\x03\0\x06\x01r\x02\
-\x05topics\x0aexpression\x07\x04\0\x0csubscription\x03\0\x08\x01p\x09\x01ky\x01k\
-w\x01r\x0a\x04names\x07versions\x0econsumer-groups\x0dsubscriptions\x0a\x0dmessa\
-ge-model\x01\x0cconsume-mode\x03\x12consume-from-where\x05\x1econsume-message-ba\
-tch-max-size\x0b\x13max-reconsume-times\x0b\x0fconsume-timeout\x0c\x04\0\x14list\
-ener-description\x03\0\x0d\x01r\x04\x0econsumer-groups\x05topics\x0bbroker-names\
-\x08queue-idy\x04\0\x0fconsume-context\x03\0\x0f\x01ks\x01p}\x01o\x02ss\x01p\x13\
-\x01r\x09\x0amessage-ids\x04tags\x11\x04keyss\x0freconsume-timesy\x0cqueue-offse\
-tw\x0eborn-timestampw\x0fstore-timestampw\x04body\x12\x0fuser-properties\x14\x04\
-\0\x07message\x03\0\x15\x01q\x03\x0bby-attempts\0\0\x05level\x01}\0\x0cmilliseco\
-nds\x01w\0\x04\0\x0bretry-delay\x03\0\x17\x01q\x03\x07success\0\0\x0freconsume-l\
-ater\x01\x18\0\x0bdead-letter\x01s\0\x04\0\x0econsume-result\x03\0\x19\x03\0\x1b\
-gantry:rocketmq/types@0.1.0\x05\x01\x02\x03\0\x01\x14listener-description\x02\x03\
-\0\x01\x0fconsume-context\x02\x03\0\x01\x07message\x02\x03\0\x01\x0econsume-resu\
-lt\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x14listener-description\x03\0\0\x02\x03\x02\
-\x01\x03\x04\0\x0fconsume-context\x03\0\x02\x02\x03\x02\x01\x04\x04\0\x07message\
-\x03\0\x04\x02\x03\x02\x01\x05\x04\0\x0econsume-result\x03\0\x06\x01@\0\0\x01\x04\
-\0\x08describe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\x01s\x01@\x02\x07context\x03\
-\x05batch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\x04\0\x1egantry:rocketmq/li\
-stener@0.1.0\x05\x06\x04\0&gantry:rocketmq/message-listener@0.1.0\x04\0\x0b\x16\x01\
-\0\x10message-listener\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-co\
-mponent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb0\x0c\x01A\x02\x01\
+A\x0a\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
+\0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
+last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
+ere\x03\0\x04\x01q\x02\x03tag\x01s\0\x05sql92\x01s\0\x04\0\x11filter-expression\x03\
+\0\x06\x01r\x02\x05topics\x0aexpression\x07\x04\0\x0csubscription\x03\0\x08\x01p\
+\x09\x01ky\x01kw\x01r\x0a\x04names\x07versions\x0econsumer-groups\x0dsubscriptio\
+ns\x0a\x0dmessage-model\x01\x0cconsume-mode\x03\x12consume-from-where\x05\x1econ\
+sume-message-batch-max-size\x0b\x13max-reconsume-times\x0b\x0fconsume-timeout\x0c\
+\x04\0\x14listener-description\x03\0\x0d\x01r\x04\x0econsumer-groups\x05topics\x0b\
+broker-names\x08queue-idy\x04\0\x0fconsume-context\x03\0\x0f\x01ks\x01p}\x01o\x02\
+ss\x01p\x13\x01r\x09\x0amessage-ids\x04tags\x11\x04keyss\x0freconsume-timesy\x0c\
+queue-offsetw\x0eborn-timestampw\x0fstore-timestampw\x04body\x12\x0fuser-propert\
+ies\x14\x04\0\x07message\x03\0\x15\x01q\x03\x0bby-attempts\0\0\x05level\x01}\0\x0c\
+milliseconds\x01w\0\x04\0\x0bretry-delay\x03\0\x17\x01q\x03\x07success\0\0\x0fre\
+consume-later\x01\x18\0\x0bdead-letter\x01s\0\x04\0\x0econsume-result\x03\0\x19\x01\
+r\x03\x05topics\x0bbroker-names\x08queue-idy\x04\0\x0dmessage-queue\x03\0\x1b\x01\
+q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\x04\
+\0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
+body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
+\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0econsume-result\x01B\x0f\
+\x02\x03\x02\x01\x01\x04\0\x0econsume-result\x03\0\0\x01ks\x01@\x02\x05indexy\x04\
+names\0\x02\x04\0\x08property\x01\x03\x01o\x02ss\x01p\x04\x01@\x01\x05indexy\0\x05\
+\x04\0\x0aproperties\x01\x06\x01@\x01\x05indexy\0\x02\x04\0\x09born-host\x01\x07\
+\x04\0\x0astore-host\x01\x07\x04\0\x11offset-message-id\x01\x07\x01@\x02\x05inde\
+xy\x0econsume-result\x01\0\x7f\x04\0\x06settle\x01\x08\x03\0\x1egantry:rocketmq/\
+delivery@0.1.0\x05\x02\x02\x03\0\0\x14listener-description\x02\x03\0\0\x0fconsum\
+e-context\x02\x03\0\0\x07message\x01B\x0f\x02\x03\x02\x01\x03\x04\0\x14listener-\
+description\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0fconsume-context\x03\0\x02\x02\x03\
+\x02\x01\x05\x04\0\x07message\x03\0\x04\x02\x03\x02\x01\x01\x04\0\x0econsume-res\
+ult\x03\0\x06\x01@\0\0\x01\x04\0\x08describe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\
+\x01s\x01@\x02\x07context\x03\x05batch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\
+\x04\0\x1egantry:rocketmq/listener@0.1.0\x05\x06\x04\0&gantry:rocketmq/message-l\
+istener@0.1.0\x04\0\x0b\x16\x01\0\x10message-listener\x03\0\0\0G\x09producers\x01\
+\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1491,31 +1641,37 @@ pub use __export_message_listener_impl as export_message_listener;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1232] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa9\x08\x01A\x02\x01\
-A\x04\x01B\x0b\x01ks\x01@\x02\x05indexy\x04names\0\0\x04\0\x08property\x01\x01\x01\
-o\x02ss\x01p\x02\x01@\x01\x05indexy\0\x03\x04\0\x0aproperties\x01\x04\x01@\x01\x05\
-indexy\0\0\x04\0\x09born-host\x01\x05\x04\0\x0astore-host\x01\x05\x04\0\x11offse\
-t-message-id\x01\x05\x03\0\x1egantry:rocketmq/delivery@0.1.0\x05\0\x01B\x1b\x01m\
-\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\0\x01m\x02\x0cco\
-ncurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0blast-offset\0\0\
-\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-where\x03\0\x04\x01\
-q\x02\x03tag\x01s\0\x05sql92\x01s\0\x04\0\x11filter-expression\x03\0\x06\x01r\x02\
-\x05topics\x0aexpression\x07\x04\0\x0csubscription\x03\0\x08\x01p\x09\x01ky\x01k\
-w\x01r\x0a\x04names\x07versions\x0econsumer-groups\x0dsubscriptions\x0a\x0dmessa\
-ge-model\x01\x0cconsume-mode\x03\x12consume-from-where\x05\x1econsume-message-ba\
-tch-max-size\x0b\x13max-reconsume-times\x0b\x0fconsume-timeout\x0c\x04\0\x14list\
-ener-description\x03\0\x0d\x01r\x04\x0econsumer-groups\x05topics\x0bbroker-names\
-\x08queue-idy\x04\0\x0fconsume-context\x03\0\x0f\x01ks\x01p}\x01o\x02ss\x01p\x13\
-\x01r\x09\x0amessage-ids\x04tags\x11\x04keyss\x0freconsume-timesy\x0cqueue-offse\
-tw\x0eborn-timestampw\x0fstore-timestampw\x04body\x12\x0fuser-properties\x14\x04\
-\0\x07message\x03\0\x15\x01q\x03\x0bby-attempts\0\0\x05level\x01}\0\x0cmilliseco\
-nds\x01w\0\x04\0\x0bretry-delay\x03\0\x17\x01q\x03\x07success\0\0\x0freconsume-l\
-ater\x01\x18\0\x0bdead-letter\x01s\0\x04\0\x0econsume-result\x03\0\x19\x03\0\x1b\
-gantry:rocketmq/types@0.1.0\x05\x01\x04\0Fgantry:rocketmq/message-listener-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with-all-of-i\
-ts-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compon\
-ent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1517] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc6\x0a\x01A\x02\x01\
+A\x05\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
+\0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
+last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
+ere\x03\0\x04\x01q\x02\x03tag\x01s\0\x05sql92\x01s\0\x04\0\x11filter-expression\x03\
+\0\x06\x01r\x02\x05topics\x0aexpression\x07\x04\0\x0csubscription\x03\0\x08\x01p\
+\x09\x01ky\x01kw\x01r\x0a\x04names\x07versions\x0econsumer-groups\x0dsubscriptio\
+ns\x0a\x0dmessage-model\x01\x0cconsume-mode\x03\x12consume-from-where\x05\x1econ\
+sume-message-batch-max-size\x0b\x13max-reconsume-times\x0b\x0fconsume-timeout\x0c\
+\x04\0\x14listener-description\x03\0\x0d\x01r\x04\x0econsumer-groups\x05topics\x0b\
+broker-names\x08queue-idy\x04\0\x0fconsume-context\x03\0\x0f\x01ks\x01p}\x01o\x02\
+ss\x01p\x13\x01r\x09\x0amessage-ids\x04tags\x11\x04keyss\x0freconsume-timesy\x0c\
+queue-offsetw\x0eborn-timestampw\x0fstore-timestampw\x04body\x12\x0fuser-propert\
+ies\x14\x04\0\x07message\x03\0\x15\x01q\x03\x0bby-attempts\0\0\x05level\x01}\0\x0c\
+milliseconds\x01w\0\x04\0\x0bretry-delay\x03\0\x17\x01q\x03\x07success\0\0\x0fre\
+consume-later\x01\x18\0\x0bdead-letter\x01s\0\x04\0\x0econsume-result\x03\0\x19\x01\
+r\x03\x05topics\x0bbroker-names\x08queue-idy\x04\0\x0dmessage-queue\x03\0\x1b\x01\
+q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\x04\
+\0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
+body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
+\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0econsume-result\x01B\x0f\
+\x02\x03\x02\x01\x01\x04\0\x0econsume-result\x03\0\0\x01ks\x01@\x02\x05indexy\x04\
+names\0\x02\x04\0\x08property\x01\x03\x01o\x02ss\x01p\x04\x01@\x01\x05indexy\0\x05\
+\x04\0\x0aproperties\x01\x06\x01@\x01\x05indexy\0\x02\x04\0\x09born-host\x01\x07\
+\x04\0\x0astore-host\x01\x07\x04\0\x11offset-message-id\x01\x07\x01@\x02\x05inde\
+xy\x0econsume-result\x01\0\x7f\x04\0\x06settle\x01\x08\x03\0\x1egantry:rocketmq/\
+delivery@0.1.0\x05\x02\x04\0Fgantry:rocketmq/message-listener-with-all-of-its-ex\
+ports-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with-all-of-its-exports-re\
+moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
+3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -64,7 +64,7 @@ pub use state::PluginState;
 pub use strategy::{StrategyFailure, StrategyModule};
 pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
-    ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, FilterExpression,
-    LISTENER_INTERFACE, ListenerDescription, MessageModel, MessageQueue, RetryDelay, STRATEGY_INTERFACE,
-    StrategyDescription, Subscription,
+    ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
+    FilterExpression, LISTENER_INTERFACE, ListenerDescription, MessageModel, MessageQueue, OutgoingMessage,
+    RetryDelay, STRATEGY_INTERFACE, StrategyDescription, Subscription,
 };

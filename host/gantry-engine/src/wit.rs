@@ -211,6 +211,45 @@ pub struct MessageQueue {
     pub queue_id: u32,
 }
 
+/// When the broker makes a message that is sent visible to consumers (`delivery-time`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, ComponentType, Lift, Lower)]
+#[component(variant)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryTime {
+    /// At once.
+    #[default]
+    #[component(name = "at-once")]
+    AtOnce,
+    /// After a delay level, 1 (1 s) to 18 (2 h). What a guest says is passed on unchecked.
+    #[component(name = "level")]
+    Level(u8),
+    /// After this many milliseconds.
+    #[component(name = "milliseconds")]
+    Milliseconds(u64),
+    /// At this time, in milliseconds since the Unix epoch.
+    #[component(name = "timestamp")]
+    Timestamp(u64),
+}
+
+/// A message on its way to the broker (`outgoing-message`). What a guest says is passed on unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, ComponentType, Lift, Lower)]
+#[component(record)]
+pub struct OutgoingMessage {
+    /// The topic's name.
+    pub topic: String,
+    /// One tag.
+    pub tags: Option<String>,
+    /// Keys for looking the message up.
+    pub keys: Vec<String>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The user's properties.
+    pub properties: Vec<(String, String)>,
+    /// When it becomes visible.
+    #[component(name = "delivery-time")]
+    pub delivery_time: DeliveryTime,
+}
+
 pub(crate) type DescribeParams = ();
 pub(crate) type DescribeReturn<D> = (D,);
 pub(crate) type ConsumeParams<'a> = (ConsumeContext<'a>, &'a [WitMessage<'a>]);

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Topic(TopicCommand),
     /// Check plugin files.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(crate::commands::plugin::PluginCommand),
 }
 
 /// Where the cluster is.
@@ -242,25 +242,6 @@ pub(crate) struct TopicListArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// A JSON array instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    /// Load a plugin file as the host would and show what it says of itself, or why it would be rejected.
-    Check(PluginCheckArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 the file would load, 1 it would be rejected.")]
-pub(crate) struct PluginCheckArgs {
-    /// The .wasm file, a component.
-    pub(crate) file: PathBuf,
-    /// Grant an import, as `grants` in gantry.toml does. May be given several times.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) grant: Vec<String>,
-    /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }

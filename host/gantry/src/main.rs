@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, PluginCommand, TopicCommand};
+use cli::{Cli, Command, TopicCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -56,7 +56,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Send(args) => commands::send::run(args).await,
         Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
         Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,
-        Command::Plugin(PluginCommand::Check(args)) => commands::plugin::check(&args),
+        Command::Plugin(command) => commands::plugin::run(command).await,
     }
 }
 

@@ -1,15 +1,30 @@
-//! `gantry plugin`: what a plugin file is, without a broker.
+//! `gantry plugin check`: what a plugin file is, without a broker.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::Args;
 use gantry_engine::{Engine, EngineConfig, FilterExpression, Grants, ListenerDescription, Plugin};
 use serde_json::json;
 
-use super::print_json;
-use crate::cli::PluginCheckArgs;
+use crate::commands::print_json;
 
-pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 the file would load, 1 it would be rejected.")]
+pub(crate) struct CheckArgs {
+    /// The .wasm file, a component.
+    file: PathBuf,
+    /// Grant an import, as `grants` in gantry.toml does. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    grant: Vec<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let file = args.file.display().to_string();
     let grants = Grants::from_names(&args.grant)?;
     let bytes = std::fs::read(&args.file).with_context(|| format!("cannot read {file}"))?;
@@ -56,7 +71,7 @@ fn what(plugin: &Plugin) -> &'static str {
 }
 
 /// What the host would call the plugin.
-fn stem(args: &PluginCheckArgs) -> String {
+fn stem(args: &CheckArgs) -> String {
     args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
