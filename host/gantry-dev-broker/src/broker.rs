@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::Core;
 use crate::error::StartError;
-use crate::server::{self, ServerCounters};
+use crate::server::{self, Gate, ServerCounters};
 use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
@@ -71,6 +71,7 @@ impl Broker {
     /// store, an address that cannot be listened on. Nothing is left running then.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
         check(&config)?;
+        let gate = Gate::new(config.tls.as_ref())?;
         let clock = Arc::new(Clock::new());
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
@@ -84,7 +85,7 @@ impl Broker {
             source: std::io::Error::other(error),
         };
         let (store, recovered) = opened.map_err(interrupted)??;
-        let core = Arc::new(core(config, local_addr, clock, store, recovered));
+        let core = Arc::new(core(config, local_addr, clock, store, recovered, gate));
         background::start(&core);
         core.tasks.spawn("accept", server::accept(Arc::clone(&core), listener));
         tracing::info!(address = %local_addr, "embedded broker and name server listening");
@@ -168,6 +169,7 @@ fn core(
     clock: Arc<Clock>,
     store: Store,
     recovered: Recovered,
+    gate: Gate,
 ) -> Core {
     let address = config.advertise.unwrap_or(local_addr);
     let limits = config.limits.clone();
@@ -190,6 +192,7 @@ fn core(
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),
         unique_keys: UniqueKeyGenerator::new(ip, low_half(std::process::id()), fastrand::u32(..)),
+        gate,
         server: ServerCounters::default(),
         tasks: Tasks::default(),
         clock,

@@ -2,6 +2,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gantry_protocol::Credentials;
+
 /// Everything that can be set about the embedded broker. Defaults are RocketMQ's where it has one.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -40,10 +42,28 @@ pub struct BrokerConfig {
     pub server_side_reset: bool,
     /// The 18 delay levels, level 1 first (RocketMQ: messageDelayLevel). Default 1 s .. 2 h.
     pub delay_levels: Vec<Duration>,
+    /// TLS beside plain TCP on the same port, or instead of it (RocketMQ: tls.server.mode). Default: none.
+    pub tls: Option<TlsFiles>,
+    /// Accounts; where there is one, every request must be signed by one of them (RocketMQ: aclEnable), and may then do
+    /// everything. Default: none, and signatures are not looked at.
+    pub accounts: Vec<Credentials>,
     /// Bounds of what clients can make the broker hold.
     pub limits: Limits,
     /// Intervals and leases.
     pub timing: Timing,
+}
+
+/// What the broker proves its name with, and to whom it speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// A PEM file with the broker's certificate and those between it and its authority.
+    pub cert_file: PathBuf,
+    /// A PEM file with its private key, not encrypted.
+    pub key_file: PathBuf,
+    /// A PEM file with the authorities clients must have a certificate of (mutual TLS). `None` asks for none.
+    pub client_ca_file: Option<PathBuf>,
+    /// Turns plain connections away (RocketMQ: `enforcing`; else `permissive`).
+    pub enforcing: bool,
 }
 
 /// Where the embedded broker keeps messages, offsets, topics and the delay schedule.
@@ -128,6 +148,8 @@ impl Default for BrokerConfig {
             tail_cache_bytes: 64 * 1024 * 1024,
             server_side_reset: true,
             delay_levels: default_delay_levels(),
+            tls: None,
+            accounts: Vec::new(),
             limits: Limits::default(),
             timing: Timing::default(),
         }

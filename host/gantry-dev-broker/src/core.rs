@@ -9,7 +9,7 @@ use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, names, perm};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::error::StoreError;
-use crate::server::{Peer, ServerCounters};
+use crate::server::{Gate, Peer, ServerCounters};
 use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) locks: Locks,
     pub(crate) held: HeldPulls,
     pub(crate) unique_keys: UniqueKeyGenerator,
+    pub(crate) gate: Gate,
     pub(crate) server: ServerCounters,
     pub(crate) tasks: Tasks,
 }

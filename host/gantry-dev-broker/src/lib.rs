@@ -14,7 +14,8 @@
 //! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
 //! - Transactions (prepared messages are refused with 16), request-reply, POP and its family, inner batches,
 //!   compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
-//! - Access control and TLS: it listens on loopback unless told otherwise, and ignores signatures.
+//! - Permissions by topic or group: an account may do everything, and without accounts everybody may. It listens on
+//!   loopback unless told otherwise.
 //! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.
 //! - Rates in statistics (given as 0), and most of `mqadmin` beyond topics, groups, their members and their offsets.
 //!
@@ -48,5 +49,5 @@ mod sync;
 mod tasks;
 
 pub use broker::{Broker, BrokerStats};
-pub use config::{BrokerConfig, FsyncPolicy, Limits, Storage, Timing};
+pub use config::{BrokerConfig, FsyncPolicy, Limits, Storage, Timing, TlsFiles};
 pub use error::StartError;

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
-use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
-use crate::config::GantryConfig;
+use crate::client_instance::{ClientInstance, StartError as ClientError};
+use crate::config::{CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
@@ -42,6 +42,9 @@ pub enum StartError {
     /// The WebAssembly engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The account requests are to be signed with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The client.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -97,7 +100,7 @@ impl Host {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         let engine = Engine::new(engine_config(&config))?;
         let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
-        let client = ClientInstance::start(client_config(&config)).await?;
+        let client = ClientInstance::start(config.client_config()?).await?;
         remember(&state, &client);
         let journal = open_journal(&state).await;
         let running = GroupMap::default();
@@ -245,14 +248,4 @@ fn default_cache_dir() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
     Some(base.join("gantry"))
-}
-
-fn client_config(config: &GantryConfig) -> ClientConfig {
-    ClientConfig {
-        name_servers: config.name_server.clone(),
-        poll_name_server_interval: config.client.poll_name_server_interval.duration(),
-        heartbeat_broker_interval: config.client.heartbeat_broker_interval.duration(),
-        mq_client_api_timeout: config.client.mq_client_api_timeout.duration(),
-        ..ClientConfig::default()
-    }
 }

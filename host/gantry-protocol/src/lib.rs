@@ -22,6 +22,7 @@
     )
 )]
 
+mod acl;
 pub mod batch;
 mod binary_header;
 pub mod body;
@@ -47,6 +48,7 @@ mod reader;
 pub mod sys_flag;
 pub mod tag;
 
+pub use acl::{ACCESS_KEY, Credentials, SECURITY_TOKEN, SIGNATURE, SignatureError};
 pub use code::{RequestCode, ResponseCode};
 pub use command::{EncodeError, MQ_VERSION, ONEWAY_FLAG, RESPONSE_FLAG, RemotingCommand, SerializeType};
 pub use ext_fields::ExtFields;

@@ -276,6 +276,9 @@ impl Shared {
 
     fn encode(&self, command: &mut RemotingCommand) -> Result<Bytes, InvokeError> {
         command.serialize_type = self.settings().serialize_type;
+        if let Some(credentials) = self.settings().credentials.as_ref().filter(|_| !command.is_response()) {
+            credentials.sign(command);
+        }
         let mut frame = BytesMut::new();
         command.encode(&mut frame).map_err(|source| InvokeError::Encode {
             addr: Arc::clone(&self.peer),

@@ -37,6 +37,7 @@ mod reader;
 mod settings;
 mod silence;
 mod tasks;
+mod tls;
 mod transport;
 mod writer;
 
@@ -46,4 +47,5 @@ pub use error::{CloseReason, ConnectFailure, InvokeError, NameServerListError, N
 pub use name_servers::{NameServers, parse_addresses};
 pub use processor::{RefuseRequests, Reply, RequestProcessor};
 pub use settings::RemotingSettings;
+pub use tls::{TlsDialer, TlsError, TlsSettings};
 pub use transport::{Dial, Dialer, Halves, TcpDialer};

@@ -1,8 +1,8 @@
 //! The bounds and times of a client's connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use gantry_protocol::{MAX_FRAME, SerializeType};
+use gantry_protocol::{Credentials, MAX_FRAME, SerializeType};
 
 /// Bounds and times of a [`Client`](crate::Client)'s connections. The defaults are RocketMQ's where it has the
 /// setting (`NettyClientConfig`), and otherwise what its own clients amount to.
@@ -37,6 +37,8 @@ pub struct RemotingSettings {
     /// The header serialization of what this side originates (`rocketmq.serialize.type`). Default JSON, because
     /// binary headers cannot carry every code.
     pub serialize_type: SerializeType,
+    /// What requests of this side are signed with (`AclClientRPCHook`). Default: nothing.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Default for RemotingSettings {
@@ -56,6 +58,7 @@ impl Default for RemotingSettings {
             drain_limit: Duration::from_secs(5),
             flush_limit: Duration::from_secs(1),
             serialize_type: SerializeType::Json,
+            credentials: None,
         }
     }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, SerializeType};
+use gantry_protocol::{Credentials, RemotingCommand, RequestCode, ResponseCode, SerializeType};
 use gantry_remoting::{
     Client, CloseReason, InvokeError, RefuseRequests, RemotingSettings, Reply, RequestProcessor,
 };
@@ -53,6 +53,26 @@ async fn requests_carry_the_serialize_type_of_the_settings() {
     };
     let (answer, _peer) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), peer);
     assert_eq!(answer.unwrap().serialize_type, SerializeType::Json);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_signed_and_answers_are_not() {
+    let credentials = Arc::new(Credentials::new("me", "secret"));
+    let settings = RemotingSettings { credentials: Some(Arc::clone(&credentials)), ..Default::default() };
+    let (client, network) = client_with(settings, Arc::new(Capitals(Semaphore::new(10))));
+    let mut connections = network.listen("b:1");
+    let peer = async {
+        let mut peer = connections.accept().await;
+        let request = peer.next().await.unwrap();
+        assert_eq!(credentials.verify(&request), Ok(()));
+        peer.echo(&request).await;
+        peer.send(&self::request("asked of us")).await;
+        let answer = peer.next().await.unwrap();
+        assert!(answer.is_response());
+        assert_eq!(answer.ext_fields.get("Signature"), None);
+    };
+    let (answer, ()) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), peer);
+    assert_eq!(text(&answer.unwrap()), "x");
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,15 +44,13 @@ pub(crate) enum Command {
 /// Where the cluster is.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Name servers, `host:port`, several joined by `;`.
-    #[arg(
-        short,
-        long,
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:9876",
-        env = "GANTRY_NAME_SERVER"
-    )]
-    pub(crate) name_server: String,
+    /// Name servers, `host:port`, several joined by `;`. Overrides the file. [default: 127.0.0.1:9876]
+    #[arg(short, long, value_name = "HOST:PORT", env = "GANTRY_NAME_SERVER")]
+    pub(crate) name_server: Option<String>,
+    /// A gantry.toml whose `name-server` and `[client]` (TLS, account) are taken. The account may also come from
+    /// GANTRY_ACCESS_KEY and GANTRY_SECRET_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

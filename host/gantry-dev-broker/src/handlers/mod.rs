@@ -1,6 +1,7 @@
 //! What each request means: one file per family of requests. A handler reads its header, asks the state, and
 //! answers.
 
+mod account;
 mod admin;
 mod group;
 mod heartbeat;
@@ -34,6 +35,9 @@ type Answer = Result<RemotingCommand, Refusal>;
 pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingCommand) {
     type Code = RequestCode;
     tracing::trace!(peer = %call.peer.address, code = %request.request_code(), fields = ?request.ext_fields, "request");
+    if let Err(refusal) = account::admit(core, &request) {
+        return settle(call, Err(refusal));
+    }
     match request.request_code() {
         Code::SEND_MESSAGE | Code::SEND_MESSAGE_V2 | Code::SEND_BATCH_MESSAGE => {
             send::send(core, call, request).await;

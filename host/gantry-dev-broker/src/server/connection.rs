@@ -7,10 +7,10 @@ use bytes::BytesMut;
 use gantry_protocol::{FrameDecoder, MAX_FRAME, RemotingCommand, ResponseCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::peer::weight;
+use super::secure::{Halves, Reading, Writing};
 use super::{Call, CloseReason, Peer};
 use crate::core::Core;
 use crate::handlers;
@@ -19,14 +19,30 @@ use crate::handlers;
 const BLOCK: usize = 64 * 1024;
 const GATHER: usize = 256 * 1024;
 
-/// Starts the two tasks of a connection.
-pub(super) fn start(core: Arc<Core>, socket: TcpStream, address: SocketAddr, id: u64) {
+/// Lets a connection in, through TLS where it comes that way, and starts its two tasks.
+pub(super) async fn admit(core: Arc<Core>, socket: TcpStream, address: SocketAddr, id: u64) {
     // Replies are small and awaited; a failure to say so only costs latency.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, %address, "TCP_NODELAY was refused");
     }
     let addresses = (address, socket.local_addr().ok());
-    let (reading, writing) = socket.into_split();
+    let halves = tokio::select! {
+        halves = core.gate.pass(socket) => halves,
+        () = core.tasks.stopping.cancelled() => Err(CloseReason::Stopping),
+    };
+    match halves {
+        Ok(halves) => start(core, halves, addresses, id),
+        Err(reason) => {
+            core.server.count(&reason);
+            core.server.open.fetch_sub(1, Ordering::Relaxed);
+            log_close(address, &reason);
+        }
+    }
+}
+
+fn start(core: Arc<Core>, halves: Halves, addresses: (SocketAddr, Option<SocketAddr>), id: u64) {
+    let (address, _) = addresses;
+    let Halves { reading, writing } = halves;
     let (outgoing, queued) = mpsc::channel(core.config.limits.output_frames);
     let peer = Arc::new(Peer::new(id, addresses, outgoing, core.config.limits.output_bytes));
     let drain = core.config.timing.drain;
@@ -55,14 +71,14 @@ fn log_close(address: SocketAddr, reason: &CloseReason) {
         CloseReason::Broken(_) | CloseReason::Silent => {
             tracing::info!(%address, %reason, "connection closed")
         }
-        CloseReason::BadFrame(_) | CloseReason::SlowReader => {
+        CloseReason::BadFrame(_) | CloseReason::SlowReader | CloseReason::Handshake(_) => {
             tracing::warn!(%address, %reason, "connection closed");
         }
     }
 }
 
 /// Reads requests until the connection ends, and says why it did.
-async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: OwnedReadHalf) -> CloseReason {
+async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: Reading) -> CloseReason {
     let decoder = FrameDecoder::new(MAX_FRAME);
     let mut buffer = BytesMut::with_capacity(BLOCK);
     let idle = core.config.timing.member_expiry;
@@ -104,7 +120,7 @@ async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand) {
 /// Writes what is queued; when the connection closes, what is left, for a bounded time.
 async fn write(
     peer: Arc<Peer>,
-    mut writing: OwnedWriteHalf,
+    mut writing: Writing,
     mut queued: mpsc::Receiver<RemotingCommand>,
     drain: Duration,
 ) {

@@ -3,6 +3,7 @@
 
 mod connection;
 mod peer;
+mod secure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 
 pub(crate) use peer::{Call, Peer};
+pub(crate) use secure::Gate;
 
 use crate::core::Core;
 
@@ -28,6 +30,8 @@ pub(crate) enum CloseReason {
     Silent,
     #[error("the broker is stopping")]
     Stopping,
+    #[error("no TLS: {0}")]
+    Handshake(String),
 }
 
 /// Counts of connections and of why they ended.
@@ -47,7 +51,10 @@ impl ServerCounters {
             CloseReason::BadFrame(_) => &self.bad_frames,
             CloseReason::SlowReader => &self.slow_readers,
             CloseReason::Silent => &self.silent,
-            CloseReason::Client | CloseReason::Broken(_) | CloseReason::Stopping => return,
+            CloseReason::Client
+            | CloseReason::Broken(_)
+            | CloseReason::Stopping
+            | CloseReason::Handshake(_) => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -78,7 +85,8 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener) {
         }
         counters.open.fetch_add(1, Ordering::Relaxed);
         counters.accepted.fetch_add(1, Ordering::Relaxed);
-        connection::start(Arc::clone(&core), socket, address, next_id);
+        let admitted = connection::admit(Arc::clone(&core), socket, address, next_id);
+        core.tasks.spawn("admit", admitted);
         next_id += 1;
     }
 }

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod accounts;
 mod admin;
 mod captured;
 mod client;
@@ -20,3 +21,4 @@ mod resets;
 mod retry;
 mod robustness;
 mod sending;
+mod tls;

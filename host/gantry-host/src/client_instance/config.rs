@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gantry_remoting::RemotingSettings;
+use gantry_remoting::{RemotingSettings, TlsSettings};
 
 /// Settings of one [`ClientInstance`](super::ClientInstance) (RocketMQ: `ClientConfig`), with RocketMQ's defaults.
 #[derive(Debug, Clone)]
@@ -19,8 +19,10 @@ pub struct ClientConfig {
     pub heartbeat_broker_interval: Duration,
     /// How long a broker or name server may take to answer an ordinary question (`mqClientApiTimeout`). Default 3 s.
     pub mq_client_api_timeout: Duration,
-    /// Bounds and times of the connections.
+    /// Bounds and times of the connections, and what requests are signed with.
     pub remoting: RemotingSettings,
+    /// How connections are encrypted (`useTLS`). Default: they are not.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Default for ClientConfig {
@@ -32,6 +34,7 @@ impl Default for ClientConfig {
             heartbeat_broker_interval: Duration::from_secs(30),
             mq_client_api_timeout: Duration::from_secs(3),
             remoting: RemotingSettings::default(),
+            tls: None,
         }
     }
 }

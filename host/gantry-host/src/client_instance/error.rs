@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use gantry_protocol::{HeaderError, RequestCode, ResponseCode};
-use gantry_remoting::{InvokeError, NameServerListError, NameServersError};
+use gantry_remoting::{InvokeError, NameServerListError, NameServersError, TlsError};
 
 /// Why a client instance did not start.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The list of name servers is not usable.
     #[error(transparent)]
@@ -14,6 +14,9 @@ pub enum StartError {
     /// The client id is empty or has characters brokers do not keep apart.
     #[error("client id {0:?} is empty or contains white space; leave it out to get a unique one")]
     ClientId(String),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Why a name server's question has no usable answer.

@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_remoting::{Client, NameServers, Stats, parse_addresses};
+use gantry_remoting::{Client, NameServers, Stats, TlsDialer, parse_addresses};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -89,7 +89,7 @@ impl ClientInstance {
     /// be reached is no error here; it is asked again as long as the instance lives.
     ///
     /// # Errors
-    /// The list of name servers or the client id is not usable.
+    /// The list of name servers, the client id or a file TLS needs is not usable.
     pub async fn start(config: ClientConfig) -> Result<Self, StartError> {
         let addresses = parse_addresses(&config.name_servers)?;
         let identity = Identity::towards(&addresses).await;
@@ -98,7 +98,7 @@ impl ClientInstance {
             return Err(StartError::ClientId(client_id));
         }
         let groups = Arc::new(Groups::default());
-        let client = Client::new(config.remoting.clone(), Arc::new(Pushes::new(Arc::clone(&groups))));
+        let client = connections(&config, Arc::new(Pushes::new(Arc::clone(&groups))))?;
         let servers = NameServers::new(client.clone(), addresses);
         let names = NameService::new(servers, config.mq_client_api_timeout);
         let (routes, tasks) = (RouteTable::default(), Tasks::default());
@@ -199,4 +199,12 @@ impl ClientInstance {
         self.0.client.close().await;
         tracing::info!(client_id = self.client_id(), finished, "client closed");
     }
+}
+
+fn connections(config: &ClientConfig, pushes: Arc<Pushes>) -> Result<Client, StartError> {
+    let remoting = config.remoting.clone();
+    Ok(match &config.tls {
+        Some(tls) => Client::with_dialer(remoting, pushes, Arc::new(TlsDialer::new(tls)?)),
+        None => Client::new(remoting, pushes),
+    })
 }

@@ -55,8 +55,12 @@ impl ConfigError {
     }
 }
 
+/// A line by number and text; of one that may hold a secret only its key.
 fn line_at(source: &str, offset: usize) -> (usize, &str) {
     let before = source.get(..offset).unwrap_or(source);
     let line = before.bytes().filter(|b| *b == b'\n').count();
-    (line + 1, source.lines().nth(line).unwrap_or_default())
+    let text = source.lines().nth(line).unwrap_or_default();
+    let (key, _) = text.split_once('=').unwrap_or((text, ""));
+    let secret = ["secret", "token"].iter().any(|word| key.contains(word));
+    (line + 1, if secret { key.trim_end() } else { text })
 }

@@ -3,6 +3,7 @@
 //! Keys are RocketMQ's setting names in kebab case. Unknown keys, wrong types and values out of bounds are errors that
 //! name the file, the line, the key and what was expected; nothing starts before the whole file is sound.
 
+mod client;
 mod consumer;
 mod error;
 mod plugin;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use client::{AclSettings, ClientSettings, CredentialsError, Secret, TlsFiles};
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
 pub use plugin::{PluginSettings, SubscriptionSetting};
@@ -68,28 +70,6 @@ impl Default for GantryConfig {
             consumer: ConsumerSettings::default(),
             group: BTreeMap::new(),
             plugin: BTreeMap::new(),
-        }
-    }
-}
-
-/// The client towards name servers and brokers (RocketMQ: ClientConfig).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct ClientSettings {
-    /// How often routes are polled. Default 30 s.
-    pub poll_name_server_interval: Millis,
-    /// How often every broker hears of us. Default 30 s.
-    pub heartbeat_broker_interval: Millis,
-    /// The deadline of an ordinary request. Default 3 s.
-    pub mq_client_api_timeout: Millis,
-}
-
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            poll_name_server_interval: Millis(30_000),
-            heartbeat_broker_interval: Millis(30_000),
-            mq_client_api_timeout: Millis(3_000),
         }
     }
 }
@@ -175,6 +155,7 @@ impl GantryConfig {
                 "expected 1 to 64 characters of A-Z a-z 0-9 _ - . with one that is no dot".into(),
             );
         }
+        self.client.check()?;
         if self.admin.enabled && !self.admin.listen.ip().is_loopback() {
             let message = format!(
                 "expected a loopback address such as 127.0.0.1:8088, not {}: the API has no authentication",

@@ -9,4 +9,5 @@ mod headers;
 mod hostile;
 mod records;
 mod round_trips;
+mod signatures;
 mod vectors;

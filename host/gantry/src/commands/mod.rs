@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod broker;
+mod cluster;
 pub(crate) mod demo;
 pub(crate) mod plugin;
 pub(crate) mod run;

@@ -6,22 +6,21 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use gantry_host::client_instance::{
-    ClientConfig, ClientInstance, Delay, OutgoingMessage, Producer, ProducerConfig, SendReceipt,
-};
+use gantry_host::client_instance::{Delay, OutgoingMessage, Producer, ProducerConfig, SendReceipt};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::cluster::client;
 use super::print_json;
 use crate::cli::SendArgs;
 
 pub(crate) async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let config = ClientConfig { name_servers: args.cluster.name_server.clone(), ..ClientConfig::default() };
-    let client = ClientInstance::start(config).await?;
+    let client = client(&args.cluster).await?;
+    let name_servers = client.name_servers().join(";");
     let producer = Producer::new(client.clone(), ProducerConfig::default());
     let sent = send_all(&args, &producer).await;
     client.close().await;
-    let sent = sent.with_context(|| format!("through name server {}", args.cluster.name_server))?;
+    let sent = sent.with_context(|| format!("through name server {name_servers}"))?;
     if !args.json && sent != 1 {
         println!("sent {sent} messages to {}", args.topic);
     }

@@ -3,17 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use gantry_host::client_instance::{ClientConfig, ClientInstance, TopicSettings};
+use gantry_host::client_instance::TopicSettings;
 use gantry_protocol::names;
 use serde_json::json;
 
+use super::cluster::client;
 use super::print_json;
-use crate::cli::{ClusterArgs, TopicCreateArgs, TopicListArgs};
-
-async fn client(cluster: &ClusterArgs) -> anyhow::Result<ClientInstance> {
-    let config = ClientConfig { name_servers: cluster.name_server.clone(), ..ClientConfig::default() };
-    Ok(ClientInstance::start(config).await?)
-}
+use crate::cli::{TopicCreateArgs, TopicListArgs};
 
 pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
     names::check_topic(&args.topic)?;

@@ -1,0 +1,238 @@
+//! `[client]`: the client towards name servers and brokers, who it is to them, and whom it trusts.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gantry_protocol::Credentials;
+use gantry_remoting::{RemotingSettings, TlsSettings};
+use serde::Deserialize;
+
+use super::GantryConfig;
+use super::units::Millis;
+use crate::client_instance::ClientConfig;
+
+/// The client (RocketMQ: ClientConfig).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ClientSettings {
+    /// How often routes are polled. Default 30 s.
+    pub poll_name_server_interval: Millis,
+    /// How often every broker hears of us. Default 30 s.
+    pub heartbeat_broker_interval: Millis,
+    /// The deadline of an ordinary request. Default 3 s.
+    pub mq_client_api_timeout: Millis,
+    /// TLS for every connection, where the table is there, be it empty (`tls.enable`). Default: plain TCP.
+    pub tls: Option<TlsFiles>,
+    /// The account requests are signed with (RocketMQ: AclClientRPCHook). Default: that of the environment
+    /// (`GANTRY_ACCESS_KEY`, `GANTRY_SECRET_KEY`, `GANTRY_SECURITY_TOKEN`), else none.
+    pub acl: AclSettings,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            poll_name_server_interval: Millis(30_000),
+            heartbeat_broker_interval: Millis(30_000),
+            mq_client_api_timeout: Millis(3_000),
+            tls: None,
+            acl: AclSettings::default(),
+        }
+    }
+}
+
+/// `[client.tls]`: peers prove their name by a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TlsFiles {
+    /// A PEM file with the authorities that may vouch for peers. Default: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with our certificate, for peers that ask for one; with `key-file`.
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file with its private key, not encrypted.
+    pub key_file: Option<PathBuf>,
+    /// The name peers must prove. Default: the host of their address.
+    pub server_name: Option<String>,
+    /// Takes any certificate for any name, as Java's client does by default. Default `false`.
+    pub insecure: bool,
+}
+
+/// `[client.acl]`: who we are to brokers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AclSettings {
+    /// The account.
+    pub access_key: Option<String>,
+    /// Its secret; better `secret-key-file` or the environment, since this file is read by many.
+    pub secret_key: Option<Secret>,
+    /// A file with nothing but the secret.
+    pub secret_key_file: Option<PathBuf>,
+    /// The token of a temporary account.
+    pub security_token: Option<Secret>,
+}
+
+/// Text that nothing shows.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// The account cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// An account without its secret.
+    #[error("access key {0} has no secret: set secret-key-file under [client.acl], or GANTRY_SECRET_KEY")]
+    NoSecret(String),
+    /// A secret without its account.
+    #[error(
+        "there is a secret key and no access key: set access-key under [client.acl], or GANTRY_ACCESS_KEY"
+    )]
+    NoAccount,
+    /// The file.
+    #[error("cannot read the secret key from {}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl ClientSettings {
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
+        if self.acl.secret_key.is_some() && self.acl.secret_key_file.is_some() {
+            return rule("secret-key-file", "expected secret-key or secret-key-file, not both");
+        }
+        let half = self.tls.as_ref().is_some_and(|tls| tls.cert_file.is_some() != tls.key_file.is_some());
+        if half {
+            return rule("cert-file", "expected with key-file, and key-file with it");
+        }
+        Ok(())
+    }
+}
+
+impl AclSettings {
+    /// The account, where there is one: what is given here, else what `environment` has.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn credentials(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Credentials>, CredentialsError> {
+        let of = |name| environment(name).filter(|value| !value.is_empty());
+        let access_key = self.access_key.clone().or_else(|| of("GANTRY_ACCESS_KEY"));
+        let secret = match (&self.secret_key, &self.secret_key_file) {
+            (Some(Secret(secret)), _) => Some(secret.clone()),
+            (None, Some(file)) => {
+                let read = std::fs::read_to_string(file);
+                let text = read.map_err(|source| CredentialsError::File { file: file.clone(), source })?;
+                Some(text.trim().to_owned())
+            }
+            (None, None) => of("GANTRY_SECRET_KEY"),
+        };
+        let token = self.security_token.clone().map(|Secret(token)| token);
+        let token = token.or_else(|| of("GANTRY_SECURITY_TOKEN"));
+        match (access_key, secret.filter(|secret| !secret.is_empty())) {
+            (None, None) => Ok(None),
+            (Some(account), None) => Err(CredentialsError::NoSecret(account)),
+            (None, Some(_)) => Err(CredentialsError::NoAccount),
+            (Some(account), Some(secret)) => {
+                let credentials = Credentials::new(account, secret);
+                Ok(Some(match token {
+                    Some(token) => credentials.with_security_token(token),
+                    None => credentials,
+                }))
+            }
+        }
+    }
+}
+
+impl GantryConfig {
+    /// What a client of this configuration starts with.
+    ///
+    /// # Errors
+    /// The account cannot be had.
+    pub fn client_config(&self) -> Result<ClientConfig, CredentialsError> {
+        let client = &self.client;
+        let credentials = client.acl.credentials(|name| std::env::var(name).ok())?;
+        let tls = client.tls.clone().map(|tls| TlsSettings {
+            ca_file: tls.ca_file,
+            cert_file: tls.cert_file,
+            key_file: tls.key_file,
+            server_name: tls.server_name,
+            insecure: tls.insecure,
+        });
+        Ok(ClientConfig {
+            name_servers: self.name_server.clone(),
+            poll_name_server_interval: client.poll_name_server_interval.duration(),
+            heartbeat_broker_interval: client.heartbeat_broker_interval.duration(),
+            mq_client_api_timeout: client.mq_client_api_timeout.duration(),
+            remoting: RemotingSettings {
+                credentials: credentials.map(Arc::new),
+                ..RemotingSettings::default()
+            },
+            tls,
+            ..ClientConfig::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(acl: &str, environment: &[(&str, &str)]) -> Result<Option<Credentials>, String> {
+        let config = GantryConfig::from_toml("gantry.toml", acl).map_err(|error| error.to_string())?;
+        let find = |name: &str| environment.iter().find(|(known, _)| *known == name);
+        let credentials = config.client.acl.credentials(|name| Some(find(name)?.1.to_owned()));
+        credentials.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_account_comes_from_the_file_or_the_environment() {
+        let both = [("GANTRY_ACCESS_KEY", "env"), ("GANTRY_SECRET_KEY", "s"), ("GANTRY_SECURITY_TOKEN", "t")];
+        assert_eq!(credentials("", &[]), Ok(None));
+        let of_environment = Credentials::new("env", "s").with_security_token("t");
+        assert_eq!(credentials("", &both), Ok(Some(of_environment)));
+        let file = "[client.acl]\naccess-key = \"file\"\n";
+        assert_eq!(credentials(file, &both[1..2]), Ok(Some(Credentials::new("file", "s"))));
+    }
+
+    #[test]
+    fn half_an_account_is_refused_with_what_is_missing() {
+        let error = credentials("[client.acl]\naccess-key = \"me\"\n", &[]).unwrap_err();
+        assert!(error.contains("access key me has no secret"), "{error}");
+        let error = credentials("", &[("GANTRY_SECRET_KEY", "s")]).unwrap_err();
+        assert!(error.contains("no access key"), "{error}");
+        let absent = "[client.acl]\naccess-key = \"me\"\nsecret-key-file = \"absent\"\n";
+        assert!(credentials(absent, &[]).unwrap_err().contains("from absent"));
+    }
+
+    #[test]
+    fn a_secret_is_in_no_error_and_no_debug_text() {
+        let text = "[client.acl]\naccess-key = \"me\"\nsecret-key = \"hidden-secret\"\n";
+        let config = GantryConfig::from_toml("gantry.toml", text).unwrap();
+        assert!(!format!("{config:?}").contains("hidden-secret"));
+        let wrong = "[client.acl]\nsecret-key = [\"hidden-secret\"]\n";
+        let error = GantryConfig::from_toml("gantry.toml", wrong).unwrap_err().to_string();
+        assert!(error.contains("secret-key") && !error.contains("hidden-secret"), "{error}");
+    }
+
+    #[test]
+    fn tls_is_there_with_its_table() {
+        let tls = |text: &str| GantryConfig::from_toml("gantry.toml", text).unwrap().client.tls;
+        assert_eq!(tls(""), None);
+        assert_eq!(tls("[client.tls]\n"), Some(TlsFiles::default()));
+        let half = GantryConfig::from_toml("gantry.toml", "[client.tls]\ncert-file = \"a\"\n");
+        assert!(
+            half.unwrap_err().to_string().starts_with("gantry.toml:2: cert-file: expected with key-file")
+        );
+    }
+}
