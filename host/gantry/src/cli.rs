@@ -103,6 +103,22 @@ pub(crate) struct BrokerArgs {
     /// When an acknowledged message is on disk.
     #[arg(long, value_enum, default_value_t = Fsync::Os)]
     pub(crate) fsync: Fsync,
+    /// A file with an account a line, access key and secret key separated by a space: only who signs as one of them is
+    /// heard. Empty lines and those that begin with `#` are passed over.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accounts: Option<PathBuf>,
+    /// Speak TLS too, with the certificate in this PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Ask TLS clients for a certificate of one of the authorities in this PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Turn clients away that do not speak TLS.
+    #[arg(long, requires = "tls_cert")]
+    pub(crate) tls_only: bool,
     /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
