@@ -136,6 +136,7 @@ fn every_command_has_help_with_examples_or_options() {
         &["topic", "create"],
         &["topic", "list"],
         &["plugin", "check"],
+        &["plugin", "test"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert!(output.status.success(), "{command:?}");

@@ -1,6 +1,7 @@
 //! `gantry plugin`: a subject a file, with its own arguments.
 
 mod check;
+mod test;
 
 use std::process::ExitCode;
 
@@ -11,10 +12,13 @@ use clap::Subcommand;
 pub(crate) enum PluginCommand {
     /// Load a plugin file as the host would and show what it says of itself, or why it would be rejected.
     Check(check::CheckArgs),
+    /// Run messages from a file through a plugin, without a broker, and compare its answers with the expected ones.
+    Test(test::TestArgs),
 }
 
 pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::Check(args) => check::check(&args),
+        PluginCommand::Test(args) => tokio::task::block_in_place(|| test::test(&args)),
     }
 }
