@@ -137,6 +137,7 @@ fn every_command_has_help_with_examples_or_options() {
         &["topic", "list"],
         &["plugin", "check"],
         &["plugin", "test"],
+        &["plugin", "bench"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert!(output.status.success(), "{command:?}");

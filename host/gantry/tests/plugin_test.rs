@@ -1,4 +1,4 @@
-//! `gantry plugin test` as a plugin's author meets it: the samples' files, what is unmet, what is rewritten, what is wrong.
+//! `gantry plugin test`, `bench` and `check` as a plugin's author meets them.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,10 +25,14 @@ fn component(name: &str) -> PathBuf {
     file
 }
 
+fn gantry(command: &str, plugin: &str, more: &[&str]) -> Output {
+    let mut gantry = Command::new(env!("CARGO_BIN_EXE_gantry"));
+    gantry.args(["plugin", command]).arg(component(plugin)).args(more);
+    gantry.env_remove("GANTRY_LOG").output().unwrap()
+}
+
 fn test(plugin: &str, messages: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.args(["plugin", "test"]).arg(component(plugin)).arg("--messages").arg(messages).args(more);
-    command.env_remove("GANTRY_LOG").output().unwrap()
+    gantry("test", plugin, &[&["--messages", messages.to_str().unwrap()], more].concat())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -164,4 +168,88 @@ fn a_plugin_that_would_be_rejected_is_not_run() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("grants = [\"clocks\"]"), "{}", text(&output.stderr));
     assert_eq!(test("imports-clock", &file, &["--grant", "clocks"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_bench_measures_every_figure_of_a_listener_and_of_a_strategy() {
+    let quick = ["--rounds", "2", "--round", "1ms", "--json"];
+    let figures = |plugin: &str, more: &[&str]| {
+        let output = gantry("bench", plugin, &[&quick, more].concat());
+        assert_eq!(output.status.code(), Some(0), "{plugin}: {}", text(&output.stderr));
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = value["figures"].as_array().unwrap().iter();
+        for figure in all.clone() {
+            let at = |name: &str| figure[name].as_f64().unwrap();
+            assert!(at("min") > 0.0 && at("min") <= at("median") && at("median") <= at("max"), "{figure}");
+        }
+        (all.map(|figure| figure["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), value)
+    };
+    let messages = repository().join("plugins/orders/messages.jsonl");
+    let (keys, all) = figures("orders", &["--messages", messages.to_str().unwrap()]);
+    assert_eq!(
+        keys,
+        [
+            "guest-1",
+            "native-1",
+            "guest-32",
+            "native-32",
+            "guest-256",
+            "native-256",
+            "empty-call",
+            "instance-fresh",
+            "instance-reused",
+            "memory-fresh",
+            "memory-used",
+            "compile",
+            "cached",
+            "ready"
+        ]
+    );
+    assert_eq!(all["answers"], "3 dead-letter, 2 reconsume-later, 3 success");
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    assert_eq!(all["build"], build);
+    assert_eq!(figures("rendezvous", &[]).0, ["allocate", "compile", "cached", "ready"]);
+    assert_eq!(figures("minimal", &["--size", "4096"]).1["size"], 4096);
+
+    let failing = gantry("bench", "traps", &[]);
+    assert_eq!(failing.status.code(), Some(1));
+    assert!(
+        text(&failing.stderr).contains("the plugin fails with these messages (trap)"),
+        "{}",
+        text(&failing.stderr)
+    );
+}
+
+#[test]
+fn a_check_names_worlds_imports_and_what_an_instance_takes() {
+    let check = |plugin: &str, more: &[&str]| {
+        let output = gantry("check", plugin, &[&["--json"], more].concat());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let both = check("listener-and-strategy", &[]);
+    let worlds: Vec<_> =
+        both["worlds"].as_array().unwrap().iter().map(|world| world["world"].as_str().unwrap()).collect();
+    assert_eq!(worlds, ["message-listener", "allocate-message-queue-strategy"]);
+    assert_eq!(both["worlds"][0]["package"], "gantry:rocketmq@0.1.0");
+    assert_eq!((&both["instance"]["memories"], &both["coreInstances"]), (&json!(1), &json!(1)));
+    assert!(both["compileMilliseconds"].as_f64().unwrap() > 0.0);
+
+    let clock = |value: &Value| {
+        let imports = value["imports"].as_array().unwrap().iter();
+        imports
+            .clone()
+            .find(|import| import["name"].as_str().unwrap().starts_with("wasi:clocks"))
+            .unwrap()
+            .clone()
+    };
+    let refused = check("imports-clock", &[]);
+    assert_eq!((&refused["loads"], &refused["rule"]), (&json!(false), &json!("ungranted-import")));
+    assert_eq!((&clock(&refused)["grant"], &clock(&refused)["allowed"]), (&json!("clocks"), &json!(false)));
+    assert_eq!(clock(&check("imports-clock", &["--grant", "clocks"]))["allowed"], true);
+
+    let told = text(&gantry("check", "imports-clock", &[]).stdout);
+    assert!(told.contains("(now): needs grants = [\"clocks\"] under [plugin.NAME]"), "{told}");
+    let told = text(&gantry("check", "orders", &[]).stdout);
+    assert!(told.contains("  world           message-listener (gantry:rocketmq@0.1.0)\n"), "{told}");
+    assert!(told.contains("fits the pool"), "{told}");
 }

@@ -10,13 +10,13 @@ mod rewrite;
 mod show;
 mod strategy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use gantry_engine::{Engine, EngineConfig, Grants, Plugin};
+use gantry_engine::{Engine, EngineConfig, Grants, OwnedMessage, Plugin};
 
 use crate::commands::print_json;
 use compare::{Actual, Verdict};
@@ -104,6 +104,19 @@ fn prepare(args: &TestArgs) -> anyhow::Result<(Plugin, Vec<Line>)> {
     let lines = lines::read(&args.messages)?;
     lines::check_against(&lines, &plugin, &args.messages)?;
     Ok((plugin, lines))
+}
+
+/// The messages of a file, whatever is expected of them.
+pub(super) fn messages(file: &Path) -> anyhow::Result<Vec<OwnedMessage>> {
+    let lines = lines::read(file)?.into_iter();
+    let messages: Vec<OwnedMessage> = lines
+        .filter_map(|line| match line.case {
+            Case::Message(message) => Some(message.stored(0)),
+            Case::Question(_) => None,
+        })
+        .collect();
+    anyhow::ensure!(!messages.is_empty(), "{} has no message, only questions for a strategy", file.display());
+    Ok(messages)
 }
 
 fn run(args: &TestArgs, plugin: &Plugin, lines: Vec<Line>) -> anyhow::Result<ExitCode> {
