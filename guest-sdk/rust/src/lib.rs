@@ -1,32 +1,26 @@
 //! Write a Gantry plugin in Rust: say which topic you want, and answer for each message.
 //!
 //! ```
-//! use gantry_guest::{Context, Description, Failure, Listener, Message};
+//! use gantry_guest::{Failure, Message};
 //!
-//! struct Greetings;
-//!
-//! impl Listener for Greetings {
-//!     fn describe() -> Description {
-//!         Description::new("minimal", "greetings-group").subscribe("greetings", "*")
+//! #[gantry_guest::listener(name = "minimal", group = "greetings-group", topic = "greetings")]
+//! fn consume(message: &Message) -> Result<(), Failure> {
+//!     if message.body().is_empty() {
+//!         return Err(Failure::dead_letter("a greeting without words"));
 //!     }
-//!     fn consume(_: &Context, message: &Message) -> Result<(), Failure> {
-//!         if message.body().is_empty() {
-//!             return Err(Failure::dead_letter("a greeting without words"));
-//!         }
-//!         Ok(())
-//!     }
+//!     Ok(())
 //! }
-//!
-//! gantry_guest::export_listener!(Greetings);
 //! ```
 //!
 //! `Ok(())` is success: the offset may move past the message. A [`Failure`] is RocketMQ's `RECONSUME_LATER`, with a delay
 //! of your choosing, or the dead-letter topic at once. Any other error met with `?` is `RECONSUME_LATER` too, as an
 //! exception is in a Java listener; [`OrDeadLetter`] turns one that will never go away into a dead letter.
 //!
-//! A plugin may also say which queues of a topic are whose: see [`Strategy`] and [`export_strategy!`].
+//! What [`listener`](macro@listener) writes is an implementation of [`Listener`]; one of your own, with [`export_listener!`],
+//! has the batch as a whole to answer for. A plugin may also say which queues of a topic are whose: see
+//! [`strategy`](macro@strategy), or [`Strategy`] and [`export_strategy!`].
 //!
-//! Compiled for `wasm32-unknown-unknown` as a `cdylib`, [`export_listener!`] exports the WIT world
+//! Compiled for `wasm32-unknown-unknown` as a `cdylib`, a plugin exports the WIT world
 //! `gantry:rocketmq/message-listener`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
 //!
@@ -59,6 +53,61 @@ pub mod bindings;
     reason = "generated from wit/ by `cargo xtask bindings`"
 )]
 pub mod strategy_bindings;
+
+/// Makes a function the plugin's listener: for each message the host calls it, with its [`Context`] or without.
+///
+/// ```
+/// use gantry_guest::{Context, Failure, Message};
+///
+/// #[gantry_guest::listener(group = "orders-group", topic = "orders", tags = "created || paid", batch = 32, timeout = "5s")]
+/// fn consume(context: &Context, message: &Message) -> Result<(), Failure> {
+///     if message.keys().next().is_none() {
+///         return Err(Failure::dead_letter(format!("an order of {} without a key", context.topic())));
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// Once per crate, at module level. The function stays what it is, to be called by unit tests. What the attribute says
+/// is what [`Description`] says, with the same defaults and rules:
+///
+/// | argument | what |
+/// |---|---|
+/// | `group = "orders-group"` | the consumer group; needed |
+/// | `topic = "orders"` | a topic; needed, once for each |
+/// | `tags = "a \|\| b"` or `sql = "amount > 100"` | which messages of the topic before it; left out, all |
+/// | `name = "orders"`, `version = "2"` | left out, those of the package |
+/// | `batch = 32` | most messages in one call, 1 to 1024; left out, 1 |
+/// | `max_reconsume_times = 3` | retries before the dead-letter topic; left out, 16 |
+/// | `timeout = "5s"` | how long one call may take, in ms, s, m or h; left out, the host's |
+/// | `from = "first-offset"` | where a group without a stored offset begins: `"first-offset"`, `"last-offset"`, or milliseconds since 1970; left out, the last |
+/// | `orderly` | each queue in its order; left out, concurrently |
+/// | `broadcasting` | each member gets every message; left out, clustering |
+///
+/// What breaks a rule does not compile:
+///
+/// ```compile_fail
+/// #[gantry_guest::listener(group = "orders group", topic = "orders")]
+/// fn consume(_: &gantry_guest::Message) -> Result<(), gantry_guest::Failure> {
+///     Ok(())
+/// }
+/// ```
+pub use gantry_guest_macros::listener;
+/// Makes a function the plugin's allocation strategy, as [`Strategy::allocate`] is asked.
+///
+/// ```
+/// use gantry_guest::MessageQueue;
+///
+/// /// Queue by queue, round the members.
+/// #[gantry_guest::strategy(name = "round")]
+/// fn allocate(_group: &str, me: &str, queues: &[MessageQueue], members: &[String]) -> Result<Vec<MessageQueue>, String> {
+///     let place = members.iter().position(|member| member == me).ok_or("not a member")?;
+///     Ok(queues.iter().skip(place).step_by(members.len()).cloned().collect())
+/// }
+/// ```
+///
+/// Once per crate, at module level; a listener may be beside it. `name` and `version` are the package's where left out.
+pub use gantry_guest_macros::strategy;
 
 pub use context::Context;
 pub use description::{ConsumeFromWhere, ConsumeMode, Description, MessageModel};

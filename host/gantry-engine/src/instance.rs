@@ -110,6 +110,11 @@ impl<F> Live<F> {
         self.alive
     }
 
+    /// Linear memory it has now, in bytes, all its memories together.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used_bytes()
+    }
+
     /// What the host keeps beside it.
     pub(crate) fn state(&mut self) -> &mut GuestState {
         self.store.data_mut()

@@ -44,6 +44,7 @@ mod output;
 mod slot;
 mod state;
 mod strategy;
+mod surface;
 mod threads;
 mod ticker;
 mod wasi;
@@ -62,6 +63,7 @@ pub use module::{Instance, ListenerModule, PoolStats};
 pub use slot::{Generation, Lease, Retired, Slot};
 pub use state::PluginState;
 pub use strategy::{StrategyFailure, StrategyModule};
+pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, surface};
 pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,

@@ -23,6 +23,10 @@ impl MemoryLimit {
         Self { max_bytes, used_bytes: 0, last_growth: 0, refused: None }
     }
 
+    pub(crate) const fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
     pub(crate) const fn max_bytes(&self) -> usize {
         self.max_bytes
     }

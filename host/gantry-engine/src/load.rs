@@ -227,7 +227,7 @@ fn wrong_types(error: &wasmtime::Error) -> LoadError {
 }
 
 /// What can be told from the first bytes.
-fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
     if bytes.is_empty() {
         return Err(LoadError::Empty);
     }

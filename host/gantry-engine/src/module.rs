@@ -16,6 +16,7 @@ use crate::{
     instance::{GuestError, Template},
     listener::{Guest, ListenerRole},
     message::MessageBatch,
+    surface::Footprint,
     wit::{ConsumeContext, ConsumeResult, ListenerDescription},
 };
 
@@ -84,6 +85,12 @@ impl ListenerModule {
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.0.hash
+    }
+
+    /// What one instance takes.
+    #[must_use]
+    pub fn footprint(&self) -> Option<Footprint> {
+        Footprint::of(self.0.template.pre.component())
     }
 
     /// What the pool has done so far.
@@ -244,6 +251,12 @@ impl Instance {
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.guest.as_ref().is_some_and(|guest| guest.calls() == 0)
+    }
+
+    /// Linear memory it has now, in bytes, all its memories together.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.guest.as_ref().map_or(0, Guest::memory_bytes)
     }
 
     /// The module it belongs to.

@@ -21,6 +21,7 @@ use crate::{
     guest::GuestState,
     hash::ContentHash,
     instance::{GuestError, Live, Role, Template},
+    surface::Footprint,
     wit::{
         AllocateParams, AllocateReturn, DescribeParams, DescribeReturn, MessageQueue, STRATEGY_INTERFACE,
         StrategyDescription,
@@ -178,6 +179,12 @@ impl StrategyModule {
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.0.hash
+    }
+
+    /// What one instance takes.
+    #[must_use]
+    pub fn footprint(&self) -> Option<Footprint> {
+        Footprint::of(self.0.template.pre.component())
     }
 
     /// Asks for the queues of `current_client_id`. `queues` and `client_ids` are to be sorted, and the same at every

@@ -136,6 +136,8 @@ fn every_command_has_help_with_examples_or_options() {
         &["topic", "create"],
         &["topic", "list"],
         &["plugin", "check"],
+        &["plugin", "test"],
+        &["plugin", "bench"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert!(output.status.success(), "{command:?}");

@@ -51,13 +51,18 @@ pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow:
 }
 
 /// A figure of many samples, which would fill pages: of each, the summary counts.
-fn figure(key: &'static str, label: &'static str, unit: &'static str, samples: Vec<f64>) -> Figure {
+pub(in crate::commands) fn figure(
+    key: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    samples: Vec<f64>,
+) -> Figure {
     let mut figure = Figure::new(key, label, unit, samples);
     figure.samples = vec![figure.median];
     figure
 }
 
-fn instance<T>(calls: usize, make: impl Fn() -> T) -> Vec<f64> {
+pub(in crate::commands) fn instance<T>(calls: usize, make: impl Fn() -> T) -> Vec<f64> {
     times(calls, || drop(black_box(make()))).into_iter().map(|nanoseconds| nanoseconds / 1e3).collect()
 }
 
@@ -70,7 +75,7 @@ fn switches(module: &ListenerModule, calls: usize) -> Vec<f64> {
 }
 
 /// Nanoseconds of each call, after some to get warm.
-fn times(calls: usize, mut call: impl FnMut()) -> Vec<f64> {
+pub(in crate::commands) fn times(calls: usize, mut call: impl FnMut()) -> Vec<f64> {
     (0..calls / 10).for_each(|_| call());
     let timed = (0..calls).map(|_| {
         let began = Instant::now();

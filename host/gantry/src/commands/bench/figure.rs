@@ -12,7 +12,7 @@ use super::{BATCH, BODY_BYTES, Plan, QUEUES};
 /// One measure.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Figure {
+pub(in crate::commands) struct Figure {
     /// For programs.
     pub(super) key: &'static str,
     /// For people.
@@ -27,7 +27,12 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    pub(super) fn new(key: &'static str, label: &'static str, unit: &'static str, samples: Vec<f64>) -> Self {
+    pub(in crate::commands) fn new(
+        key: &'static str,
+        label: &'static str,
+        unit: &'static str,
+        samples: Vec<f64>,
+    ) -> Self {
         let mut figure = Self { key, label, unit, below: None, median: 0.0, min: 0.0, max: 0.0, samples };
         figure.summarise();
         figure
@@ -126,8 +131,17 @@ impl fmt::Display for Results {
             "{} messages of {} B over {} queues, batches of {}, rounds: {}\n",
             self.messages, self.body_bytes, self.queues, self.batch, self.rounds
         )?;
+        Table(&self.figures).fmt(f)
+    }
+}
+
+/// Figures below each other, and a word where they mean little.
+pub(in crate::commands) struct Table<'a>(pub(in crate::commands) &'a [Figure]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<58} {:>9} {:>19}  {:>9}", "figure", "median", "min .. max", "target")?;
-        for figure in &self.figures {
+        for figure in self.0 {
             let spread = format!("{} .. {}", number(figure.min), number(figure.max));
             let target = figure.below.map(|target| format!("< {}", number(target))).unwrap_or_default();
             let verdict = figure.verdict(!cfg!(debug_assertions));
@@ -165,7 +179,7 @@ fn grouped(value: f64) -> String {
 }
 
 /// The processor's name, where the system tells.
-fn cpu_model() -> Option<String> {
+pub(in crate::commands) fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())

@@ -3,10 +3,10 @@
 //! Brokers, and hosts whose memory or start is measured, are child processes; the host whose throughput and CPU are
 //! measured runs in this one, so that it can be watched message by message.
 
-mod calls;
+pub(in crate::commands) mod calls;
 mod cost;
 mod feed;
-mod figure;
+pub(in crate::commands) mod figure;
 mod process;
 mod stage;
 mod start;

@@ -1,14 +1,20 @@
 //! `gantry plugin check`: what a plugin file is, without a broker.
 
+mod outside;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use gantry_engine::{Engine, EngineConfig, FilterExpression, Grants, ListenerDescription, Plugin};
-use serde_json::json;
+use gantry_engine::{
+    Engine, EngineConfig, FilterExpression, Footprint, Grants, ListenerDescription, Plugin, PluginState,
+};
+use serde_json::{Value, json};
 
 use crate::commands::print_json;
+use outside::Outside;
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -24,42 +30,75 @@ pub(crate) struct CheckArgs {
     json: bool,
 }
 
+/// A plugin as it was loaded.
+struct Loaded {
+    plugin: Plugin,
+    /// How long the compiler took.
+    compiling: Duration,
+    /// Whether its instances come from reserved memory, which has bounds for them.
+    pooled: bool,
+    footprint: Option<Footprint>,
+}
+
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let file = args.file.display().to_string();
     let grants = Grants::from_names(&args.grant)?;
     let bytes = std::fs::read(&args.file).with_context(|| format!("cannot read {file}"))?;
     let engine = Engine::new(EngineConfig::default())?;
-    match engine.load_plugin(&bytes, &grants, &mut |_| ()) {
-        Ok(plugin) => {
-            let listener = plugin.listener.as_ref().map(|module| module.description());
-            let strategy = plugin.strategy.as_ref().map(|module| module.description());
-            if args.json {
-                let (hash, roles) = (plugin.hash.to_string(), plugin.roles());
-                print_json(
-                    &json!({ "file": file, "loads": true, "bytes": bytes.len(), "hash": hash, "roles": roles, "description": listener, "strategy": strategy }),
-                )?;
-            } else {
-                println!("{file}: {}, {} bytes, content hash {}", what(&plugin), bytes.len(), plugin.hash);
-                if let Some(description) = listener {
-                    print(description);
-                }
-                if let Some(description) = strategy {
-                    println!("  strategy        {}", description.name);
-                    println!("  version         {}", description.version);
-                    println!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
-                }
+    // What a file asks for is told of one that would be rejected too, if it can be read so far.
+    let outside = gantry_engine::surface(&bytes).ok().map(|surface| Outside::new(surface, grants));
+    let loaded = load(&engine, &bytes, &grants);
+    if args.json {
+        print_json(&as_json(&file, bytes.len(), outside.as_ref(), &loaded))?;
+    } else {
+        match &loaded {
+            Ok(loaded) => {
+                let what = what(&loaded.plugin);
+                println!("{file}: {what}, {} bytes, content hash {}", bytes.len(), loaded.plugin.hash);
+                print(args, loaded, engine.config());
             }
-            Ok(ExitCode::SUCCESS)
+            Err(error) => println!("{file}: would be rejected\n{error}"),
         }
-        Err(error) => {
-            if args.json {
-                print_json(&json!({ "file": file, "loads": false, "reason": error.to_string() }))?;
-            } else {
-                println!("{file}: would be rejected\n{error}");
-            }
-            Ok(ExitCode::FAILURE)
+        if let Some(outside) = &outside {
+            outside.print();
         }
     }
+    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn load(engine: &Engine, bytes: &[u8], grants: &Grants) -> Result<Loaded, gantry_engine::LoadError> {
+    let mut compiling = Duration::ZERO;
+    let plugin = engine.load_plugin(bytes, grants, &mut |state| {
+        if let PluginState::Compiled { took, .. } = state {
+            compiling = took;
+        }
+    })?;
+    let strategy = || plugin.strategy.as_ref().and_then(|module| module.footprint());
+    let footprint = plugin.listener.as_ref().and_then(|module| module.footprint()).or_else(strategy);
+    Ok(Loaded { plugin, compiling, pooled: engine.is_pooled(), footprint })
+}
+
+fn as_json(
+    file: &str,
+    bytes: usize,
+    outside: Option<&Outside>,
+    loaded: &Result<Loaded, gantry_engine::LoadError>,
+) -> Value {
+    let mut all = match loaded {
+        Err(error) => json!({
+            "file": file, "loads": false, "bytes": bytes, "rule": error.name(), "reason": error.to_string()
+        }),
+        Ok(Loaded { plugin, compiling, pooled, footprint }) => json!({
+            "file": file, "loads": true, "bytes": bytes, "hash": plugin.hash.to_string(), "roles": plugin.roles(),
+            "description": plugin.listener.as_ref().map(|module| module.description()),
+            "strategy": plugin.strategy.as_ref().map(|module| module.description()),
+            "compileMilliseconds": compiling.as_secs_f64() * 1e3, "instance": footprint, "pooled": pooled,
+        }),
+    };
+    if let (Some(all), Some(outside)) = (all.as_object_mut(), outside) {
+        all.extend(outside.as_json());
+    }
+    all
 }
 
 fn what(plugin: &Plugin) -> &'static str {
@@ -75,7 +114,35 @@ fn stem(args: &CheckArgs) -> String {
     args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn print(description: &ListenerDescription) {
+fn print(args: &CheckArgs, loaded: &Loaded, config: &EngineConfig) {
+    let Loaded { plugin, compiling, pooled, footprint } = loaded;
+    if let Some(description) = plugin.listener.as_ref().map(|module| module.description()) {
+        print_listener(description);
+    }
+    if let Some(description) = plugin.strategy.as_ref().map(|module| module.description()) {
+        println!("  strategy        {}", description.name);
+        println!("  version         {}", description.version);
+        println!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
+    }
+    let debug = if cfg!(debug_assertions) { " (a debug build)" } else { "" };
+    println!("  compiled in     {} ms{debug}", compiling.as_millis());
+    if let Some(Footprint { memories, memory_bytes, tables, table_elements }) = footprint {
+        let (kibibytes, most) = (memory_bytes / 1024, config.memory_max_bytes / 1024);
+        let fits =
+            if *pooled { "fits the pool" } else { "made on demand: this machine has no room for a pool" };
+        println!(
+            "  an instance     memories: {memories}, {kibibytes} KiB of {most}; tables: {tables}, {table_elements} elements; {fits}"
+        );
+    }
+    let most = config.max_instances;
+    if plugin.listener.is_some() {
+        println!("  instances       one for each of `threads` under [engine], of {most} in a host");
+    } else {
+        println!("  instances       one for each question, of {most} in a host");
+    }
+}
+
+fn print_listener(description: &ListenerDescription) {
     println!("  name            {}", description.name);
     println!("  version         {}", description.version);
     println!("  consumer group  {}", description.consumer_group);

@@ -1,0 +1,131 @@
+//! What a component asks for and offers, and which of it is granted.
+
+use gantry_engine::{ComponentImport, ComponentSurface, Grants, ImportNeeds};
+use serde_json::{Map, Value, json};
+
+/// The package whose interfaces make a component a plugin.
+const PACKAGE: &str = "gantry:rocketmq/";
+
+/// A component's outside, beside what it is granted.
+pub(super) struct Outside {
+    surface: ComponentSurface,
+    grants: Grants,
+}
+
+impl Outside {
+    pub(super) const fn new(surface: ComponentSurface, grants: Grants) -> Self {
+        Self { surface, grants }
+    }
+
+    /// The interfaces of this host's package among the exports, with their version.
+    fn interfaces(&self) -> impl Iterator<Item = (&str, &str)> {
+        let ours = self.surface.exports.iter().filter_map(|export| export.strip_prefix(PACKAGE));
+        ours.map(|name| name.split_once('@').unwrap_or((name, "")))
+    }
+
+    pub(super) fn print(&self) {
+        for (interface, version) in self.interfaces() {
+            println!("  world           {} (gantry:rocketmq@{version})", world(interface));
+        }
+        for export in &self.surface.exports {
+            println!("  exports         {export}");
+        }
+        for import in &self.surface.imports {
+            let functions = match import.functions.as_slice() {
+                [] => "types only".to_owned(),
+                functions => functions.join(", "),
+            };
+            println!("  imports         {} ({functions}): {}", import.name, self.standing(import));
+        }
+        println!("  core instances  {}", self.surface.core_instances);
+    }
+
+    /// Whether the component may have an import, or what it takes.
+    fn standing(&self, import: &ComponentImport) -> String {
+        match import.needs {
+            ImportNeeds::Nothing => "needs no grant".to_owned(),
+            ImportNeeds::Grant(grant) if self.grants.allows(grant) => {
+                format!("granted by \"{}\"", grant.name())
+            }
+            ImportNeeds::Grant(grant) => format!("needs grants = [\"{}\"] under [plugin.NAME]", grant.name()),
+            ImportNeeds::NotOffered => "not offered to plugins".to_owned(),
+        }
+    }
+
+    pub(super) fn as_json(&self) -> Map<String, Value> {
+        let worlds: Vec<Value> = self
+            .interfaces()
+            .map(|(interface, version)| json!({ "world": world(interface), "package": format!("gantry:rocketmq@{version}") }))
+            .collect();
+        let import = |import: &ComponentImport| {
+            let (grant, granted) = match import.needs {
+                ImportNeeds::Nothing => (None, true),
+                ImportNeeds::Grant(grant) => (Some(grant.name()), self.grants.allows(grant)),
+                ImportNeeds::NotOffered => (None, false),
+            };
+            json!({ "name": import.name, "functions": import.functions, "grant": grant, "allowed": granted })
+        };
+        let imports: Vec<Value> = self.surface.imports.iter().map(import).collect();
+        let pairs = [
+            ("worlds", json!(worlds)),
+            ("exports", json!(self.surface.exports)),
+            ("imports", json!(imports)),
+            ("coreInstances", json!(self.surface.core_instances)),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+}
+
+/// The world that exports an interface of the package; an interface of no world of its own by its name.
+fn world(interface: &str) -> &str {
+    match interface {
+        "listener" => "message-listener",
+        "packed-listener" => "message-listener-packed",
+        "strategy" => "allocate-message-queue-strategy",
+        "selector" => "message-queue-selector",
+        "lifecycle" => "plugin-lifecycle",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_engine::Grant;
+
+    use super::*;
+
+    fn outside(needs: ImportNeeds, grants: Grants) -> Outside {
+        let import = ComponentImport {
+            name: "wasi:clocks/wall-clock@0.2.6".into(),
+            functions: vec!["now".into()],
+            needs,
+        };
+        let exports = vec!["gantry:rocketmq/listener@0.1.0".to_owned(), "acme:thing/api@1.0.0".to_owned()];
+        Outside::new(ComponentSurface { imports: vec![import], exports, core_instances: 1 }, grants)
+    }
+
+    #[test]
+    fn an_import_says_what_it_takes_to_have_it() {
+        let told = |needs, grants| {
+            let outside = outside(needs, grants);
+            outside.standing(&outside.surface.imports[0])
+        };
+        assert_eq!(told(ImportNeeds::Nothing, Grants::NONE), "needs no grant");
+        let clocks = Grants::from_names(&["clocks"]).unwrap();
+        assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), clocks), "granted by \"clocks\"");
+        let needs = "needs grants = [\"clocks\"] under [plugin.NAME]";
+        assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), Grants::NONE), needs);
+        assert_eq!(told(ImportNeeds::NotOffered, clocks), "not offered to plugins");
+    }
+
+    #[test]
+    fn worlds_are_those_of_the_hosts_own_package() {
+        let all = outside(ImportNeeds::NotOffered, Grants::NONE).as_json();
+        assert_eq!(
+            all["worlds"],
+            json!([{ "world": "message-listener", "package": "gantry:rocketmq@0.1.0" }])
+        );
+        assert_eq!(all["imports"][0]["allowed"], false);
+        assert_eq!(all["exports"].as_array().unwrap().len(), 2);
+    }
+}
