@@ -47,6 +47,7 @@ pub mod properties;
 mod reader;
 pub mod sys_flag;
 pub mod tag;
+pub mod trace;
 
 pub use acl::{ACCESS_KEY, Credentials, SECURITY_TOKEN, SIGNATURE, SignatureError};
 pub use code::{RequestCode, ResponseCode};

@@ -28,6 +28,7 @@ mod pull;
 mod pushes;
 mod route;
 mod route_table;
+mod trace;
 mod upkeep;
 
 use std::fmt;
@@ -49,6 +50,7 @@ pub use producer::{Producer, ProducerConfig, SendReceipt, SendStatus};
 pub use pull::{PullAnswer, PullBodyError, PullStatus};
 pub use route::{BrokerAddrs, TopicRoute};
 pub use route_table::RouteState;
+pub use trace::TraceDispatcher;
 
 use crate::tasks::Tasks;
 use groups::Groups;
