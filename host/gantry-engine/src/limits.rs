@@ -27,6 +27,11 @@ impl MemoryLimit {
         self.max_bytes
     }
 
+    /// What the instance holds now, in bytes: linear memory never shrinks.
+    pub(crate) const fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
     /// Forgets an earlier refusal: called before each call.
     pub(crate) fn begin_call(&mut self) {
         self.refused = None;
