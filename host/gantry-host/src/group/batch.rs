@@ -180,3 +180,6 @@ impl MessageBatch for HostBatch {
         room
     }
 }
+
+#[cfg(test)]
+mod tests;
