@@ -1,15 +1,42 @@
 //! From the trait to the component's exports.
 
 use crate::bindings::gantry::rocketmq::types;
-use crate::{Context, Listener, Message};
+use crate::{Context, Listener, Message, packed};
 
-/// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener`.
+/// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener-packed`,
+/// or `message-listener`, at several times the cost, where `records` is added: `export_listener!(Mine, records)`.
 ///
 /// Once per crate, at module level. Where the target is not `wasm32` it exports nothing, and only makes sure that it
 /// could.
 #[macro_export]
 macro_rules! export_listener {
     ($listener:ty) => {
+        const _: fn(
+            $crate::__private::ConsumeContext,
+            Vec<u8>,
+        ) -> Result<Vec<$crate::__private::ConsumeResult>, String> = $crate::__private::consume_packed::<$listener>;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+
+            impl $crate::__private::PackedGuest for Exported {
+                fn describe() -> $crate::__private::ListenerDescription {
+                    $crate::__private::describe::<$listener>(env!("CARGO_PKG_VERSION"))
+                }
+
+                fn consume_message(
+                    context: $crate::__private::ConsumeContext,
+                    batch: Vec<u8>,
+                ) -> Result<Vec<$crate::__private::ConsumeResult>, String> {
+                    $crate::__private::consume_packed::<$listener>(context, batch)
+                }
+            }
+
+    $crate::packed_bindings::export_message_listener_packed!(Exported with_types_in $crate::packed_bindings);
+        };
+    };
+    ($listener:ty, records) => {
         const _: fn(
             $crate::__private::ConsumeContext,
             Vec<$crate::__private::Message>,
@@ -42,7 +69,19 @@ pub fn describe<L: Listener>(package_version: &str) -> types::ListenerDescriptio
     L::describe().into_wit(package_version)
 }
 
-/// The WIT's `consume-message`.
+/// The WIT's `consume-message` of a listener that takes bytes.
+///
+/// # Errors
+/// What the listener's own batch form returns; and bytes that are no messages.
+pub fn consume_packed<L: Listener>(
+    context: types::ConsumeContext,
+    batch: Vec<u8>,
+) -> Result<Vec<types::ConsumeResult>, String> {
+    let batch: Vec<Message> = packed::split(batch)?.into_iter().map(Message::packed).collect();
+    L::consume_batch(&Context(context), &batch)
+}
+
+/// The WIT's `consume-message` of a listener that takes records.
 ///
 /// # Errors
 /// What the listener's own batch form returns.

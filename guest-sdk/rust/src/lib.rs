@@ -18,10 +18,12 @@
 //!
 //! What [`listener`](macro@listener) writes is an implementation of [`Listener`]; one of your own, with [`export_listener!`],
 //! has the batch as a whole to answer for. A plugin may also say which queues of a topic are whose: see
-//! [`strategy`](macro@strategy), or [`Strategy`] and [`export_strategy!`].
+//! [`strategy`](macro@strategy), or [`Strategy`] and [`export_strategy!`]; and to which queue a message is sent: see
+//! [`Selector`] and [`export_selector!`]. Whatever its roles, [`Lifecycle`] and [`export_lifecycle!`] let it begin and end
+//! each instance's life.
 //!
-//! Compiled for `wasm32-unknown-unknown` as a `cdylib`, a plugin exports the WIT world
-//! `gantry:rocketmq/message-listener`; compiled for anything else it exports nothing, so a plugin's logic has
+//! Compiled for `wasm32-unknown-unknown` as a `cdylib`, a listener exports the WIT world
+//! `gantry:rocketmq/message-listener-packed`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
 //!
 //! This crate deliberately knows nothing of how messages reach the plugin: queues, offsets, retries and rebalance are
@@ -30,9 +32,12 @@
 mod context;
 mod description;
 mod export;
+mod lifecycle;
 mod listener;
 mod message;
+mod packed;
 mod result;
+mod selector;
 mod strategy;
 pub mod testing;
 
@@ -53,6 +58,33 @@ pub mod bindings;
     reason = "generated from wit/ by `cargo xtask bindings`"
 )]
 pub mod strategy_bindings;
+
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+pub mod packed_bindings;
+
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+pub mod selector_bindings;
+
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+pub mod lifecycle_bindings;
 
 /// Makes a function the plugin's listener: for each message the host calls it, with its [`Context`] or without.
 ///
@@ -111,9 +143,11 @@ pub use gantry_guest_macros::strategy;
 
 pub use context::Context;
 pub use description::{ConsumeFromWhere, ConsumeMode, Description, MessageModel};
+pub use lifecycle::Lifecycle;
 pub use listener::Listener;
 pub use message::Message;
 pub use result::{ConsumeResult, Failure, OrDeadLetter, RetryDelay};
+pub use selector::{DeliveryTime, OutgoingMessage, Selector, SelectorDescription};
 pub use strategy::{MessageQueue, Strategy, StrategyDescription};
 
 #[doc(hidden)]
@@ -122,7 +156,13 @@ pub mod __private {
     pub use crate::bindings::gantry::rocketmq::types::{
         ConsumeContext, ConsumeResult, ListenerDescription, Message,
     };
-    pub use crate::export::{consume, describe};
+    pub use crate::export::{consume, consume_packed, describe};
+    pub use crate::lifecycle_bindings::exports::gantry::rocketmq::lifecycle::Guest as LifecycleGuest;
+    pub use crate::packed_bindings::exports::gantry::rocketmq::packed_listener::Guest as PackedGuest;
+    pub use crate::selector::describe as describe_selector;
+    pub use crate::selector_bindings::exports::gantry::rocketmq::selector::{
+        Guest as SelectorGuest, SelectorDescription as WitSelectorDescription,
+    };
     pub use crate::strategy::describe as describe_strategy;
     pub use crate::strategy_bindings::exports::gantry::rocketmq::strategy::{
         Guest as StrategyGuest, StrategyDescription as WitStrategyDescription,

@@ -1,6 +1,6 @@
 //! A rule for which queues are whose, and how it becomes a component's export.
 
-pub use crate::strategy_bindings::exports::gantry::rocketmq::strategy::MessageQueue;
+pub use crate::bindings::gantry::rocketmq::types::MessageQueue;
 use crate::strategy_bindings::exports::gantry::rocketmq::strategy::StrategyDescription as WitDescription;
 
 /// A rule by which every member of a group, each for itself, comes to the same division of a topic's queues (RocketMQ:

@@ -3,426 +3,12 @@
 // Options used:
 //   * runtime_path: "::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
+//   * with "gantry:rocketmq/types@0.1.0" = "crate::bindings::gantry::rocketmq::types"
 //   * default-bindings-module: "gantry_guest::strategy_bindings"
 //   * export-macro-name: export_allocate_message_queue_strategy
 //   * pub-export-macro
-#[rustfmt::skip]
-#[allow(dead_code, clippy::all)]
-pub mod gantry {
-    pub mod rocketmq {
-        /// What listeners and the host say to each other. Every noun is RocketMQ's.
-        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-        pub mod types {
-            #[used]
-            #[doc(hidden)]
-            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
-            use super::super::super::_rt;
-            /// How a group shares a topic (RocketMQ: MessageModel).
-            #[repr(u8)]
-            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-            pub enum MessageModel {
-                /// Each message goes to one member of the group; failures are retried through the broker.
-                Clustering,
-                /// Each member gets every message, and keeps its own offsets. A message that is not consumed is logged and counted,
-                /// never given back to the broker: concurrently it is passed over at once, orderly it is tried again in its place.
-                Broadcasting,
-            }
-            impl ::core::fmt::Debug for MessageModel {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        MessageModel::Clustering => {
-                            f.debug_tuple("MessageModel::Clustering").finish()
-                        }
-                        MessageModel::Broadcasting => {
-                            f.debug_tuple("MessageModel::Broadcasting").finish()
-                        }
-                    }
-                }
-            }
-            impl MessageModel {
-                #[doc(hidden)]
-                pub unsafe fn _lift(val: u8) -> MessageModel {
-                    if !cfg!(debug_assertions) {
-                        return unsafe { ::core::mem::transmute(val) };
-                    }
-                    match val {
-                        0 => MessageModel::Clustering,
-                        1 => MessageModel::Broadcasting,
-                        _ => panic!("invalid enum discriminant"),
-                    }
-                }
-            }
-            /// How messages of one queue reach the listener (RocketMQ: MessageListenerConcurrently, MessageListenerOrderly).
-            #[repr(u8)]
-            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-            pub enum ConsumeMode {
-                /// Many batches of a queue at once, in no promised order.
-                Concurrently,
-                /// One batch of a queue at a time, in the order of its offsets. The first message of a batch that is not a success
-                /// ends the batch: see `consume-result`.
-                Orderly,
-            }
-            impl ::core::fmt::Debug for ConsumeMode {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        ConsumeMode::Concurrently => {
-                            f.debug_tuple("ConsumeMode::Concurrently").finish()
-                        }
-                        ConsumeMode::Orderly => {
-                            f.debug_tuple("ConsumeMode::Orderly").finish()
-                        }
-                    }
-                }
-            }
-            impl ConsumeMode {
-                #[doc(hidden)]
-                pub unsafe fn _lift(val: u8) -> ConsumeMode {
-                    if !cfg!(debug_assertions) {
-                        return unsafe { ::core::mem::transmute(val) };
-                    }
-                    match val {
-                        0 => ConsumeMode::Concurrently,
-                        1 => ConsumeMode::Orderly,
-                        _ => panic!("invalid enum discriminant"),
-                    }
-                }
-            }
-            /// Where a group without a stored offset begins (RocketMQ: ConsumeFromWhere).
-            #[derive(Clone, Copy, PartialEq)]
-            pub enum ConsumeFromWhere {
-                /// At the end of the queue: only what is sent from now on.
-                LastOffset,
-                /// At the oldest message the broker still has.
-                FirstOffset,
-                /// At the first message stored at or after this time, in milliseconds since the Unix epoch.
-                Timestamp(u64),
-            }
-            impl ::core::fmt::Debug for ConsumeFromWhere {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        ConsumeFromWhere::LastOffset => {
-                            f.debug_tuple("ConsumeFromWhere::LastOffset").finish()
-                        }
-                        ConsumeFromWhere::FirstOffset => {
-                            f.debug_tuple("ConsumeFromWhere::FirstOffset").finish()
-                        }
-                        ConsumeFromWhere::Timestamp(e) => {
-                            f.debug_tuple("ConsumeFromWhere::Timestamp")
-                                .field(e)
-                                .finish()
-                        }
-                    }
-                }
-            }
-            /// Which messages of a topic the broker hands out (RocketMQ: SubscriptionData, ExpressionType).
-            #[derive(Clone, PartialEq)]
-            pub enum FilterExpression {
-                /// Tags joined by `||`, such as `created || paid`; `*` is every message.
-                Tag(_rt::String),
-                /// A SQL92 condition over message properties, evaluated by the broker.
-                Sql92(_rt::String),
-            }
-            impl ::core::fmt::Debug for FilterExpression {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        FilterExpression::Tag(e) => {
-                            f.debug_tuple("FilterExpression::Tag").field(e).finish()
-                        }
-                        FilterExpression::Sql92(e) => {
-                            f.debug_tuple("FilterExpression::Sql92").field(e).finish()
-                        }
-                    }
-                }
-            }
-            /// One topic a listener wants.
-            #[derive(Clone, PartialEq)]
-            pub struct Subscription {
-                pub topic: _rt::String,
-                pub expression: FilterExpression,
-            }
-            impl ::core::fmt::Debug for Subscription {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("Subscription")
-                        .field("topic", &self.topic)
-                        .field("expression", &self.expression)
-                        .finish()
-                }
-            }
-            /// What a listener says of itself, so that a dropped file needs no configuration.
-            /// The operator's `gantry.toml` overrides each of these.
-            #[derive(Clone, PartialEq)]
-            pub struct ListenerDescription {
-                /// The plugin's name for logs, metrics and commands: 1 to 64 of `A-Z a-z 0-9 _ -`.
-                pub name: _rt::String,
-                /// The plugin's own version, free text up to 64 characters. What identifies a version to the host is
-                /// the content hash of the file; this is for people.
-                pub version: _rt::String,
-                /// The consumer group it joins unless configuration names another: 1 to 120 of `A-Z a-z 0-9 _ - % |`.
-                pub consumer_group: _rt::String,
-                /// At least one, each topic once.
-                pub subscriptions: _rt::Vec<Subscription>,
-                pub message_model: MessageModel,
-                pub consume_mode: ConsumeMode,
-                pub consume_from_where: ConsumeFromWhere,
-                /// Most messages in one call of `consume-message`, 1 to 1024. Absent: RocketMQ's default, 1.
-                pub consume_message_batch_max_size: ::core::option::Option<u32>,
-                /// Retries before a message goes to the dead-letter topic; when broadcasting, orderly, before it is dropped with a
-                /// warning. Absent: 16. That is RocketMQ's default for concurrent listeners; orderly ones retry without end there,
-                /// which 2147483647 asks for. Not with broadcasting and concurrently, where nothing is retried.
-                pub max_reconsume_times: ::core::option::Option<u32>,
-                /// Milliseconds one call may take before the host stops the instance. Absent: the host's default.
-                pub consume_timeout: ::core::option::Option<u64>,
-            }
-            impl ::core::fmt::Debug for ListenerDescription {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("ListenerDescription")
-                        .field("name", &self.name)
-                        .field("version", &self.version)
-                        .field("consumer-group", &self.consumer_group)
-                        .field("subscriptions", &self.subscriptions)
-                        .field("message-model", &self.message_model)
-                        .field("consume-mode", &self.consume_mode)
-                        .field("consume-from-where", &self.consume_from_where)
-                        .field(
-                            "consume-message-batch-max-size",
-                            &self.consume_message_batch_max_size,
-                        )
-                        .field("max-reconsume-times", &self.max_reconsume_times)
-                        .field("consume-timeout", &self.consume_timeout)
-                        .finish()
-                }
-            }
-            /// What holds for every message of one call: they all come from one queue.
-            #[derive(Clone, PartialEq)]
-            pub struct ConsumeContext {
-                pub consumer_group: _rt::String,
-                /// The topic the listener subscribed to, also when the message comes back from the retry topic.
-                pub topic: _rt::String,
-                pub broker_name: _rt::String,
-                pub queue_id: u32,
-            }
-            impl ::core::fmt::Debug for ConsumeContext {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("ConsumeContext")
-                        .field("consumer-group", &self.consumer_group)
-                        .field("topic", &self.topic)
-                        .field("broker-name", &self.broker_name)
-                        .field("queue-id", &self.queue_id)
-                        .finish()
-                }
-            }
-            /// One message, lean on purpose: what nearly every listener reads. The rest is a call away, in `delivery`.
-            #[derive(Clone, PartialEq)]
-            pub struct Message {
-                /// The producer's unique id (UNIQ_KEY) where it set one, else the broker's offset message id.
-                pub message_id: _rt::String,
-                /// The tag, where the producer set one.
-                pub tags: ::core::option::Option<_rt::String>,
-                /// The keys as sent, separated by spaces; empty where none.
-                pub keys: _rt::String,
-                /// How often this message was given back before: 0 the first time.
-                pub reconsume_times: u32,
-                pub queue_offset: u64,
-                /// When the producer made it and when the broker stored it, in milliseconds since the Unix epoch.
-                pub born_timestamp: u64,
-                pub store_timestamp: u64,
-                /// The body, decompressed.
-                pub body: _rt::Vec<u8>,
-                /// The properties the user set; those RocketMQ uses for itself are in `delivery.property`.
-                pub user_properties: _rt::Vec<(_rt::String, _rt::String)>,
-            }
-            impl ::core::fmt::Debug for Message {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("Message")
-                        .field("message-id", &self.message_id)
-                        .field("tags", &self.tags)
-                        .field("keys", &self.keys)
-                        .field("reconsume-times", &self.reconsume_times)
-                        .field("queue-offset", &self.queue_offset)
-                        .field("born-timestamp", &self.born_timestamp)
-                        .field("store-timestamp", &self.store_timestamp)
-                        .field("body", &self.body)
-                        .field("user-properties", &self.user_properties)
-                        .finish()
-                }
-            }
-            /// When a message given back should come again. Orderly, its queue stands still for as long, at least 10 ms and at
-            /// most 30 s, as in RocketMQ.
-            #[derive(Clone, Copy, PartialEq)]
-            pub enum RetryDelay {
-                /// RocketMQ's own schedule by attempt: 10 s, 30 s, 1 min, 2 min ... 2 h. Orderly: the group's
-                /// `suspend-current-queue-time`, 1 s unless configured.
-                ByAttempts,
-                /// One of the broker's delay levels, 1 (1 s) to 18 (2 h). Orderly: that level's time.
-                Level(u8),
-                /// At least this many milliseconds: the shortest delay level that is not less. Orderly: exactly as many.
-                Milliseconds(u64),
-            }
-            impl ::core::fmt::Debug for RetryDelay {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        RetryDelay::ByAttempts => {
-                            f.debug_tuple("RetryDelay::ByAttempts").finish()
-                        }
-                        RetryDelay::Level(e) => {
-                            f.debug_tuple("RetryDelay::Level").field(e).finish()
-                        }
-                        RetryDelay::Milliseconds(e) => {
-                            f.debug_tuple("RetryDelay::Milliseconds").field(e).finish()
-                        }
-                    }
-                }
-            }
-            /// The listener's answer for one message.
-            ///
-            /// Orderly, the answers of a batch count in its order up to the first that is not a success. The messages before that
-            /// one are done and their offset is committed; the answers after it are ignored, and those messages come again in a
-            /// later batch.
-            ///
-            /// Broadcasting, concurrently, whatever is not a success is logged and counted, and the offset moves past it.
-            #[derive(Clone, PartialEq)]
-            pub enum ConsumeResult {
-                /// Done. The offset may move past it.
-                Success,
-                /// Not now: the broker delivers it again after the delay, and to the dead-letter topic once it has come back
-                /// `max-reconsume-times` times. Orderly: the queue stands still for the delay, then goes on from this message, whose
-                /// `reconsume-times` is one higher; past `max-reconsume-times` it goes to the dead-letter topic (broadcasting: it is
-                /// dropped with a warning) and the queue goes on behind it.
-                ReconsumeLater(RetryDelay),
-                /// Never: to the dead-letter topic at once (broadcasting: dropped). The reason goes to the log. Orderly: the queue
-                /// goes on behind it as soon as the dead-letter topic has it.
-                DeadLetter(_rt::String),
-            }
-            impl ::core::fmt::Debug for ConsumeResult {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        ConsumeResult::Success => {
-                            f.debug_tuple("ConsumeResult::Success").finish()
-                        }
-                        ConsumeResult::ReconsumeLater(e) => {
-                            f.debug_tuple("ConsumeResult::ReconsumeLater")
-                                .field(e)
-                                .finish()
-                        }
-                        ConsumeResult::DeadLetter(e) => {
-                            f.debug_tuple("ConsumeResult::DeadLetter").field(e).finish()
-                        }
-                    }
-                }
-            }
-            /// One queue of a topic (RocketMQ: MessageQueue).
-            #[derive(Clone, PartialEq)]
-            pub struct MessageQueue {
-                pub topic: _rt::String,
-                pub broker_name: _rt::String,
-                pub queue_id: u32,
-            }
-            impl ::core::fmt::Debug for MessageQueue {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("MessageQueue")
-                        .field("topic", &self.topic)
-                        .field("broker-name", &self.broker_name)
-                        .field("queue-id", &self.queue_id)
-                        .finish()
-                }
-            }
-            /// When the broker makes a message that is sent visible to consumers.
-            #[derive(Clone, Copy, PartialEq)]
-            pub enum DeliveryTime {
-                /// At once.
-                AtOnce,
-                /// After a delay level, 1 (1 s) to 18 (2 h) (RocketMQ: DELAY).
-                Level(u8),
-                /// After this many milliseconds. Brokers of RocketMQ 5 have timers for it (TIMER_DELAY_MS).
-                Milliseconds(u64),
-                /// At this time, in milliseconds since the Unix epoch, by the same timers (TIMER_DELIVER_MS).
-                Timestamp(u64),
-            }
-            impl ::core::fmt::Debug for DeliveryTime {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        DeliveryTime::AtOnce => {
-                            f.debug_tuple("DeliveryTime::AtOnce").finish()
-                        }
-                        DeliveryTime::Level(e) => {
-                            f.debug_tuple("DeliveryTime::Level").field(e).finish()
-                        }
-                        DeliveryTime::Milliseconds(e) => {
-                            f.debug_tuple("DeliveryTime::Milliseconds").field(e).finish()
-                        }
-                        DeliveryTime::Timestamp(e) => {
-                            f.debug_tuple("DeliveryTime::Timestamp").field(e).finish()
-                        }
-                    }
-                }
-            }
-            /// A message on its way to the broker (RocketMQ: Message).
-            #[derive(Clone, PartialEq)]
-            pub struct OutgoingMessage {
-                pub topic: _rt::String,
-                /// One tag, which consumers filter by.
-                pub tags: ::core::option::Option<_rt::String>,
-                /// Keys for looking the message up; none holds a space.
-                pub keys: _rt::Vec<_rt::String>,
-                pub body: _rt::Vec<u8>,
-                /// The user's properties; names RocketMQ uses for itself (KEYS, TAGS, DELAY ...) are refused.
-                pub properties: _rt::Vec<(_rt::String, _rt::String)>,
-                pub delivery_time: DeliveryTime,
-            }
-            impl ::core::fmt::Debug for OutgoingMessage {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    f.debug_struct("OutgoingMessage")
-                        .field("topic", &self.topic)
-                        .field("tags", &self.tags)
-                        .field("keys", &self.keys)
-                        .field("body", &self.body)
-                        .field("properties", &self.properties)
-                        .field("delivery-time", &self.delivery_time)
-                        .finish()
-                }
-            }
-        }
-    }
-}
+#[allow(unfulfilled_lint_expectations, unused_imports)]
+use crate::bindings::gantry::rocketmq::types as __with_name0;
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod exports {
@@ -439,7 +25,7 @@ pub mod exports {
                 #[doc(hidden)]
                 static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
                 use super::super::super::super::_rt;
-                pub type MessageQueue = super::super::super::super::gantry::rocketmq::types::MessageQueue;
+                pub type MessageQueue = super::super::super::super::__with_name0::MessageQueue;
                 /// What a strategy says of itself.
                 #[derive(Clone, PartialEq)]
                 pub struct StrategyDescription {
@@ -563,7 +149,7 @@ pub mod exports {
                                     let l8 = *base
                                         .add(4 * ::core::mem::size_of::<*const u8>())
                                         .cast::<i32>();
-                                    super::super::super::super::gantry::rocketmq::types::MessageQueue {
+                                    super::super::super::super::__with_name0::MessageQueue {
                                         topic: _rt::string_lift(bytes4),
                                         broker_name: _rt::string_lift(bytes7),
                                         queue_id: l8 as u32,
@@ -630,7 +216,7 @@ pub mod exports {
                                     let base = result19
                                         .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let super::super::super::super::gantry::rocketmq::types::MessageQueue {
+                                        let super::super::super::super::__with_name0::MessageQueue {
                                             topic: topic16,
                                             broker_name: broker_name16,
                                             queue_id: queue_id16,
@@ -799,7 +385,6 @@ pub mod exports {
 mod _rt {
     #![allow(dead_code, unused_imports, clippy::all)]
     pub use alloc_crate::string::String;
-    pub use alloc_crate::vec::Vec;
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         ::wit_bindgen::rt::run_ctors_once();
@@ -813,6 +398,7 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
+    pub use alloc_crate::vec::Vec;
     pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
         if cfg!(debug_assertions) {
             String::from_utf8(bytes).unwrap()

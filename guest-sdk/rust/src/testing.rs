@@ -10,7 +10,8 @@
 //! ```
 
 use crate::bindings::gantry::rocketmq::types;
-use crate::{Context, Message, MessageQueue};
+use crate::{ConsumeResult, Context, Message, MessageQueue};
+use std::sync::OnceLock;
 
 /// What the host would answer about a message.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +20,7 @@ pub(crate) struct Details {
     pub(crate) born_host: Option<String>,
     pub(crate) store_host: Option<String>,
     pub(crate) offset_message_id: Option<String>,
+    pub(crate) settled: OnceLock<ConsumeResult>,
 }
 
 impl Details {
@@ -41,6 +43,11 @@ pub fn context(topic: impl Into<String>) -> Context {
 pub fn queues(topic: &str, count: u32) -> Vec<MessageQueue> {
     let queue = |queue_id| MessageQueue { topic: topic.into(), broker_name: "test-broker".into(), queue_id };
     (0..count).map(queue).collect()
+}
+
+/// What a message made here was [settled](Message::settle) as while it was consumed, if it was.
+pub fn settled(message: &Message) -> Option<&ConsumeResult> {
+    message.settled_as()
 }
 
 /// Makes a [`Message`]. What is not said is empty, none or 0.

@@ -20,10 +20,14 @@ pub struct EngineConfig {
     pub max_idle_per_module: usize,
     /// Calls after which an instance is replaced by a fresh one. Default: 100,000.
     pub max_calls_per_instance: u64,
+    /// Linear memory above which an instance is replaced after a call, in bytes; memory never shrinks, so one large
+    /// batch would be held for good. Up to twice what it was made with is never too much. Default: `None`, half of
+    /// `memory_max_bytes`.
+    pub instance_memory_high_water: Option<usize>,
     /// How fine deadlines are: a guest is stopped at most this long after its deadline, and a millisecond or so of
     /// waking up. At least 1 ms. Default: 5 ms.
     pub deadline_resolution: Duration,
-    /// How long `describe`, and the making of an instance, may take. Default: 5 s.
+    /// How long `describe`, the making of an instance, and its `init` may take, each. Default: 5 s.
     pub describe_deadline: Duration,
 }
 
@@ -36,9 +40,17 @@ impl Default for EngineConfig {
             max_instances: 256,
             max_idle_per_module: 16,
             max_calls_per_instance: 100_000,
+            instance_memory_high_water: None,
             deadline_resolution: Duration::from_millis(5),
             describe_deadline: Duration::from_secs(5),
         }
+    }
+}
+
+impl EngineConfig {
+    /// The memory above which an instance is replaced, in bytes.
+    pub(crate) fn high_water(&self) -> usize {
+        self.instance_memory_high_water.unwrap_or(self.memory_max_bytes / 2)
     }
 }
 

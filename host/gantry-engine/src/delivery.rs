@@ -7,18 +7,94 @@ use wasmtime::{
     component::{Linker, WasmStr},
 };
 
-use crate::{guest::GuestState, message::MessageBatch, wit::DELIVERY_INTERFACE};
+use crate::{
+    failure::bounded_text,
+    guest::GuestState,
+    message::MessageBatch,
+    wit::{ConsumeResult, DELIVERY_INTERFACE},
+};
 
 /// The part of a batch that one call is about.
-#[derive(Clone)]
 pub(crate) struct AtHand {
     batch: Arc<dyn MessageBatch>,
     range: Range<usize>,
+    settled: Settled,
+}
+
+/// What a listener settled while it worked, by the messages' places. Takes no room before the first.
+#[derive(Debug, Default)]
+pub(crate) struct Settled(Vec<Option<ConsumeResult>>);
+
+impl Settled {
+    /// Settles the message at `place` of `messages`, unless it is settled.
+    fn settle(&mut self, place: usize, messages: usize, result: ConsumeResult) -> bool {
+        if self.0.is_empty() {
+            self.0.resize(messages, None);
+        }
+        match self.0.get_mut(place) {
+            Some(free @ None) => {
+                *free = Some(result);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the message at `place` was settled as, if it was. It no longer is.
+    pub(crate) fn take(&mut self, place: usize) -> Option<ConsumeResult> {
+        self.0.get_mut(place)?.take()
+    }
+
+    /// Whether the message at `place` is settled.
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        self.0.get(place).is_some_and(Option::is_some)
+    }
+
+    /// A call with one message, which it settled so.
+    #[cfg(test)]
+    pub(crate) fn one(result: ConsumeResult) -> Self {
+        Self(vec![Some(result)])
+    }
+
+    /// Takes over what was said of the message at `place`, of `messages`, when it was alone in its call.
+    pub(crate) fn take_over(&mut self, place: usize, messages: usize, mut alone: Self) {
+        if let Some(result) = alone.take(0) {
+            self.settle(place, messages, result);
+        }
+    }
+
+    /// The answer of the same call with what was settled before it in its place.
+    pub(crate) fn over(mut self, mut answer: Vec<ConsumeResult>) -> Vec<ConsumeResult> {
+        for (place, result) in answer.iter_mut().enumerate() {
+            if let Some(settled) = self.take(place) {
+                *result = settled;
+            }
+        }
+        answer
+    }
+}
+
+/// A listener's result with its reason, which goes to the log, within bounds.
+pub(crate) fn bounded_result(result: ConsumeResult) -> ConsumeResult {
+    match result {
+        ConsumeResult::DeadLetter(reason) => ConsumeResult::DeadLetter(bounded_text(reason)),
+        other => other,
+    }
 }
 
 impl AtHand {
     pub(crate) fn new(batch: &Arc<dyn MessageBatch>, range: Range<usize>) -> Self {
-        Self { batch: Arc::clone(batch), range }
+        Self { batch: Arc::clone(batch), range, settled: Settled::default() }
+    }
+
+    /// What was settled during the call.
+    pub(crate) fn into_settled(self) -> Settled {
+        self.settled
+    }
+
+    fn settle(&mut self, index: u32, result: ConsumeResult) -> bool {
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        self.settled.settle(place, self.range.len(), bounded_result(result))
     }
 
     /// The batch and the message's place in it, or nothing past the end of the call's part.
@@ -65,6 +141,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     })?;
     interface.func_wrap("offset-message-id", |store: Store<'_>, (index,): (u32,)| {
         Ok((ask(store.data(), index, MessageBatch::offset_message_id),))
+    })?;
+    interface.func_wrap("settle", |mut store: Store<'_>, (index, result): (u32, ConsumeResult)| {
+        let at_hand = store.data_mut().at_hand.as_mut();
+        Ok((at_hand.is_some_and(|at_hand| at_hand.settle(index, result)),))
     })
 }
 
@@ -84,5 +164,20 @@ mod tests {
         assert_eq!(id(1).as_deref(), Some("c"));
         assert_eq!(id(2), None);
         assert_eq!(id(u32::MAX), None);
+    }
+
+    #[test]
+    fn the_first_word_on_a_message_counts() {
+        let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default(); 4]);
+        let mut at_hand = AtHand::new(&batch, 1..3);
+        assert!(at_hand.settle(1, ConsumeResult::DeadLetter("d".repeat(5_000))));
+        assert!(!at_hand.settle(1, ConsumeResult::Success), "settled before");
+        assert!(!at_hand.settle(2, ConsumeResult::Success), "past the end of the call's part");
+        assert!(!at_hand.settle(u32::MAX, ConsumeResult::Success));
+        let mut settled = at_hand.into_settled();
+        assert!(settled.contains(1) && !settled.contains(0));
+        let Some(ConsumeResult::DeadLetter(reason)) = settled.take(1) else { panic!("settled") };
+        assert!(reason.len() < 1_100, "bounded");
+        assert!(!settled.contains(1));
     }
 }

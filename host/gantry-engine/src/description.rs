@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use crate::wit::{
-    ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, StrategyDescription,
-    Subscription,
+    ConsumeFromWhere, ConsumeMode, FilterExpression, ListenerDescription, MessageModel, SelectorDescription,
+    StrategyDescription, Subscription,
 };
 
 const MAX_NAME: usize = 64;
@@ -132,6 +132,15 @@ fn check_contradictions(description: &ListenerDescription) -> Result<(), Unsound
 
 /// Checks every rule of `strategy-description`.
 pub(crate) fn check_strategy(description: &StrategyDescription) -> Result<(), UnsoundDescription> {
+    check_text("name", &description.name, MAX_NAME, "_-")?;
+    check_version(&description.version)
+}
+
+/// Whether a selector's description is sound.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn check_selector(description: &SelectorDescription) -> Result<(), UnsoundDescription> {
     check_text("name", &description.name, MAX_NAME, "_-")?;
     check_version(&description.version)
 }

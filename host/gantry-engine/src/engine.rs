@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,8 @@ pub(crate) struct EngineInner {
     pub(crate) hash_seed: u128,
     /// Instances alive now, over all modules.
     live: AtomicU32,
+    /// Calls of `drop` that came back.
+    pub(crate) dropped: AtomicU64,
     pooled: bool,
     _ticker: Ticker,
 }
@@ -44,6 +46,12 @@ impl Place {
         let more = |live: u32| (live < max).then_some(live + 1);
         engine.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Self(Arc::clone(engine)))
+    }
+}
+
+impl Place {
+    pub(crate) fn engine(&self) -> &EngineInner {
+        &self.0
     }
 }
 
@@ -80,7 +88,18 @@ impl Engine {
         let cache = open_cache(&config, &wasmtime);
         let hash_seed = hash_seed();
         let live = AtomicU32::new(0);
-        let inner = EngineInner { wasmtime, linker, config, cache, hash_seed, live, pooled, _ticker: ticker };
+        let dropped = AtomicU64::new(0);
+        let inner = EngineInner {
+            wasmtime,
+            linker,
+            config,
+            cache,
+            hash_seed,
+            live,
+            dropped,
+            pooled,
+            _ticker: ticker,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -94,6 +113,12 @@ impl Engine {
     #[must_use]
     pub fn instances(&self) -> u32 {
         self.0.live.load(Ordering::Relaxed)
+    }
+
+    /// Instances let go in good order so far whose `drop` (interface `lifecycle`) was called and came back, over all modules.
+    #[must_use]
+    pub fn instances_dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Whether instances come from reserved memory (the pooling allocator).

@@ -151,6 +151,9 @@ pub enum InstantiateError {
     /// The component's own start-up code failed.
     #[error("the component cannot be instantiated: {0}")]
     Guest(GuestFailure),
+    /// Its `init` (interface `lifecycle`) trapped or ran past its deadline, or answers `err`.
+    #[error("the component's `init` failed: {0}")]
+    Init(String),
 }
 
 impl InstantiateError {

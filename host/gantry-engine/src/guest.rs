@@ -19,6 +19,8 @@ pub(crate) struct GuestState {
     pub(crate) memory: MemoryLimit,
     /// The batch of the call under way; `None` between calls.
     pub(crate) at_hand: Option<AtHand>,
+    /// Where batches are packed that do not lie in one piece; kept from call to call.
+    pub(crate) packing: Vec<u8>,
     /// When the call under way must have ended: waiting in the host (`wasi:io/poll`) keeps to it too.
     pub(crate) deadline: Instant,
     hash_seed: u128,
@@ -41,6 +43,7 @@ impl GuestState {
         Self {
             memory: MemoryLimit::new(memory_max_bytes),
             at_hand: None,
+            packing: Vec::new(),
             deadline,
             hash_seed,
             table,

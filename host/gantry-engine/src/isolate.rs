@@ -8,6 +8,9 @@
 //! Where the order of the batch is kept ([`Order::Kept`]), its messages are tried alone in that order and only up to the
 //! first that fails or is not consumed: whatever is behind it is held back, whether it was run or not.
 //!
+//! What the listener settled while it worked ([`Cause::Settled`]) keeps its result, whatever came of the call, and is not
+//! tried again; where order is kept, as far as all before it are consumed.
+//!
 //! Time is bounded: after [`MAX_DEADLINES_IN_A_ROW`] lone messages in a row ran into the deadline, or [`MAX_DEADLINES`]
 //! in all, what is left is given back without being run. A batch never takes longer than `MAX_DEADLINES + 1`
 //! deadlines, plus the time of the messages that do finish.
@@ -19,7 +22,9 @@ use std::{
 };
 
 use crate::{
+    delivery::Settled,
     failure::{FailureKind, GuestFailure, InstantiateError},
+    listener::Consumed,
     message::MessageBatch,
     module::{Instance, ListenerModule},
     wit::{ConsumeContext, ConsumeResult, RetryDelay},
@@ -49,13 +54,15 @@ pub struct Outcome {
     pub cause: Cause,
 }
 
-/// Where an [`Outcome`] comes from. In all but the first two the result is `reconsume-later` by attempts.
+/// Where an [`Outcome`] comes from. In all but the first three the result is `reconsume-later` by attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The listener's answer to the batch.
     Answered,
     /// The listener's answer to the message alone, after the batch had cost an instance.
     AnsweredAlone,
+    /// The listener's word while it worked (`delivery.settle`).
+    Settled,
     /// The message was at fault: alone, too, it failed.
     FailedAlone(Arc<GuestFailure>),
     /// The whole batch was given back: the listener's error, or a wrong number of results.
@@ -77,6 +84,7 @@ impl Cause {
         match self {
             Cause::Answered => "answered",
             Cause::AnsweredAlone => "answered-alone",
+            Cause::Settled => "settled",
             Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => failure.kind().name(),
             Cause::NotRun(_) => "not-run",
             Cause::HeldBack => "held-back",
@@ -137,9 +145,15 @@ pub fn consume_isolated(
 /// The calls the policy makes.
 trait Calls {
     /// With the whole batch, in any instance.
-    fn whole(&mut self) -> Answer;
+    fn whole(&mut self) -> Called;
     /// With one message, in an instance no other call has touched.
-    fn alone(&mut self, index: usize) -> Answer;
+    fn alone(&mut self, index: usize) -> Called;
+}
+
+/// What came of a call, and what was settled before it ended.
+struct Called {
+    answer: Answer,
+    settled: Settled,
 }
 
 enum Answer {
@@ -160,26 +174,27 @@ struct Guests<'a> {
 }
 
 impl Guests<'_> {
-    fn call(&self, instance: Result<Instance, InstantiateError>, range: std::ops::Range<usize>) -> Answer {
-        match instance {
-            Err(error) => Answer::NoInstance(error),
-            Ok(mut instance) => {
-                let untouched = instance.is_untouched();
-                match instance.consume_range(self.context, self.batch, range, self.deadline) {
-                    Ok(results) => Answer::Results(results),
-                    Err(failure) => Answer::Failed { failure, untouched },
-                }
-            }
-        }
+    fn call(&self, instance: Result<Instance, InstantiateError>, range: std::ops::Range<usize>) -> Called {
+        let mut instance = match instance {
+            Ok(instance) => instance,
+            Err(error) => return Called { answer: Answer::NoInstance(error), settled: Settled::default() },
+        };
+        let untouched = instance.is_untouched();
+        let Consumed { answer, settled } = instance.consume(self.context, self.batch, range, self.deadline);
+        let answer = match answer {
+            Ok(results) => Answer::Results(results),
+            Err(failure) => Answer::Failed { failure, untouched },
+        };
+        Called { answer, settled }
     }
 }
 
 impl Calls for Guests<'_> {
-    fn whole(&mut self) -> Answer {
+    fn whole(&mut self) -> Called {
         self.call(self.module.checkout(), 0..self.batch.deref().len())
     }
 
-    fn alone(&mut self, index: usize) -> Answer {
+    fn alone(&mut self, index: usize) -> Called {
         self.call(self.module.fresh(), index..index + 1)
     }
 }
@@ -188,6 +203,7 @@ impl Calls for Guests<'_> {
 #[derive(Default)]
 struct Run {
     outcomes: Vec<Outcome>,
+    settled: Settled,
     calls: u32,
     instances_lost: u32,
     deadlines_in_a_row: u32,
@@ -201,7 +217,9 @@ fn isolate(messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport
     }
     let began = Instant::now();
     run.calls = 1;
-    let failure = match guests.whole() {
+    let Called { answer, settled } = guests.whole();
+    run.settled = settled;
+    let failure = match answer {
         Answer::Results(results) => {
             run.take(results, &Cause::Answered);
             None
@@ -249,8 +267,15 @@ impl Run {
             if order == Order::Kept && self.first_not_consumed().is_some() {
                 return;
             }
+            if self.settled.contains(index) {
+                // Its word stands, whatever is given here.
+                self.give_back(1, &Cause::Settled);
+                continue;
+            }
             self.calls = self.calls.saturating_add(1);
-            match guests.alone(index) {
+            let Called { answer, settled } = guests.alone(index);
+            self.settled.take_over(index, messages, settled);
+            match answer {
                 Answer::Results(results) => {
                     self.deadlines_in_a_row = 0;
                     self.take(results, &Cause::AnsweredAlone);
@@ -279,6 +304,7 @@ impl Run {
     fn hold_back(&mut self, messages: usize) {
         if let Some(first) = self.first_not_consumed() {
             self.outcomes.truncate(first + 1);
+            self.settled = Settled::default();
             self.give_back(messages.saturating_sub(first + 1), &Cause::HeldBack);
         }
     }
@@ -298,12 +324,21 @@ impl Run {
     }
 
     fn take(&mut self, results: Vec<ConsumeResult>, cause: &Cause) {
-        self.outcomes.extend(results.into_iter().map(|result| Outcome { result, cause: cause.clone() }));
+        results.into_iter().for_each(|result| self.decide(result, cause));
     }
 
     fn give_back(&mut self, messages: usize, cause: &Cause) {
         let result = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
-        self.outcomes.extend(std::iter::repeat_n(Outcome { result, cause: cause.clone() }, messages));
+        std::iter::repeat_n(result, messages).for_each(|result| self.decide(result, cause));
+    }
+
+    /// The next message's outcome, unless it was settled before.
+    fn decide(&mut self, result: ConsumeResult, cause: &Cause) {
+        let outcome = match self.settled.take(self.outcomes.len()) {
+            Some(result) => Outcome { result, cause: Cause::Settled },
+            None => Outcome { result, cause: cause.clone() },
+        };
+        self.outcomes.push(outcome);
     }
 
     fn report(self, batch_failure: Option<Arc<GuestFailure>>, took: Duration) -> BatchReport {

@@ -1,4 +1,4 @@
-//! WebAssembly components as RocketMQ message listeners and allocation strategies.
+//! WebAssembly components as RocketMQ message listeners, allocation strategies and queue selectors.
 //!
 //! The crate's one idea: a listener is untrusted code that is lent a batch for a bounded time, with bounded memory and
 //! no authority it was not granted, and whatever it does (answers, fails, traps, spins, hoards) every message of the
@@ -10,8 +10,8 @@
 //!
 //! The way of a batch: the host takes a [`Lease`] of the serving [`Generation`] from a [`Slot`], submits a
 //! [`ConsumeJob`] to the [`GuestThreads`], one of which calls [`consume_isolated`], which checks instances out of the
-//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback. A [`StrategyModule`] is asked on
-//! any thread that may block.
+//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback. A [`StrategyModule`] and a
+//! [`SelectorModule`] are asked on any thread that may block.
 
 #![cfg_attr(
     test,
@@ -35,12 +35,16 @@ mod hash;
 mod imports;
 mod instance;
 mod isolate;
+mod lifecycle;
 mod limits;
 mod listener;
 mod load;
 mod message;
 mod module;
 mod output;
+mod packing;
+mod pool;
+mod selector;
 mod slot;
 mod state;
 mod strategy;
@@ -59,7 +63,9 @@ pub use imports::RefusedImport;
 pub use isolate::{BatchReport, Cause, Order, Outcome, consume_isolated};
 pub use load::{LoadError, MAX_COMPONENT_BYTES, Plugin};
 pub use message::{MessageBatch, MessageView, OwnedMessage};
-pub use module::{Instance, ListenerModule, PoolStats};
+pub use module::{Instance, ListenerModule};
+pub use pool::PoolStats;
+pub use selector::{SelectorFailure, SelectorModule};
 pub use slot::{Generation, Lease, Retired, Slot};
 pub use state::PluginState;
 pub use strategy::{StrategyFailure, StrategyModule};
@@ -67,6 +73,7 @@ pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, sur
 pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
-    FilterExpression, LISTENER_INTERFACE, ListenerDescription, MessageModel, MessageQueue, OutgoingMessage,
-    RetryDelay, STRATEGY_INTERFACE, StrategyDescription, Subscription,
+    FilterExpression, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, MessageModel,
+    MessageQueue, OutgoingMessage, PACKED_LISTENER_INTERFACE, RetryDelay, SELECTOR_INTERFACE,
+    STRATEGY_INTERFACE, SelectorDescription, StrategyDescription, Subscription,
 };

@@ -23,12 +23,13 @@ impl MemoryLimit {
         Self { max_bytes, used_bytes: 0, last_growth: 0, refused: None }
     }
 
-    pub(crate) const fn used_bytes(&self) -> usize {
-        self.used_bytes
-    }
-
     pub(crate) const fn max_bytes(&self) -> usize {
         self.max_bytes
+    }
+
+    /// What the instance holds now, in bytes: linear memory never shrinks.
+    pub(crate) const fn used_bytes(&self) -> usize {
+        self.used_bytes
     }
 
     /// Forgets an earlier refusal: called before each call.

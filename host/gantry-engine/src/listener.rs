@@ -1,6 +1,6 @@
 //! The role of a message listener: `describe` and `consume-message` in one instance.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{mem, ops::Range, sync::Arc, time::Duration};
 
 use wasmtime::{
     Store,
@@ -8,41 +8,83 @@ use wasmtime::{
 };
 
 use crate::{
-    delivery::AtHand,
+    delivery::{AtHand, Settled, bounded_result},
     failure::{GuestFailure, bounded_text},
     guest::GuestState,
-    instance::{Live, Role},
+    instance::{Live, Missing, Role, exported},
     message::{MessageBatch, MessageView},
     wit::{
         ConsumeContext, ConsumeParams, ConsumeResult, ConsumeReturn, DescribeParams, DescribeReturn,
-        LISTENER_INTERFACE, ListenerDescription, WitMessage,
+        LISTENER_INTERFACE, ListenerDescription, PACKED_LISTENER_INTERFACE, PackedParams, WitMessage,
     },
 };
 
-/// Where a component keeps the functions of the listener interface.
+/// Room for packed batches that an instance keeps from call to call, in bytes; more is given back after the call.
+const MAX_KEPT_PACKING: usize = 1 << 20;
+
+/// Where a component keeps the functions of a listener interface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListenerRole {
+    form: Form,
     describe: ComponentExportIndex,
     consume: ComponentExportIndex,
+}
+
+/// How a listener takes its batches.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// As records (interface `listener`).
+    Records,
+    /// As bytes (interface `packed-listener`).
+    Packed,
 }
 
 /// The functions of the listener interface in one instance.
 pub(crate) struct ListenerFunctions {
     describe: TypedFunc<DescribeParams, DescribeReturn<ListenerDescription>>,
-    consume: TypedFunc<ConsumeParams<'static>, ConsumeReturn>,
+    consume: Consume,
+}
+
+enum Consume {
+    Records(TypedFunc<ConsumeParams<'static>, ConsumeReturn>),
+    Packed(TypedFunc<PackedParams<'static>, ConsumeReturn>),
 }
 
 /// A live listener.
 pub(crate) type Guest = Live<ListenerFunctions>;
 
+/// What came of one call.
+pub(crate) struct Consumed {
+    /// One result a message, or why there is none.
+    pub(crate) answer: Result<Vec<ConsumeResult>, GuestFailure>,
+    /// What was settled before the call ended, however it did.
+    pub(crate) settled: Settled,
+}
+
+impl From<Result<Vec<ConsumeResult>, GuestFailure>> for Consumed {
+    fn from(answer: Result<Vec<ConsumeResult>, GuestFailure>) -> Self {
+        Self { answer, settled: Settled::default() }
+    }
+}
+
+impl ListenerRole {
+    /// Whether a component that exports these interfaces is a listener.
+    pub(crate) fn is_played_by(exports: &[String]) -> bool {
+        exports.iter().any(|name| [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE].contains(&&**name))
+    }
+}
+
 impl Role for ListenerRole {
-    const INTERFACE: &'static str = LISTENER_INTERFACE;
     type Functions = ListenerFunctions;
 
-    fn find(component: &Component) -> Result<Self, &'static str> {
-        let interface = component.get_export_index(None, LISTENER_INTERFACE).ok_or(LISTENER_INTERFACE)?;
-        let function = |name| component.get_export_index(Some(&interface), name).ok_or(name);
-        Ok(Self { describe: function("describe")?, consume: function("consume-message")? })
+    fn find(component: &Component) -> Result<Self, Missing> {
+        let packed = component.get_export_index(None, PACKED_LISTENER_INTERFACE).is_some();
+        let (form, interface) = match packed {
+            true => (Form::Packed, PACKED_LISTENER_INTERFACE),
+            false => (Form::Records, LISTENER_INTERFACE),
+        };
+        let function = |name| exported(component, interface, name);
+        Ok(Self { form, describe: function("describe")?, consume: function("consume-message")? })
     }
 
     fn functions(
@@ -50,10 +92,12 @@ impl Role for ListenerRole {
         store: &mut Store<GuestState>,
         instance: &Instance,
     ) -> wasmtime::Result<ListenerFunctions> {
-        Ok(ListenerFunctions {
-            describe: instance.get_typed_func(&mut *store, self.describe)?,
-            consume: instance.get_typed_func(store, self.consume)?,
-        })
+        let describe = instance.get_typed_func(&mut *store, self.describe)?;
+        let consume = match self.form {
+            Form::Records => Consume::Records(instance.get_typed_func(store, self.consume)?),
+            Form::Packed => Consume::Packed(instance.get_typed_func(store, self.consume)?),
+        };
+        Ok(ListenerFunctions { describe, consume })
     }
 }
 
@@ -70,28 +114,41 @@ impl Guest {
         batch: &Arc<dyn MessageBatch>,
         range: Range<usize>,
         deadline: Duration,
-    ) -> Result<Vec<ConsumeResult>, GuestFailure> {
+    ) -> Consumed {
         self.state().at_hand = Some(AtHand::new(batch, range.clone()));
         let expected = range.len();
-        let properties = Properties::collect(&**batch, range.clone());
-        let messages = properties.messages(&**batch, range);
-        let params = (*context, messages.as_slice());
-        let answer = self.call(deadline, |functions, store| functions.consume.call(store, params));
-        self.state().at_hand = None;
-        match answer? {
-            (Err(message),) => Err(GuestFailure::ListenerError(bounded_text(message))),
-            (Ok(results),) if results.len() != expected => {
-                Err(GuestFailure::WrongCount { expected, got: results.len() })
+        let answer = self.call(deadline, |functions, store| match &functions.consume {
+            Consume::Records(function) => {
+                let properties = Properties::collect(&**batch, range.clone());
+                let messages = properties.messages(&**batch, range);
+                function.call(store, (*context, messages.as_slice()))
             }
-            (Ok(results),) => Ok(results.into_iter().map(bounded_result).collect()),
-        }
+            Consume::Packed(function) => {
+                let mut room = mem::take(&mut store.data_mut().packing);
+                room.clear();
+                let bytes = batch.packed(context.topic, range, &mut room);
+                let answer = function.call(&mut *store, (*context, bytes));
+                if room.capacity() <= MAX_KEPT_PACKING {
+                    store.data_mut().packing = room;
+                }
+                answer
+            }
+        });
+        let settled = self.state().at_hand.take().map(AtHand::into_settled).unwrap_or_default();
+        Consumed { answer: answer.and_then(|(answer,)| checked(answer, expected)), settled }
     }
 }
 
-fn bounded_result(result: ConsumeResult) -> ConsumeResult {
-    match result {
-        ConsumeResult::DeadLetter(reason) => ConsumeResult::DeadLetter(bounded_text(reason)),
-        other => other,
+fn checked(
+    answer: Result<Vec<ConsumeResult>, String>,
+    expected: usize,
+) -> Result<Vec<ConsumeResult>, GuestFailure> {
+    match answer {
+        Err(message) => Err(GuestFailure::ListenerError(bounded_text(message))),
+        Ok(results) if results.len() != expected => {
+            Err(GuestFailure::WrongCount { expected, got: results.len() })
+        }
+        Ok(results) => Ok(results.into_iter().map(bounded_result).collect()),
     }
 }
 

@@ -13,12 +13,17 @@ use crate::{
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
-    instance::{GuestError, Live, Role, Template},
+    instance::{GuestError, Live, Missing, Role, Template},
+    lifecycle::Lifecycle,
     listener::{Guest, ListenerRole},
     module::ListenerModule,
+    selector::{SelectorModule, SelectorRole},
     state::PluginState,
     strategy::{StrategyModule, StrategyRole},
-    wit::{LISTENER_INTERFACE, ListenerDescription, STRATEGY_INTERFACE},
+    wit::{
+        LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, PACKED_LISTENER_INTERFACE,
+        SELECTOR_INTERFACE, STRATEGY_INTERFACE,
+    },
 };
 
 /// Largest component taken, in bytes: StarlingMonkey's and CPython's are 12 to 18 MB.
@@ -62,17 +67,19 @@ pub enum LoadError {
     /// It exports no world this host knows.
     #[error(
         "the component exports no interface this host knows: it exports {}; a listener exports \
-         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener), a strategy {STRATEGY_INTERFACE} \
-         (world gantry:rocketmq/allocate-message-queue-strategy)",
+         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener) or {PACKED_LISTENER_INTERFACE} (world \
+         gantry:rocketmq/message-listener-packed), a strategy {STRATEGY_INTERFACE} (world \
+         gantry:rocketmq/allocate-message-queue-strategy), a selector {SELECTOR_INTERFACE} (world \
+         gantry:rocketmq/message-queue-selector)",
         listed(exports)
     )]
     UnknownWorld {
         /// What it does export.
         exports: Vec<String>,
     },
-    /// A strategy where a listener is wanted.
+    /// Something else where a listener is wanted.
     #[error(
-        "the component is an allocation strategy and no message listener: it does not export {LISTENER_INTERFACE}"
+        "the component is no message listener: it exports neither {LISTENER_INTERFACE} nor {PACKED_LISTENER_INTERFACE}"
     )]
     NoListener,
     /// It imports what it may not have.
@@ -128,31 +135,36 @@ fn lines(refused: &[RefusedImport]) -> String {
     refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What a component is to the host: one of these or both.
+/// What a component is to the host: at least one of these.
 #[derive(Clone, Debug)]
 pub struct Plugin {
     /// What identifies this version: the hash of the file's content.
     pub hash: ContentHash,
-    /// The message listener (world `message-listener`).
+    /// The message listener (world `message-listener` or `message-listener-packed`).
     pub listener: Option<ListenerModule>,
     /// The allocation strategy (world `allocate-message-queue-strategy`).
     pub strategy: Option<StrategyModule>,
+    /// The queue selector (world `message-queue-selector`).
+    pub selector: Option<SelectorModule>,
 }
 
 impl Plugin {
-    /// The plugin's own version, for people; the listener's where it is both.
+    /// The plugin's own version, for people; the listener's where it is one.
     #[must_use]
     pub fn version(&self) -> &str {
         let listener = self.listener.as_ref().map(|module| &module.description().version);
         let strategy = || self.strategy.as_ref().map(|module| &module.description().version);
-        listener.or_else(strategy).map(String::as_str).unwrap_or_default()
+        let selector = || self.selector.as_ref().map(|module| &module.description().version);
+        listener.or_else(strategy).or_else(selector).map(String::as_str).unwrap_or_default()
     }
 
-    /// The roles it plays, by name: `listener`, `strategy`.
+    /// The roles it plays, by name: `listener`, `strategy`, `selector`.
     #[must_use]
     pub fn roles(&self) -> Vec<&'static str> {
         let listener = self.listener.is_some().then_some("listener");
-        listener.into_iter().chain(self.strategy.is_some().then_some("strategy")).collect()
+        let strategy = self.strategy.is_some().then_some("strategy");
+        let selector = self.selector.is_some().then_some("selector");
+        [listener, strategy, selector].into_iter().flatten().collect()
     }
 }
 
@@ -166,7 +178,7 @@ impl Engine {
         self.load_plugin(bytes, grants, &mut |_| ())?.listener.ok_or(LoadError::NoListener)
     }
 
-    /// Checks, compiles and describes a component in every role it plays, readies a listener's first instance, and tells of
+    /// Checks, compiles and describes a component in every role it plays, readies the first instance of a listener and of a selector, and tells of
     /// each state that is reached: validated, compiled, warmed.
     ///
     /// Takes as long as compiling does, seconds for a large one without a cache: call it on a thread that may block,
@@ -186,20 +198,40 @@ impl Engine {
         reached(PluginState::Validated);
         let hash = ContentHash::of(bytes);
         let (component, from_cache, took) = self.0.compile(bytes, &hash)?;
-        let listener = plays(LISTENER_INTERFACE).then(|| find::<ListenerRole>(&component)).transpose()?;
+        let listener =
+            ListenerRole::is_played_by(&exports).then(|| find::<ListenerRole>(&component)).transpose()?;
         let strategy = plays(STRATEGY_INTERFACE).then(|| find::<StrategyRole>(&component)).transpose()?;
+        let selector = plays(SELECTOR_INTERFACE).then(|| find::<SelectorRole>(&component)).transpose()?;
+        let lifecycle = plays(LIFECYCLE_INTERFACE).then(|| Lifecycle::find(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
-        let listener =
-            listener.map(|role| listener_of(self.template(&pre, role, &hash), hash)).transpose()?;
-        let strategy =
-            strategy.map(|role| strategy_of(self.template(&pre, role, &hash), hash)).transpose()?;
-        reached(PluginState::Warmed { instances: usize::from(listener.is_some()) });
-        Ok(Plugin { hash, listener, strategy })
+        let made = Made { engine: self, pre, lifecycle, hash };
+        let listener = listener.map(|role| listener_of(made.template(role), hash)).transpose()?;
+        let strategy = strategy.map(|role| strategy_of(made.template(role), hash)).transpose()?;
+        let selector = selector.map(|role| selector_of(made.template(role), hash)).transpose()?;
+        let instances = usize::from(listener.is_some()) + usize::from(selector.is_some());
+        reached(PluginState::Warmed { instances });
+        Ok(Plugin { hash, listener, strategy, selector })
     }
+}
 
-    fn template<R>(&self, pre: &InstancePre<GuestState>, role: R, hash: &ContentHash) -> Template<R> {
-        Template { engine: Arc::clone(&self.0), pre: pre.clone(), role, plugin: hash.short().into() }
+/// A compiled component with all it imports, whatever its roles.
+struct Made<'a> {
+    engine: &'a Engine,
+    pre: InstancePre<GuestState>,
+    lifecycle: Option<Lifecycle>,
+    hash: ContentHash,
+}
+
+impl Made<'_> {
+    fn template<R>(&self, role: R) -> Template<R> {
+        Template {
+            engine: Arc::clone(&self.engine.0),
+            pre: self.pre.clone(),
+            role,
+            lifecycle: self.lifecycle,
+            plugin: self.hash.short().into(),
+        }
     }
 }
 
@@ -248,7 +280,8 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
 fn check_surface(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadError> {
     let Surface { imports, exports } =
         Surface::read(bytes).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
-    if !exports.iter().any(|name| [LISTENER_INTERFACE, STRATEGY_INTERFACE].contains(&&**name)) {
+    let known = [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE, STRATEGY_INTERFACE, SELECTOR_INTERFACE];
+    if !exports.iter().any(|name| known.contains(&&**name)) {
         return Err(LoadError::UnknownWorld { exports });
     }
     let refused = imports::refused(&imports, grants);
@@ -256,36 +289,61 @@ fn check_surface(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadError
 }
 
 fn find<R: Role>(component: &Component) -> Result<R, LoadError> {
-    let missing = |name| LoadError::WrongTypes {
-        reason: format!("`{name}` is not among the functions of {}", R::INTERFACE),
-    };
-    R::find(component).map_err(missing)
+    Ok(R::find(component)?)
+}
+
+impl From<Missing> for LoadError {
+    fn from(missing: Missing) -> Self {
+        LoadError::WrongTypes { reason: missing.to_string() }
+    }
 }
 
 /// Asks a listener for its description, checks it, and readies the first instance under the listener's own name.
 fn listener_of(mut template: Template<ListenerRole>, hash: ContentHash) -> Result<ListenerModule, LoadError> {
     let deadline = template.engine.config.describe_deadline;
     let description: ListenerDescription =
-        instantiate(&template)?.describe(deadline).map_err(LoadError::DescribeFailed)?;
+        describing(&template)?.describe(deadline).map_err(LoadError::DescribeFailed)?;
     description::check(&description)?;
     template.plugin = description.name.as_str().into();
     let first: Guest = instantiate(&template)?;
     Ok(ListenerModule::new(template, description, hash, first))
 }
 
-/// Asks a strategy for its description and checks it.
+/// Asks a strategy for its description and checks it, and whether an instance can begin its life.
 fn strategy_of(mut template: Template<StrategyRole>, hash: ContentHash) -> Result<StrategyModule, LoadError> {
     let deadline = template.engine.config.describe_deadline;
     let description =
-        instantiate(&template)?.describe_strategy(deadline).map_err(LoadError::DescribeFailed)?;
+        describing(&template)?.describe_strategy(deadline).map_err(LoadError::DescribeFailed)?;
     description::check_strategy(&description)?;
     template.plugin = description.name.as_str().into();
+    if template.lifecycle.is_some() {
+        instantiate(&template)?.retire();
+    }
     Ok(StrategyModule::new(template, description, hash))
 }
 
+/// Asks a selector for its description, checks it, and readies the first instance.
+fn selector_of(mut template: Template<SelectorRole>, hash: ContentHash) -> Result<SelectorModule, LoadError> {
+    let deadline = template.engine.config.describe_deadline;
+    let description =
+        describing(&template)?.describe_selector(deadline).map_err(LoadError::DescribeFailed)?;
+    description::check_selector(&description)?;
+    template.plugin = description.name.as_str().into();
+    let first = instantiate(&template)?;
+    Ok(SelectorModule::new(template, description, hash, first))
+}
+
 fn instantiate<R: Role>(template: &Template<R>) -> Result<Live<R::Functions>, LoadError> {
-    template.instantiate().map_err(|error| match error {
+    template.instantiate().map_err(no_instance)
+}
+
+fn describing<R: Role>(template: &Template<R>) -> Result<Live<R::Functions>, LoadError> {
+    template.for_describing().map_err(no_instance)
+}
+
+fn no_instance(error: GuestError) -> LoadError {
+    match error {
         GuestError::Instantiate(error) => LoadError::Instantiate(error),
         GuestError::Types(reason) => LoadError::WrongTypes { reason },
-    })
+    }
 }

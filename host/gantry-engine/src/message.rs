@@ -1,6 +1,10 @@
 //! The host's batch as the engine sees it: a view, so that the engine needs no knowledge of RocketMQ's wire format and
 //! nothing is copied before the copy into the guest.
 
+use std::ops::Range;
+
+use crate::packing;
+
 /// One message of a batch, borrowed from the host (`message` in the WIT, without its user properties).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageView<'a> {
@@ -24,8 +28,8 @@ pub struct MessageView<'a> {
 
 /// A batch of messages of one queue, implemented by the host over whatever it already holds.
 ///
-/// Indices count from 0 in the order of the batch. `message` and `user_properties` are asked once per call for each
-/// message; the rest only when the guest asks through `gantry:rocketmq/delivery`, and then with any index, also one
+/// Indices count from 0 in the order of the batch. For a listener of records `message` and `user_properties` are asked once
+/// per call for each message, for a packed one `packed` once per call; the rest only when the guest asks through `gantry:rocketmq/delivery`, and then with any index, also one
 /// past the end: the engine answers such an index itself and never passes it on.
 pub trait MessageBatch: Send + Sync + 'static {
     /// How many messages there are.
@@ -56,6 +60,15 @@ pub trait MessageBatch: Send + Sync + 'static {
 
     /// The broker's own id of this stored copy (RocketMQ: `offsetMsgId`).
     fn offset_message_id(&self, index: usize) -> Option<String>;
+
+    /// The messages of `range` one after the other in RocketMQ's layout, as the WIT's `packed-listener` has it: bytes the
+    /// batch holds already, or put together in `room`, which is empty. `topic` is the one subscribed to.
+    ///
+    /// Left out, the messages are put together from their parts, under `topic`, queue 0.
+    fn packed<'a>(&'a self, topic: &str, range: Range<usize>, room: &'a mut Vec<u8>) -> &'a [u8] {
+        range.for_each(|index| packing::put(self, index, topic, room));
+        room
+    }
 }
 
 /// A message that owns its parts: for plugin checks, benchmarks and tests, where there is no broker behind the batch.
@@ -80,7 +93,8 @@ pub struct OwnedMessage {
     pub body: Vec<u8>,
     /// What the user set.
     pub user_properties: Vec<(String, String)>,
-    /// What RocketMQ set for itself; `properties` answers these after the user's.
+    /// What RocketMQ set for itself; `properties` answers these after the user's, and then `UNIQ_KEY`, `TAGS` and `KEYS`
+    /// where they are not among them.
     pub system_properties: Vec<(String, String)>,
     /// See [`MessageBatch::born_host`].
     pub born_host: Option<String>,
@@ -97,11 +111,18 @@ impl OwnedMessage {
         Self { message_id: message_id.into(), body: body.into(), ..Self::default() }
     }
 
+    /// The user's, RocketMQ's own, and what id, tag and keys are in RocketMQ: properties too.
     fn all_properties(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.user_properties
-            .iter()
-            .chain(&self.system_properties)
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        let said = self.user_properties.iter().chain(&self.system_properties);
+        let said = said.map(|(name, value)| (name.as_str(), value.as_str()));
+        let brokers_id = self.offset_message_id.as_ref() == Some(&self.message_id);
+        let fields = [
+            ("UNIQ_KEY", if brokers_id { "" } else { &self.message_id }),
+            ("TAGS", self.tags.as_deref().unwrap_or_default()),
+            ("KEYS", self.keys.as_str()),
+        ];
+        let said_already = |name: &str| self.system_properties.iter().any(|(known, _)| known == name);
+        said.chain(fields.into_iter().filter(move |(name, value)| !value.is_empty() && !said_already(name)))
     }
 }
 

@@ -4,11 +4,7 @@
 //! that its answer depends on the question alone (and on clocks or random bytes, where an operator grants it these).
 //! Whether the answers for all members of a group fit together is not known here: that is the host's to verify.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use wasmtime::{
@@ -20,7 +16,7 @@ use crate::{
     failure::{GuestFailure, InstantiateError, bounded_text, said},
     guest::GuestState,
     hash::ContentHash,
-    instance::{GuestError, Live, Role, Template},
+    instance::{GuestError, Live, Missing, Role, Template, exported},
     surface::Footprint,
     wit::{
         AllocateParams, AllocateReturn, DescribeParams, DescribeReturn, MessageQueue, STRATEGY_INTERFACE,
@@ -42,12 +38,10 @@ pub(crate) struct StrategyFunctions {
 }
 
 impl Role for StrategyRole {
-    const INTERFACE: &'static str = STRATEGY_INTERFACE;
     type Functions = StrategyFunctions;
 
-    fn find(component: &Component) -> Result<Self, &'static str> {
-        let interface = component.get_export_index(None, STRATEGY_INTERFACE).ok_or(STRATEGY_INTERFACE)?;
-        let function = |name| component.get_export_index(Some(&interface), name).ok_or(name);
+    fn find(component: &Component) -> Result<Self, Missing> {
+        let function = |name| exported(component, STRATEGY_INTERFACE, name);
         Ok(Self { describe: function("describe")?, allocate: function("allocate")? })
     }
 
@@ -188,8 +182,8 @@ impl StrategyModule {
     }
 
     /// Asks for the queues of `current_client_id`. `queues` and `client_ids` are to be sorted, and the same at every
-    /// member. Takes up to `deadline`, from making the instance to the answer; blocks for as long: call it on a thread that
-    /// may.
+    /// member. Takes up to `deadline`, from making the instance to the answer, and what the component's `init` and `drop` take
+    /// besides, 6 s at most; blocks for as long: call it on a thread that may.
     ///
     /// The answer has at most as many queues as there are. Nothing else is known of it: it may name queues that there
     /// are not, or the same one twice.
@@ -204,11 +198,11 @@ impl StrategyModule {
         client_ids: &[String],
         deadline: Duration,
     ) -> Result<Vec<MessageQueue>, StrategyFailure> {
-        let until = Instant::now() + deadline;
         let mut guest = self.instance(deadline)?;
         let params = (consumer_group, current_client_id, queues, client_ids);
-        let left = until.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_sub(guest.start_took());
         let answer = guest.call(left, |functions, store| functions.allocate.call(store, params));
+        guest.retire();
         match answer {
             Err(GuestFailure::Deadline { .. }) => Err(StrategyFailure::Deadline { deadline }),
             Err(failure) => Err(failure.into()),

@@ -11,6 +11,12 @@ pub const LISTENER_INTERFACE: &str = "gantry:rocketmq/listener@0.1.0";
 /// The interface through which a listener asks for more about the batch at hand.
 pub const DELIVERY_INTERFACE: &str = "gantry:rocketmq/delivery@0.1.0";
 
+/// The interface a listener component exports that takes its batches as bytes.
+pub const PACKED_LISTENER_INTERFACE: &str = "gantry:rocketmq/packed-listener@0.1.0";
+/// The interface a queue selector must export.
+pub const SELECTOR_INTERFACE: &str = "gantry:rocketmq/selector@0.1.0";
+/// The interface through which a component of any role hears of its instances' beginning and end.
+pub const LIFECYCLE_INTERFACE: &str = "gantry:rocketmq/lifecycle@0.1.0";
 /// The interface an allocation strategy must export.
 pub const STRATEGY_INTERFACE: &str = "gantry:rocketmq/strategy@0.1.0";
 
@@ -195,7 +201,18 @@ pub struct StrategyDescription {
     pub version: String,
 }
 
-/// One queue of a topic (RocketMQ: `MessageQueue`), as strategies see it.
+/// What a queue selector says of itself (`selector-description`). Only what [`crate::Engine::load_plugin`] returns has been
+/// checked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, ComponentType, Lift)]
+#[component(record)]
+pub struct SelectorDescription {
+    /// The selector's name for logs and status.
+    pub name: String,
+    /// The plugin's own version, for people.
+    pub version: String,
+}
+
+/// One queue of a topic (RocketMQ: `MessageQueue`), as strategies and selectors see it.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, ComponentType, Lift, Lower,
 )]
@@ -253,6 +270,10 @@ pub struct OutgoingMessage {
 pub(crate) type DescribeParams = ();
 pub(crate) type DescribeReturn<D> = (D,);
 pub(crate) type ConsumeParams<'a> = (ConsumeContext<'a>, &'a [WitMessage<'a>]);
+pub(crate) type PackedParams<'a> = (ConsumeContext<'a>, &'a [u8]);
 pub(crate) type ConsumeReturn = (Result<Vec<ConsumeResult>, String>,);
 pub(crate) type AllocateParams<'a> = (&'a str, &'a str, &'a [MessageQueue], &'a [String]);
 pub(crate) type AllocateReturn = (Result<Vec<MessageQueue>, String>,);
+pub(crate) type SelectParams<'a> = (&'a [MessageQueue], &'a OutgoingMessage, &'a str);
+pub(crate) type SelectReturn = (Result<u32, String>,);
+pub(crate) type InitReturn = (Result<(), String>,);

@@ -10,6 +10,9 @@ macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
 
+        /// All of them.
+        pub const ALL: &[&str] = &[$($text),*];
+
         /// Whether RocketMQ itself reads or writes the property of this name; all others are the user's.
         pub fn is_system(name: &str) -> bool {
             matches!(name, $($text)|*)

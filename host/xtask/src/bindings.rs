@@ -5,6 +5,7 @@ use crate::project::Project;
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
 use wit_bindgen_core::{Files, WorldGenerator as _, wit_parser::Resolve};
+use wit_bindgen_rust::WithOption;
 
 /// One generated file.
 struct Target {
@@ -14,15 +15,46 @@ struct Target {
     runtime: &'static str,
     /// The macro that exports an implementation of the world, and the module it finds the types in.
     export: Option<(&'static str, &'static str)>,
+    /// Interfaces that another file has the bindings of, by its module.
+    with: &'static [(&'static str, &'static str)],
 }
 
-const TARGETS: [Target; 4] = [
+const TYPES: (&str, &str) = ("gantry:rocketmq/types@0.1.0", "crate::bindings::gantry::rocketmq::types");
+const DELIVERY: (&str, &str) =
+    ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::gantry::rocketmq::delivery");
+
+const TARGETS: [Target; 7] = [
     Target {
         wit: "wit",
         world: "message-listener",
         file: "guest-sdk/rust/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: Some(("export_message_listener", "gantry_guest::bindings")),
+        with: &[],
+    },
+    Target {
+        wit: "wit",
+        world: "message-listener-packed",
+        file: "guest-sdk/rust/src/packed_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_message_listener_packed", "gantry_guest::packed_bindings")),
+        with: &[TYPES, DELIVERY],
+    },
+    Target {
+        wit: "wit",
+        world: "message-queue-selector",
+        file: "guest-sdk/rust/src/selector_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_message_queue_selector", "gantry_guest::selector_bindings")),
+        with: &[TYPES],
+    },
+    Target {
+        wit: "wit",
+        world: "plugin-lifecycle",
+        file: "guest-sdk/rust/src/lifecycle_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_plugin_lifecycle", "gantry_guest::lifecycle_bindings")),
+        with: &[],
     },
     Target {
         wit: "wit",
@@ -30,6 +62,7 @@ const TARGETS: [Target; 4] = [
         file: "guest-sdk/rust/src/strategy_bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: Some(("export_allocate_message_queue_strategy", "gantry_guest::strategy_bindings")),
+        with: &[TYPES],
     },
     Target {
         wit: "tests/guests/imports-clock/wit",
@@ -37,6 +70,7 @@ const TARGETS: [Target; 4] = [
         file: "tests/guests/imports-clock/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
+        with: &[],
     },
     Target {
         wit: "tests/guests/sleeper/wit",
@@ -44,6 +78,7 @@ const TARGETS: [Target; 4] = [
         file: "tests/guests/sleeper/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
+        with: &[],
     },
 ];
 
@@ -92,6 +127,7 @@ fn options(target: &Target) -> wit_bindgen_rust::Opts {
         additional_derive_attributes: vec!["PartialEq".into()],
         pub_export_macro: target.export.is_some(),
         export_macro_name: target.export.map(|(name, _)| name.into()),
+        with: target.with.iter().map(|(of, path)| ((*of).into(), WithOption::Path((*path).into()))).collect(),
         default_bindings_module: target.export.map(|(_, module)| module.into()),
         ..Default::default()
     }

@@ -82,7 +82,7 @@ fn copy(
         born_timestamp: message.born_timestamp(),
         born_host: message.born_host(),
         reconsume_times: message.reconsume_times() + 1,
-        body: message.record().slice_ref(message.stored_body()),
+        body: message.shared(message.stored_body()),
         properties,
     };
     draft.into_record(core)

@@ -1,8 +1,8 @@
 use super::*;
 
 /// Guests that answer by script: `t` traps, `d` runs into the deadline, `e` answers err, `w` gives a wrong count,
-/// `n` has no instance, `l` is to be reconsumed later, anything else succeeds. A whole batch does what its first bad
-/// message does.
+/// `n` has no instance, `l` is to be reconsumed later, `s` is settled as a success and `k` as later on the way, `x` is
+/// settled as a success and traps, anything else succeeds. A whole batch does what its first bad message does.
 struct Script {
     steps: Vec<char>,
     /// Whether the instance of the whole batch is fresh.
@@ -20,7 +20,7 @@ impl Script {
     fn answer(steps: &[char], step: char, untouched: bool) -> Answer {
         let messages = steps.len();
         let failure = match step {
-            't' => GuestFailure::Trap { reason: "unreachable".into(), last_words: None },
+            't' | 'x' => GuestFailure::Trap { reason: "unreachable".into(), last_words: None },
             'd' => GuestFailure::Deadline { deadline: Duration::from_millis(10) },
             'e' => GuestFailure::ListenerError("no database".into()),
             'w' => GuestFailure::WrongCount { expected: messages, got: 0 },
@@ -29,17 +29,37 @@ impl Script {
         };
         Answer::Failed { failure, untouched }
     }
+
+    /// What a call with these messages comes to: it settles what it reaches.
+    fn called(steps: &[char], untouched: bool) -> Called {
+        let bad = |step: &char| !['.', 'l', 's', 'k'].contains(step);
+        let (messages, mut settled) = (steps.len(), Settled::default());
+        for (place, step) in steps.iter().enumerate() {
+            let result = match step {
+                's' | 'x' => Some(ConsumeResult::Success),
+                'k' => Some(ConsumeResult::ReconsumeLater(RetryDelay::Level(1))),
+                _ => None,
+            };
+            if let Some(result) = result {
+                let alone = Settled::one(result);
+                settled.take_over(place, messages, alone);
+            }
+            if bad(step) {
+                break;
+            }
+        }
+        let step = steps.iter().copied().find(bad).unwrap_or('.');
+        Called { answer: Self::answer(steps, step, untouched), settled }
+    }
 }
 
 impl Calls for Script {
-    fn whole(&mut self) -> Answer {
-        let step = self.steps.iter().copied().find(|step| !['.', 'l'].contains(step)).unwrap_or('.');
-        Self::answer(&self.steps, step, self.untouched)
+    fn whole(&mut self) -> Called {
+        Self::called(&self.steps, self.untouched)
     }
 
-    fn alone(&mut self, index: usize) -> Answer {
-        let step = self.steps[index];
-        Self::answer(&[step], step, true)
+    fn alone(&mut self, index: usize) -> Called {
+        Self::called(&[self.steps[index]], true)
     }
 }
 
@@ -62,11 +82,13 @@ fn letters(report: &BatchReport, messages: usize) -> (String, u32, u32) {
     assert_eq!(report.outcomes.len(), messages, "one outcome for each message");
     let later = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
     for outcome in &report.outcomes {
-        let answered = matches!(outcome.cause, Cause::Answered | Cause::AnsweredAlone);
+        let answered = matches!(outcome.cause, Cause::Answered | Cause::AnsweredAlone | Cause::Settled);
         assert!(answered || outcome.result == later, "{outcome:?}");
     }
     let letters = report.outcomes.iter().map(|outcome| match outcome.cause {
         Cause::Answered | Cause::AnsweredAlone if outcome.result != ConsumeResult::Success => 'l',
+        Cause::Settled if outcome.result != ConsumeResult::Success => 'k',
+        Cause::Settled => 's',
         Cause::Answered => 'A',
         Cause::AnsweredAlone => 'a',
         Cause::FailedAlone(_) => 'F',
@@ -143,4 +165,40 @@ fn in_order_messages_are_tried_alone_up_to_the_first_that_is_not_consumed() {
     assert_eq!(run_in_order("dddd"), ("Fhhh".into(), 2, 2));
     assert_eq!(run_in_order(".et"), ("Bhh".into(), 1, 0));
     assert_eq!(run_in_order("t.n"), ("Fhh".into(), 2, 2));
+}
+
+#[test]
+fn what_was_settled_before_a_trap_is_not_tried_again() {
+    assert_eq!(run("s.st."), ("sasFa".into(), 4, 2));
+    assert_eq!(run("kt"), ("kF".into(), 2, 2));
+    assert_eq!(run("ts"), ("Fs".into(), 3, 2), "what comes behind the trap is settled alone");
+}
+
+#[test]
+fn a_message_that_was_settled_and_then_traps_keeps_its_result() {
+    assert_eq!(run(".x."), ("asa".into(), 3, 1));
+    assert_eq!(run_in("x", true), ("s".into(), 1, 1));
+    assert_eq!(run("tx"), ("Fs".into(), 3, 3), "alone too");
+}
+
+#[test]
+fn what_was_settled_is_in_the_place_of_the_answer_and_of_an_error() {
+    assert_eq!(run(".k.s"), ("AkAs".into(), 1, 0));
+    assert_eq!(run("s.e."), ("sBBB".into(), 1, 0));
+    assert_eq!(run("k.w"), ("kBB".into(), 1, 0));
+    assert_eq!(run("s.d").0, "saF");
+}
+
+#[test]
+fn in_order_what_was_settled_counts_up_to_the_first_that_is_not_consumed() {
+    assert_eq!(run_in_order("sst."), ("ssFh".into(), 2, 2));
+    assert_eq!(run_in_order("skt."), ("skhh".into(), 1, 1));
+    assert_eq!(run_in_order("ls."), ("lhh".into(), 1, 0));
+    assert_eq!(run_in_order("tsx"), ("Fhh".into(), 2, 2));
+    assert_eq!(run_in_order("lx"), ("lh".into(), 2, 1), "the one before it fails alone");
+}
+
+#[test]
+fn rest_of_a_batch_that_is_out_of_time_keeps_what_was_settled() {
+    assert_eq!(run("sddd..").0, "sFFF--");
 }

@@ -1,23 +1,26 @@
 //! Every guest of tests/guests has a test here.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use gantry_engine::{
-    ConsumeFromWhere, ConsumeMode, ConsumeResult, FailureKind, Grants, GuestFailure, LoadError, MessageModel,
-    Order, OwnedMessage, RetryDelay, consume_isolated,
+    ConsumeFromWhere, ConsumeMode, ConsumeResult, FailureKind, Grants, GuestFailure, ListenerModule,
+    LoadError, MessageBatch, MessageModel, Order, OwnedMessage, RetryDelay, consume_isolated,
 };
 
 use crate::{
     common::{
         CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
     },
-    strategies,
+    life, selectors, strategies,
 };
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
 const TESTS: &[(&str, fn())] = &[
     ("broadcast", a_broadcasting_listener_is_taken_and_answers),
     ("describe-traps", a_trap_in_describe_rejects_the_file),
+    ("init-fails", life::a_failing_init_rejects_the_file),
+    ("init-traps", life::a_trap_in_init_rejects_the_file),
+    ("lifecycle", life::every_role_works_in_instances_that_have_begun),
     ("grows", a_guest_that_hoards_memory_is_stopped_at_the_cap),
     ("imports-clock", a_clock_is_refused_until_it_is_granted),
     ("listener-and-strategy", strategies::a_component_may_be_a_listener_and_a_strategy),
@@ -25,6 +28,10 @@ const TESTS: &[(&str, fn())] = &[
     ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
     ("scripted", every_answer_of_the_contract_comes_through),
+    ("scripted-records", every_answer_of_the_contract_comes_through),
+    ("selector-absurd", selectors::a_queue_that_there_is_not_is_no_answer),
+    ("selector-spins", selectors::a_selector_in_an_endless_loop_is_stopped),
+    ("selector-traps", selectors::a_selector_that_traps_gives_no_answer_each_time),
     ("sleeper", a_listener_that_sleeps_takes_its_time),
     ("spins", an_endless_loop_is_stopped_and_its_neighbours_answered),
     ("strategy-doubles", strategies::a_doubled_queue_is_in_several_answers),
@@ -34,6 +41,8 @@ const TESTS: &[(&str, fn())] = &[
     ("strategy-invents", strategies::an_invented_queue_is_passed_on_to_be_judged),
     ("strategy-spins", strategies::a_strategy_in_an_endless_loop_is_stopped),
     ("strategy-traps", strategies::a_strategy_that_traps_gives_no_answer_each_time),
+    ("tells", both_forms_of_listener_are_told_the_same),
+    ("tells-records", both_forms_of_listener_are_told_the_same),
     ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
     ("traps", a_listener_that_always_traps_gives_every_message_back),
     ("unsound", an_unsound_description_rejects_the_file),
@@ -151,9 +160,14 @@ fn the_listeners_own_error_gives_the_whole_batch_back() {
 
 #[test]
 fn every_answer_of_the_contract_comes_through() {
-    let module = guest("scripted");
+    for name in ["scripted", "scripted-records"] {
+        answers_as_asked(&guest(name));
+    }
+}
+
+fn answers_as_asked(module: &ListenerModule) {
     let report =
-        consume(&module, &["ok", "later", "later:3", "later-ms:2500", "dead:rotten", "once"], PATIENCE);
+        consume(module, &["ok", "later", "later:3", "later-ms:2500", "dead:rotten", "once"], PATIENCE);
     let results: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.result).collect();
     let expected = [
         ConsumeResult::Success,
@@ -165,6 +179,36 @@ fn every_answer_of_the_contract_comes_through() {
     ];
     assert_eq!(results, expected);
     assert_eq!((report.calls, report.instances_lost), (1, 0));
+}
+
+#[test]
+fn both_forms_of_listener_are_told_the_same() {
+    let message = |index: usize| OwnedMessage {
+        tags: (index % 2 == 0).then(|| "created".to_owned()),
+        keys: "a b".into(),
+        reconsume_times: u32::try_from(index).unwrap(),
+        queue_offset: 1 << 40,
+        born_timestamp: 1_795_471_392_040,
+        store_timestamp: 1_795_471_392_041,
+        user_properties: vec![("a".into(), "1".into()), ("Straße".into(), "中".into())],
+        system_properties: vec![("RETRY_TOPIC".into(), "orders".into())],
+        born_host: Some("192.0.2.2:5000".into()),
+        store_host: Some("[2001:db8::1]:10911".into()),
+        offset_message_id: Some("20010DB800000000000000000000000100002A9F00000000000000FF".into()),
+        ..OwnedMessage::new(format!("id-{index}"), vec![7; index])
+    };
+    let messages: Arc<dyn MessageBatch> = Arc::new((0..5).map(message).collect::<Vec<_>>());
+    let told = |name: &str| {
+        let report = consume_isolated(&guest(name), &CONTEXT, &messages, PATIENCE, Order::Any);
+        report.outcomes.into_iter().map(|outcome| outcome.result).collect::<Vec<_>>()
+    };
+    let packed = told("tells");
+    assert_eq!(packed, told("tells-records"));
+    assert_eq!(packed.len(), 5);
+    for (index, result) in packed.iter().enumerate() {
+        let ConsumeResult::DeadLetter(reason) = result else { panic!("{result:?}") };
+        assert!(reason.contains(&format!("id-{index}")) && reason.contains("Straße"), "{reason}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! A batch of stored messages as the engine sees it: views into the pull answer, nothing copied.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use gantry_engine::{MessageBatch, MessageView};
 use gantry_protocol::MessageExt;
@@ -15,10 +18,10 @@ pub(super) struct HostBatch {
 #[derive(Debug)]
 struct HostMessage {
     stored: MessageExt,
-    /// Decompressed; a slice of the stored record where it was not compressed.
-    body: Bytes,
-    /// The broker's id, for the rare message without a UNIQ_KEY.
-    offset_id: Option<String>,
+    /// The body decompressed, where it was compressed.
+    inflated: Option<Bytes>,
+    /// The broker's id, made when asked for, for the rare message without a UNIQ_KEY.
+    offset_id: OnceLock<String>,
     /// How often it has come again in place.
     retries: u32,
 }
@@ -40,11 +43,10 @@ impl HostBatch {
     pub(super) fn new(messages: Vec<MessageExt>, head_retries: u32, in_order: bool) -> (Self, Vec<Corrupt>) {
         let (mut sound, mut corrupt) = (Vec::with_capacity(messages.len()), Vec::new());
         for (index, stored) in messages.into_iter().enumerate() {
-            match stored.body() {
-                Ok(body) => {
-                    let offset_id = stored.unique_key().is_none().then(|| stored.offset_msg_id());
+            match stored.is_compressed().then(|| stored.body()).transpose() {
+                Ok(inflated) => {
                     let retries = if index == 0 { head_retries } else { 0 };
-                    sound.push(HostMessage { stored, body, offset_id, retries });
+                    sound.push(HostMessage { stored, inflated, offset_id: OnceLock::new(), retries });
                 }
                 Err(error) => {
                     corrupt.push(Corrupt { index, stored, error });
@@ -59,13 +61,7 @@ impl HostBatch {
 
     /// How often a message was given back before, in place or through the broker.
     pub(super) fn reconsume_times(&self, index: usize) -> i32 {
-        let times = |message: &HostMessage| {
-            message
-                .stored
-                .reconsume_times()
-                .saturating_add(i32::try_from(message.retries).unwrap_or(i32::MAX))
-        };
-        self.at(index).map_or(0, times)
+        self.at(index).map_or(0, HostMessage::reconsume_times)
     }
 
     /// The messages as they came from the broker, in order.
@@ -75,6 +71,46 @@ impl HostBatch {
 
     fn at(&self, index: usize) -> Option<&HostMessage> {
         self.messages.get(index)
+    }
+
+    /// The messages of `range` as they lie in the pull answer, where they lie there one after the other and as they are to
+    /// be handed out.
+    fn as_they_lie(&self, range: Range<usize>) -> Option<&[u8]> {
+        let messages = self.messages.get(range)?;
+        let (first, mut end) = (&messages.first()?.stored, 0);
+        let mut before: Option<&MessageExt> = None;
+        for HostMessage { stored, retries, .. } in messages {
+            let follows = before.is_none_or(|before| before.is_followed_by(stored));
+            if !follows || *retries > 0 || !stored.is_plain() {
+                return None;
+            }
+            (before, end) = (Some(stored), end + stored.stored_size());
+        }
+        first.run(end)
+    }
+}
+
+impl HostMessage {
+    fn body(&self) -> &[u8] {
+        self.inflated.as_deref().unwrap_or_else(|| self.stored.stored_body())
+    }
+
+    fn message_id(&self) -> &str {
+        let offset_id = || self.offset_id.get_or_init(|| self.stored.offset_msg_id()).as_str();
+        self.stored.unique_key().unwrap_or_else(offset_id)
+    }
+
+    /// How often it was given back before, in place or through the broker.
+    fn reconsume_times(&self) -> i32 {
+        self.stored.reconsume_times().saturating_add(i32::try_from(self.retries).unwrap_or(i32::MAX))
+    }
+
+    /// Appends it as a listener is to have it.
+    fn put(&self, out: &mut Vec<u8>) {
+        if self.retries == 0 && self.stored.is_plain() {
+            return out.extend_from_slice(self.stored.record());
+        }
+        self.stored.put_plain(self.body(), self.reconsume_times(), out);
     }
 }
 
@@ -95,18 +131,19 @@ impl MessageBatch for HostBatch {
     }
 
     fn message(&self, index: usize) -> MessageView<'_> {
-        let Some(HostMessage { stored, body, offset_id, retries }) = self.at(index) else {
+        let Some(message) = self.at(index) else {
             return NO_MESSAGE;
         };
+        let stored = &message.stored;
         MessageView {
-            message_id: stored.unique_key().or(offset_id.as_deref()).unwrap_or_default(),
+            message_id: message.message_id(),
             tags: stored.tags(),
             keys: stored.keys().unwrap_or_default(),
-            reconsume_times: stored.reconsume_times().max(0).unsigned_abs().saturating_add(*retries),
+            reconsume_times: message.reconsume_times().max(0).unsigned_abs(),
             queue_offset: stored.queue_offset().max(0).unsigned_abs(),
             born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
             store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),
-            body,
+            body: message.body(),
         }
     }
 
@@ -134,4 +171,15 @@ impl MessageBatch for HostBatch {
     fn offset_message_id(&self, index: usize) -> Option<String> {
         Some(self.at(index)?.stored.offset_msg_id())
     }
+
+    fn packed<'a>(&'a self, _topic: &str, range: Range<usize>, room: &'a mut Vec<u8>) -> &'a [u8] {
+        if let Some(as_they_lie) = self.as_they_lie(range.clone()) {
+            return as_they_lie;
+        }
+        self.messages.get(range).into_iter().flatten().for_each(|message| message.put(room));
+        room
+    }
 }
+
+#[cfg(test)]
+mod tests;

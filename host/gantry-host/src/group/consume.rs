@@ -231,7 +231,7 @@ fn settlement(outcome: Outcome) -> Settlement {
 pub(super) fn failure_text(cause: &Cause) -> Option<String> {
     match cause {
         // Held back for the one before it, which says why.
-        Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack => None,
+        Cause::Answered | Cause::AnsweredAlone | Cause::Settled | Cause::HeldBack => None,
         Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => Some(failure.to_string()),
         Cause::NotRun(failure) => Some(format!("not run, because those before it failed: {failure}")),
         Cause::NoInstance(error) => Some(error.to_string()),

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::layout::{self, Fields, MessageError, Span};
 use super::record::MessageRecord;
@@ -17,9 +18,11 @@ const NAME_VALUE_SEPARATOR: u8 = 1;
 ///
 /// It is a view: body, topic and properties stay in the bytes they arrived in, which every message of one pull
 /// shares. Cloning costs a reference count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct MessageExt {
-    record: Bytes,
+    /// From the record's first byte to the end of the bytes it arrived in, so that neighbours can be handed on as one.
+    bytes: Bytes,
+    size: usize,
     fields: Fields,
 }
 
@@ -52,9 +55,11 @@ impl Iterator for MessageIter {
                 return Some(Err(error));
             }
         };
-        let record = self.rest.split_to(size);
+        let bytes = self.rest.clone();
+        self.rest.advance(size);
         self.at += size;
-        Some(layout::parse(&record, at).map(|fields| MessageExt { record, fields }))
+        let record = bytes.get(..size).unwrap_or_default();
+        Some(layout::parse(record, at).map(|fields| MessageExt { bytes, size, fields }))
     }
 }
 
@@ -69,17 +74,26 @@ impl MessageExt {
             return Err(MessageError::BadLength { at: 0, part: "whole" });
         }
         let fields = layout::parse(&record, 0)?;
-        Ok(Self { record, fields })
+        Ok(Self { bytes: record, size, fields })
     }
 
     /// The record's bytes, as they came.
-    pub fn record(&self) -> &Bytes {
-        &self.record
+    pub fn record(&self) -> &[u8] {
+        self.bytes.get(..self.size).unwrap_or_default()
     }
 
     /// Size of the record in bytes.
     pub fn stored_size(&self) -> usize {
-        self.record.len()
+        self.size
+    }
+
+    /// The record's bytes and those behind it in the answer it came in.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// Whether the record is of version 2, made for topics of more than 127 bytes.
@@ -149,7 +163,15 @@ impl MessageExt {
 
     /// The body as stored: compressed where [`Self::is_compressed`] says so.
     pub fn stored_body(&self) -> &[u8] {
-        self.fields.body.of(&self.record)
+        self.fields.body.of(self.record())
+    }
+
+    /// A part of the record, such as its stored body, that lives on without it: shared, not copied.
+    ///
+    /// # Panics
+    /// Where `part` is no part of [`Self::record`].
+    pub fn shared(&self, part: &[u8]) -> Bytes {
+        self.bytes.slice_ref(part)
     }
 
     /// Whether the stored body is compressed.
@@ -171,7 +193,7 @@ impl MessageExt {
     /// The body is corrupt, or too large when decompressed.
     pub fn body_within(&self, limit: usize) -> Result<Bytes, CompressionError> {
         if !self.is_compressed() {
-            return Ok(self.record.slice_ref(self.stored_body()));
+            return Ok(self.shared(self.stored_body()));
         }
         let kind = CompressionType::of_sys_flag(self.fields.head.sys_flag)?;
         compression::decompress(kind, self.stored_body(), limit)
@@ -184,7 +206,7 @@ impl MessageExt {
 
     /// The topic the record is stored under: for a retry, the group's retry topic.
     pub fn topic(&self) -> &str {
-        std::str::from_utf8(self.fields.topic.of(&self.record)).unwrap_or_default()
+        std::str::from_utf8(self.fields.topic.of(self.record())).unwrap_or_default()
     }
 
     /// The topic the message was first sent to: for a retry, what its RETRY_TOPIC property names.
@@ -200,7 +222,7 @@ impl MessageExt {
 
     /// The properties' bytes, as stored.
     pub fn properties_bytes(&self) -> &[u8] {
-        self.fields.properties.of(&self.record)
+        self.fields.properties.of(self.record())
     }
 
     /// The properties in order, by the rules of [`crate::properties::parse`].
@@ -271,7 +293,7 @@ impl MessageExt {
     pub fn unwrap_inner_batch(&self) -> Result<Vec<Self>, InnerBatchError> {
         let shared = self.uncompressed()?;
         let body = shared.fields.body;
-        let items = body.of(&shared.record);
+        let items = body.of(shared.record());
         let mut messages = Vec::new();
         let mut at = 0;
         while at < items.len() {
@@ -284,7 +306,7 @@ impl MessageExt {
             fields.properties = within(item.properties).ok_or_else(malformed)?;
             fields.head.queue_offset = self.fields.head.queue_offset.wrapping_add(messages.len() as i64);
             fields.head.sys_flag &= !(sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP);
-            messages.push(Self { record: shared.record.clone(), fields });
+            messages.push(Self { bytes: shared.bytes.clone(), size: shared.size, fields });
             at = item.end;
         }
         Ok(messages)
@@ -303,7 +325,26 @@ impl MessageExt {
         plain.encode(&mut record).map_err(too_large)?;
         let fields = layout::parse(&record, 0);
         let fields = fields.map_err(|_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED })?;
-        Ok(Self { record: record.freeze(), fields })
+        let bytes = record.freeze();
+        Ok(Self { size: bytes.len(), bytes, fields })
+    }
+}
+
+/// Two messages are equal where their records are, and what was made of them.
+impl PartialEq for MessageExt {
+    fn eq(&self, other: &Self) -> bool {
+        self.record() == other.record() && self.fields == other.fields
+    }
+}
+
+impl Eq for MessageExt {}
+
+impl fmt::Debug for MessageExt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageExt")
+            .field("record", &Bytes::copy_from_slice(self.record()))
+            .field("fields", &self.fields)
+            .finish()
     }
 }
 

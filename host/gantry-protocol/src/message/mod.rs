@@ -2,6 +2,7 @@
 
 mod ext;
 mod layout;
+mod packed;
 mod record;
 
 pub use ext::{MessageExt, MessageIter, decode_all};

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::ext::MessageExt;
 use super::layout::{MAGIC_V1, MAGIC_V2};
@@ -92,8 +92,8 @@ impl From<&MessageExt> for MessageRecord {
             store_host: message.store_host(),
             reconsume_times: message.reconsume_times(),
             prepared_transaction_offset: message.prepared_transaction_offset(),
-            body: message.record().slice_ref(message.stored_body()),
-            properties: message.record().slice_ref(message.properties_bytes()),
+            body: message.shared(message.stored_body()),
+            properties: message.shared(message.properties_bytes()),
         }
     }
 }
@@ -168,10 +168,10 @@ impl MessageRecord {
     }
 }
 
-fn put_host(host: SocketAddr, out: &mut BytesMut) {
+pub(super) fn put_host(host: SocketAddr, out: &mut impl BufMut) {
     match host.ip() {
-        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+        IpAddr::V4(ip) => out.put_slice(&ip.octets()),
+        IpAddr::V6(ip) => out.put_slice(&ip.octets()),
     }
     out.put_i32(i32::from(host.port()));
 }
