@@ -229,7 +229,7 @@ fn a_check_names_worlds_imports_and_what_an_instance_takes() {
     let both = check("listener-and-strategy", &[]);
     let worlds: Vec<_> =
         both["worlds"].as_array().unwrap().iter().map(|world| world["world"].as_str().unwrap()).collect();
-    assert_eq!(worlds, ["message-listener", "allocate-message-queue-strategy"]);
+    assert_eq!(worlds, ["message-listener-packed", "allocate-message-queue-strategy"]);
     assert_eq!(both["worlds"][0]["package"], "gantry:rocketmq@0.1.0");
     assert_eq!((&both["instance"]["memories"], &both["coreInstances"]), (&json!(1), &json!(1)));
     assert!(both["compileMilliseconds"].as_f64().unwrap() > 0.0);
@@ -250,6 +250,6 @@ fn a_check_names_worlds_imports_and_what_an_instance_takes() {
     let told = text(&gantry("check", "imports-clock", &[]).stdout);
     assert!(told.contains("(now): needs grants = [\"clocks\"] under [plugin.NAME]"), "{told}");
     let told = text(&gantry("check", "orders", &[]).stdout);
-    assert!(told.contains("  world           message-listener (gantry:rocketmq@0.1.0)\n"), "{told}");
+    assert!(told.contains("  world           message-listener-packed (gantry:rocketmq@0.1.0)\n"), "{told}");
     assert!(told.contains("fits the pool"), "{told}");
 }
