@@ -1,9 +1,13 @@
-//! Components out of guest crates: cargo makes a core module, `wit-component` makes it a component.
+//! Components out of guest crates: cargo makes a core module, `wit-component` makes it a component. Guests in other
+//! languages are `gantry-build`'s work; see [`languages`].
+
+mod languages;
 
 use crate::project::{self, Project};
 use crate::toolchain::{self, TARGET, Toolchain};
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::{CrateType, Message, MetadataCommand, Package, PackageId};
+use gantry_build::Plugin;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::BufReader;
@@ -13,15 +17,26 @@ use std::time::Instant;
 use wit_component::ComponentEncoder;
 
 /// Where crates are guests: those of their crates that are a `cdylib`.
-const HOMES: [&str; 2] = ["plugins", "tests/guests"];
+pub(crate) const HOMES: [&str; 2] = ["plugins", "tests/guests"];
 
 /// Builds all guests, or those named, into `target/guests/components/<directory name>.wasm`.
 pub(crate) fn guests(project: &Project, names: &[String], debian_toolchain: bool) -> Result<()> {
     let started = Instant::now();
-    let wanted = chosen(discover(project)?, names)?;
-    let toolchain =
-        if debian_toolchain { toolchain::of_debian(project)? } else { toolchain::ensure(project)? };
-    let modules = build(project, &toolchain, &wanted)?;
+    let (crates, others) = (discover(project)?, languages::discover(project)?);
+    check_names(&crates, &others, names)?;
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let wanted: Vec<_> = crates.into_iter().filter(|guest| is_wanted(&guest.name)).collect();
+    let (keep, wanted_others) = (
+        languages::names(&others),
+        others.into_iter().filter(|plugin| is_wanted(&plugin.manifest.name)).collect(),
+    );
+    let modules = if wanted.is_empty() {
+        BTreeMap::new()
+    } else {
+        let toolchain =
+            if debian_toolchain { toolchain::of_debian(project)? } else { toolchain::ensure(project)? };
+        build(project, &toolchain, &wanted)?
+    };
     let directory = project.components();
     fs::create_dir_all(&directory)?;
     let mut changed = 0_usize;
@@ -32,13 +47,15 @@ pub(crate) fn guests(project: &Project, names: &[String], debian_toolchain: bool
             changed += 1;
         }
     }
+    let (built, fresh) = languages::build(project, wanted_others)?;
+    changed += fresh;
     if names.is_empty() {
-        forget_others(&directory, &modules)?;
+        forget_others(&directory, |name| modules.contains_key(name) || keep.contains(name))?;
     }
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
         "guests: {} in {}, {changed} new or changed, {seconds:.1} s",
-        modules.len(),
+        modules.len() + built,
         directory.display()
     );
     Ok(())
@@ -72,13 +89,14 @@ fn component_name(package: &Package) -> String {
     directory.unwrap_or(package.name.as_str()).to_owned()
 }
 
-/// Those named, or all where none is.
-fn chosen(all: Vec<Guest>, names: &[String]) -> Result<Vec<Guest>> {
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|guest| guest.name != **name)) {
-        let known: Vec<_> = all.iter().map(|guest| guest.name.as_str()).collect();
+/// Each name is a guest's.
+fn check_names(crates: &[Guest], others: &[Plugin], names: &[String]) -> Result<()> {
+    let crates = crates.iter().map(|guest| guest.name.as_str());
+    let known: Vec<_> = crates.chain(others.iter().map(|plugin| plugin.manifest.name.as_str())).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no guest {unknown}; there are: {}", known.join(", "));
     }
-    Ok(all.into_iter().filter(|guest| names.is_empty() || names.contains(&guest.name)).collect())
+    Ok(())
 }
 
 /// The guests' core modules, by component name.
@@ -139,11 +157,11 @@ fn write_if_changed(file: &Path, content: &[u8]) -> Result<bool> {
 }
 
 /// Removes the components of guests that are no more.
-fn forget_others(directory: &Path, modules: &BTreeMap<String, PathBuf>) -> Result<()> {
+fn forget_others(directory: &Path, is_known: impl Fn(&str) -> bool) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let file = entry?.path();
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        if !modules.contains_key(&*name) && file.extension().is_some_and(|extension| extension == "wasm") {
+        if !is_known(&name) && file.extension().is_some_and(|extension| extension == "wasm") {
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
             eprintln!("guests: {name}.wasm is no more");
         }

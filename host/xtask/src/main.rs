@@ -1,7 +1,7 @@
 //! xtask: everything about building and trying Gantry that needs more than one cargo command.
 //!
 //! It knows how to get compilers and servers and how to turn crates into components. It knows nothing of what the
-//! host does with them: no product crate is among its dependencies.
+//! host does with them: of the product's crates, only `gantry-build` is among its dependencies.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "a command line tool: progress goes to the terminal")]

@@ -1,0 +1,254 @@
+// The roles of a plugin in the component model's terms: what the bindings call, out of what the author defined.
+#include "bindings.h"
+#include "gantry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// The build puts the world's type into the module by itself; bindings ask for it under this name.
+void __component_type_object_force_link_bindings(void) {}
+
+// Memory for an answer; a plugin without memory traps, and the host makes another instance.
+static void *need(size_t count, size_t size) {
+  void *memory = calloc(count == 0 ? 1 : count, size);
+  if (memory == NULL) __builtin_trap();
+  return memory;
+}
+
+static bindings_string_t owned(const char *text) {
+  bindings_string_t copy;
+  bindings_string_dup(&copy, text == NULL ? "" : text);
+  return copy;
+}
+
+static gantry_text borrowed(bindings_string_t text) { return (gantry_text){(const char *)text.ptr, text.len}; }
+
+#ifdef GANTRY_LISTENER
+
+#ifdef GANTRY_PACKED
+#define EXPORTED(name) exports_gantry_rocketmq_packed_listener_##name
+#else
+#define EXPORTED(name) exports_gantry_rocketmq_listener_##name
+#endif
+
+static void describe_subscription(const gantry_subscription *from, gantry_rocketmq_types_subscription_t *to) {
+  to->topic = owned(from->topic);
+  if (from->sql92 != NULL) {
+    to->expression.tag = GANTRY_ROCKETMQ_TYPES_FILTER_EXPRESSION_SQL92;
+    to->expression.val.sql92 = owned(from->sql92);
+  } else {
+    to->expression.tag = GANTRY_ROCKETMQ_TYPES_FILTER_EXPRESSION_TAG;
+    to->expression.val.tag = owned(from->tags == NULL ? "*" : from->tags);
+  }
+}
+
+void EXPORTED(describe)(gantry_rocketmq_types_listener_description_t *to) {
+  const gantry_listener_definition *from = &gantry_listener;
+  size_t count = 0;
+  while (count < 16 && from->subscriptions[count].topic != NULL) count++;
+  memset(to, 0, sizeof *to);
+  to->name = owned(from->name);
+  to->version = owned(from->version);
+  to->consumer_group = owned(from->consumer_group);
+  to->subscriptions.ptr = need(count, sizeof *to->subscriptions.ptr);
+  to->subscriptions.len = count;
+  for (size_t i = 0; i < count; i++) describe_subscription(&from->subscriptions[i], &to->subscriptions.ptr[i]);
+  to->message_model = from->broadcasting;
+  to->consume_mode = from->orderly;
+  to->consume_from_where.tag = from->from_first_offset;
+  to->consume_message_batch_max_size.is_some = from->batch_max_size != 0;
+  to->consume_message_batch_max_size.val = from->batch_max_size;
+  to->max_reconsume_times.is_some = from->max_reconsume_times != 0;
+  to->max_reconsume_times.val = from->max_reconsume_times < 0 ? 0 : (uint32_t)from->max_reconsume_times;
+  to->consume_timeout.is_some = from->consume_timeout != 0;
+  to->consume_timeout.val = from->consume_timeout;
+}
+
+static void answer(gantry_result from, gantry_rocketmq_types_consume_result_t *to) {
+  to->tag = GANTRY_ROCKETMQ_TYPES_CONSUME_RESULT_RECONSUME_LATER;
+  switch (from.kind) {
+  case GANTRY_SUCCESS:
+    to->tag = GANTRY_ROCKETMQ_TYPES_CONSUME_RESULT_SUCCESS;
+    break;
+  case GANTRY_RECONSUME_LATER:
+    to->val.reconsume_later.tag = GANTRY_ROCKETMQ_TYPES_RETRY_DELAY_BY_ATTEMPTS;
+    break;
+  case GANTRY_RECONSUME_AT_LEVEL:
+    to->val.reconsume_later.tag = GANTRY_ROCKETMQ_TYPES_RETRY_DELAY_LEVEL;
+    to->val.reconsume_later.val.level = (uint8_t)from.delay;
+    break;
+  case GANTRY_RECONSUME_AFTER:
+    to->val.reconsume_later.tag = GANTRY_ROCKETMQ_TYPES_RETRY_DELAY_MILLISECONDS;
+    to->val.reconsume_later.val.milliseconds = from.delay;
+    break;
+  case GANTRY_DEAD_LETTER:
+    to->tag = GANTRY_ROCKETMQ_TYPES_CONSUME_RESULT_DEAD_LETTER;
+    to->val.dead_letter = (bindings_string_t){(uint8_t *)from.reason.ptr, from.reason.len};
+    break;
+  }
+}
+
+static gantry_context in_context(const gantry_rocketmq_types_consume_context_t *from) {
+  return (gantry_context){borrowed(from->consumer_group), borrowed(from->topic), borrowed(from->broker_name), from->queue_id};
+}
+
+#ifdef GANTRY_PACKED
+
+static gantry_text named(const gantry_message *message, const char *name) {
+  gantry_text value = {NULL, 0};
+  return gantry_property(message, name, &value) ? value : (gantry_text){NULL, 0};
+}
+
+gantry_text gantry_tags(const gantry_message *message) { return named(message, "TAGS"); }
+gantry_text gantry_keys(const gantry_message *message) { return named(message, "KEYS"); }
+gantry_text gantry_message_id(const gantry_message *message) { return named(message, "UNIQ_KEY"); }
+
+bool gantry_next_record_property(const void *record, size_t *cursor, gantry_text *name, gantry_text *value) {
+  (void)record, (void)cursor, (void)name, (void)value;
+  return false;
+}
+
+static const char UNREADABLE[] = "the batch is not in RocketMQ's message layout";
+
+bool EXPORTED(consume_message)(gantry_rocketmq_types_consume_context_t *from, bindings_list_u8_t *batch,
+                               EXPORTED(list_consume_result_t) *results, bindings_string_t *error) {
+  gantry_context context = in_context(from);
+  gantry_text whole = {(const char *)batch->ptr, batch->len};
+  gantry_message message;
+  size_t count = 0;
+  gantry_text rest = whole;
+  while (gantry_next_message(&rest, &message)) count++;
+  if (rest.len != 0) {
+    *error = owned(UNREADABLE);
+    return false;
+  }
+  results->ptr = need(count, sizeof *results->ptr);
+  results->len = count;
+  rest = whole;
+  for (size_t i = 0; i < count && gantry_next_message(&rest, &message); i++)
+    answer(gantry_listener.consume(&context, &message), &results->ptr[i]);
+  bindings_list_u8_free(batch);
+  gantry_rocketmq_types_consume_context_free(from);
+  return true;
+}
+
+#else
+
+typedef gantry_rocketmq_types_message_t message_record;
+
+static const message_record *record(const gantry_message *message) { return message->record; }
+
+gantry_text gantry_tags(const gantry_message *message) {
+  return record(message)->tags.is_some ? borrowed(record(message)->tags.val) : (gantry_text){NULL, 0};
+}
+gantry_text gantry_keys(const gantry_message *message) { return borrowed(record(message)->keys); }
+gantry_text gantry_message_id(const gantry_message *message) { return borrowed(record(message)->message_id); }
+
+bool gantry_next_record_property(const void *of, size_t *cursor, gantry_text *name, gantry_text *value) {
+  const message_record *message = of;
+  if (*cursor >= message->user_properties.len) return false;
+  *name = borrowed(message->user_properties.ptr[*cursor].f0);
+  *value = borrowed(message->user_properties.ptr[*cursor].f1);
+  *cursor += 1;
+  return true;
+}
+
+bool EXPORTED(consume_message)(gantry_rocketmq_types_consume_context_t *from, EXPORTED(list_message_t) *batch,
+                               EXPORTED(list_consume_result_t) *results, bindings_string_t *error) {
+  (void)error;
+  gantry_context context = in_context(from);
+  results->ptr = need(batch->len, sizeof *results->ptr);
+  results->len = batch->len;
+  for (size_t i = 0; i < batch->len; i++) {
+    const message_record *its = &batch->ptr[i];
+    gantry_message message = {
+        .body = {(const char *)its->body.ptr, its->body.len},
+        .reconsume_times = its->reconsume_times,
+        .queue_offset = its->queue_offset,
+        .born_timestamp = its->born_timestamp,
+        .store_timestamp = its->store_timestamp,
+        .record = its,
+    };
+    answer(gantry_listener.consume(&context, &message), &results->ptr[i]);
+  }
+  EXPORTED(list_message_free)(batch);
+  gantry_rocketmq_types_consume_context_free(from);
+  return true;
+}
+
+#endif
+#endif
+
+#if defined GANTRY_SELECTOR || defined GANTRY_STRATEGY
+
+typedef gantry_rocketmq_types_message_queue_t queue_record;
+
+#endif
+
+#ifdef GANTRY_SELECTOR
+
+void exports_gantry_rocketmq_selector_describe(exports_gantry_rocketmq_selector_selector_description_t *to) {
+  to->name = owned(gantry_selector.name);
+  to->version = owned(gantry_selector.version);
+}
+
+static const char NO_QUEUE[] = "the selector chose no queue";
+
+bool exports_gantry_rocketmq_selector_select(exports_gantry_rocketmq_selector_list_message_queue_t *queues,
+                                             gantry_rocketmq_types_outgoing_message_t *message, bindings_string_t *arg,
+                                             uint32_t *index, bindings_string_t *error) {
+  gantry_queue *views = need(queues->len, sizeof *views);
+  for (size_t i = 0; i < queues->len; i++) {
+    const queue_record *its = &queues->ptr[i];
+    views[i] = (gantry_queue){borrowed(its->topic), borrowed(its->broker_name), its->queue_id};
+  }
+  gantry_outgoing view = {
+      .topic = borrowed(message->topic),
+      .tags = message->tags.is_some ? borrowed(message->tags.val) : (gantry_text){NULL, 0},
+      .body = {(const char *)message->body.ptr, message->body.len},
+  };
+  size_t chosen = gantry_selector.select(views, queues->len, &view, borrowed(*arg));
+  bool good = chosen < queues->len;
+  if (good) *index = (uint32_t)chosen;
+  if (!good) *error = owned(NO_QUEUE);
+  free(views);
+  exports_gantry_rocketmq_selector_list_message_queue_free(queues);
+  gantry_rocketmq_types_outgoing_message_free(message);
+  bindings_string_free(arg);
+  return good;
+}
+
+#endif
+
+#ifdef GANTRY_STRATEGY
+
+void exports_gantry_rocketmq_strategy_describe(exports_gantry_rocketmq_strategy_strategy_description_t *to) {
+  to->name = owned(gantry_strategy.name);
+  to->version = owned(gantry_strategy.version);
+}
+
+static const char NO_MEMBER[] = "the current client is not among the group's members";
+
+bool exports_gantry_rocketmq_strategy_allocate(bindings_string_t *group, bindings_string_t *current,
+                                               exports_gantry_rocketmq_strategy_list_message_queue_t *queues,
+                                               bindings_list_string_t *clients,
+                                               exports_gantry_rocketmq_strategy_list_message_queue_t *owned_queues,
+                                               bindings_string_t *error) {
+  (void)group;
+  size_t client = 0;
+  while (client < clients->len && (clients->ptr[client].len != current->len ||
+                                   memcmp(clients->ptr[client].ptr, current->ptr, current->len) != 0))
+    client++;
+  if (client == clients->len) {
+    *error = owned(NO_MEMBER);
+    return false;
+  }
+  // An instance answers one question: what came in may go out again, and nothing is freed.
+  owned_queues->ptr = need(queues->len, sizeof *owned_queues->ptr);
+  owned_queues->len = 0;
+  for (size_t i = 0; i < queues->len; i++)
+    if (gantry_strategy.owns(i, queues->len, client, clients->len)) owned_queues->ptr[owned_queues->len++] = queues->ptr[i];
+  return true;
+}
+
+#endif
