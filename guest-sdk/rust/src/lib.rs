@@ -26,6 +26,9 @@
 //!
 //! A plugin may also say which queues of a topic are whose: see [`Strategy`] and [`export_strategy!`].
 //!
+//! What an operator grants in `gantry.toml`, a plugin may use: [`producer`], [`config`], [`keyvalue`], [`logging`] and
+//! [`metrics`]. A plugin that calls nothing of them imports nothing of them.
+//!
 //! Compiled for `wasm32-unknown-unknown` as a `cdylib`, [`export_listener!`] exports the WIT world
 //! `gantry:rocketmq/message-listener`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
@@ -33,11 +36,16 @@
 //! This crate deliberately knows nothing of how messages reach the plugin: queues, offsets, retries and rebalance are
 //! the host's.
 
+pub mod config;
 mod context;
 mod description;
 mod export;
+pub mod keyvalue;
 mod listener;
+pub mod logging;
 mod message;
+pub mod metrics;
+pub mod producer;
 mod result;
 mod strategy;
 pub mod testing;
@@ -59,6 +67,42 @@ pub mod bindings;
     reason = "generated from wit/ by `cargo xtask bindings`"
 )]
 pub mod strategy_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod granted_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod config_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod keyvalue_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod logging_bindings;
 
 pub use context::Context;
 pub use description::{ConsumeFromWhere, ConsumeMode, Description, MessageModel};

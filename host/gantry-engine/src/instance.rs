@@ -13,6 +13,7 @@ use wasmtime::{
 use crate::{
     engine::{EngineInner, Place},
     failure::{GuestFailure, InstantiateError},
+    granted::Grants,
     guest::GuestState,
     ticker::ticks_for,
 };
@@ -47,6 +48,8 @@ pub(crate) struct Template<R> {
     pub(crate) role: R,
     /// For the log lines of the guest.
     pub(crate) plugin: Arc<str>,
+    /// What its instances may touch.
+    pub(crate) grants: Arc<Grants>,
 }
 
 /// A live instance.
@@ -81,6 +84,7 @@ impl<R: Role> Template<R> {
             .ok_or(GuestError::Instantiate(InstantiateError::PoolExhausted { max }))?;
         let state = GuestState::new(
             &self.plugin,
+            &self.grants,
             config.memory_max_bytes,
             self.engine.hash_seed,
             Instant::now() + deadline,

@@ -6,10 +6,10 @@ use thiserror::Error;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::{
-    config::Grants,
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
+    granted::Grants,
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
@@ -190,16 +190,24 @@ impl Engine {
         let strategy = plays(STRATEGY_INTERFACE).then(|| find::<StrategyRole>(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
+        let grants = Arc::new(grants.clone());
         let listener =
-            listener.map(|role| listener_of(self.template(&pre, role, &hash), hash)).transpose()?;
+            listener.map(|role| listener_of(self.template(&pre, role, &hash, &grants), hash)).transpose()?;
         let strategy =
-            strategy.map(|role| strategy_of(self.template(&pre, role, &hash), hash)).transpose()?;
+            strategy.map(|role| strategy_of(self.template(&pre, role, &hash, &grants), hash)).transpose()?;
         reached(PluginState::Warmed { instances: usize::from(listener.is_some()) });
         Ok(Plugin { hash, listener, strategy })
     }
 
-    fn template<R>(&self, pre: &InstancePre<GuestState>, role: R, hash: &ContentHash) -> Template<R> {
-        Template { engine: Arc::clone(&self.0), pre: pre.clone(), role, plugin: hash.short().into() }
+    fn template<R>(
+        &self,
+        pre: &InstancePre<GuestState>,
+        role: R,
+        hash: &ContentHash,
+        grants: &Arc<Grants>,
+    ) -> Template<R> {
+        let (engine, grants) = (Arc::clone(&self.0), Arc::clone(grants));
+        Template { engine, pre: pre.clone(), role, plugin: hash.short().into(), grants }
     }
 }
 

@@ -16,7 +16,7 @@ struct Target {
     export: Option<(&'static str, &'static str)>,
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 9] = [
     Target {
         wit: "wit",
         world: "message-listener",
@@ -32,6 +32,34 @@ const TARGETS: [Target; 4] = [
         export: Some(("export_allocate_message_queue_strategy", "gantry_guest::strategy_bindings")),
     },
     Target {
+        wit: "wit",
+        world: "granted",
+        file: "guest-sdk/rust/src/granted_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
+        wit: "wit/deps/wasi-config",
+        world: "imports",
+        file: "guest-sdk/rust/src/config_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
+        wit: "wit/deps/wasi-keyvalue",
+        world: "imports",
+        file: "guest-sdk/rust/src/keyvalue_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
+        wit: "wit/deps/wasi-logging",
+        world: "imports",
+        file: "guest-sdk/rust/src/logging_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
         wit: "tests/guests/imports-clock/wit",
         world: "imports-clock",
         file: "tests/guests/imports-clock/src/bindings.rs",
@@ -42,6 +70,13 @@ const TARGETS: [Target; 4] = [
         wit: "tests/guests/sleeper/wit",
         world: "sleeper",
         file: "tests/guests/sleeper/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+    },
+    Target {
+        wit: "tests/guests/reaches-out/wit",
+        world: "reaches-out",
+        file: "tests/guests/reaches-out/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
     },
@@ -89,7 +124,8 @@ fn options(target: &Target) -> wit_bindgen_rust::Opts {
         format: true,
         generate_all: true,
         runtime_path: Some(target.runtime.into()),
-        additional_derive_attributes: vec!["PartialEq".into()],
+        // What is only imported may hold handles, which cannot be compared.
+        additional_derive_attributes: target.export.map(|_| "PartialEq".into()).into_iter().collect(),
         pub_export_macro: target.export.is_some(),
         export_macro_name: target.export.map(|(name, _)| name.into()),
         default_bindings_module: target.export.map(|(_, module)| module.into()),

@@ -5,11 +5,13 @@
 
 mod cache;
 mod common;
+mod granted;
 mod guests;
 mod hostile;
 mod last_words;
 mod loading;
 mod pool;
+mod reaching;
 mod serving;
 mod strategies;
 mod text;
