@@ -5,6 +5,7 @@
 
 mod consumer;
 mod error;
+mod granted;
 mod plugin;
 mod strategy;
 mod units;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
+pub use granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use units::{ByteSize, Millis, Timestamp};
