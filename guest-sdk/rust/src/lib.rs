@@ -22,6 +22,9 @@
 //! [`Selector`] and [`export_selector!`]. Whatever its roles, [`Lifecycle`] and [`export_lifecycle!`] let it begin and end
 //! each instance's life.
 //!
+//! What an operator grants in `gantry.toml`, a plugin may use: [`producer`], [`mod@config`], [`keyvalue`], [`logging`] and
+//! [`metrics`]. A plugin that calls nothing of them imports nothing of them.
+//!
 //! Compiled for `wasm32-unknown-unknown` as a `cdylib`, a listener exports the WIT world
 //! `gantry:rocketmq/message-listener-packed`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
@@ -29,13 +32,18 @@
 //! This crate deliberately knows nothing of how messages reach the plugin: queues, offsets, retries and rebalance are
 //! the host's.
 
+pub mod config;
 mod context;
 mod description;
 mod export;
+pub mod keyvalue;
 mod lifecycle;
 mod listener;
+pub mod logging;
 mod message;
+pub mod metrics;
 mod packed;
+pub mod producer;
 mod result;
 mod selector;
 mod strategy;
@@ -85,6 +93,42 @@ pub mod selector_bindings;
     reason = "generated from wit/ by `cargo xtask bindings`"
 )]
 pub mod lifecycle_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod granted_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod config_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod keyvalue_bindings;
+
+#[rustfmt::skip]
+#[allow(
+    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
+    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
+    reason = "generated from wit/ by `cargo xtask bindings`"
+)]
+#[cfg(target_arch = "wasm32")]
+mod logging_bindings;
 
 /// Makes a function the plugin's listener: for each message the host calls it, with its [`Context`] or without.
 ///

@@ -1,8 +1,6 @@
-//! What the host decides about guests: bounds, cache, and what they may touch.
+//! What the host decides about guests: bounds and cache.
 
 use std::{path::PathBuf, time::Duration};
-
-use thiserror::Error;
 
 /// Bounds and places of an [`crate::Engine`]. They hold for every module it loads.
 #[derive(Clone, Debug)]
@@ -51,90 +49,5 @@ impl EngineConfig {
     /// The memory above which an instance is replaced, in bytes.
     pub(crate) fn high_water(&self) -> usize {
         self.instance_memory_high_water.unwrap_or(self.memory_max_bytes / 2)
-    }
-}
-
-/// What a component may import beyond `gantry:rocketmq` and the parts of WASI that hand out nothing. Default: nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// `wasi:clocks`: the time of day, a monotonic clock, and waiting (never past the deadline of the call).
-    pub clocks: bool,
-    /// `wasi:random`: random bytes from the operating system.
-    pub random: bool,
-}
-
-/// Something that can be granted, under the name configuration uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// See [`Grants::clocks`].
-    Clocks,
-    /// See [`Grants::random`].
-    Random,
-}
-
-impl Grant {
-    /// Every grant there is.
-    pub const ALL: [Grant; 2] = [Grant::Clocks, Grant::Random];
-
-    /// The name in a configuration's list of grants.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Grant::Clocks => "clocks",
-            Grant::Random => "random",
-        }
-    }
-}
-
-/// A name in a list of grants that is none.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not something that can be granted to a plugin; the grants are `clocks` and `random`")]
-pub struct UnknownGrant(pub String);
-
-impl Grants {
-    /// Nothing beyond what every component gets.
-    pub const NONE: Grants = Grants { clocks: false, random: false };
-
-    /// Reads a configuration's list, such as `["clocks", "random"]`.
-    ///
-    /// # Errors
-    /// The first name that is no grant.
-    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, UnknownGrant> {
-        let mut grants = Self::NONE;
-        for name in names {
-            let name = name.as_ref();
-            let grant = Grant::ALL.into_iter().find(|grant| grant.name() == name);
-            grants.allow(grant.ok_or_else(|| UnknownGrant(name.to_owned()))?);
-        }
-        Ok(grants)
-    }
-
-    /// Adds one.
-    pub fn allow(&mut self, grant: Grant) {
-        match grant {
-            Grant::Clocks => self.clocks = true,
-            Grant::Random => self.random = true,
-        }
-    }
-
-    /// Whether it is among them.
-    #[must_use]
-    pub const fn allows(&self, grant: Grant) -> bool {
-        match grant {
-            Grant::Clocks => self.clocks,
-            Grant::Random => self.random,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grants_are_read_by_name_and_unknown_names_are_refused() {
-        assert_eq!(Grants::from_names(&["random"]), Ok(Grants { clocks: false, random: true }));
-        assert_eq!(Grants::from_names::<&str>(&[]), Ok(Grants::NONE));
-        assert_eq!(Grants::from_names(&["clocks", "network"]), Err(UnknownGrant("network".into())));
     }
 }

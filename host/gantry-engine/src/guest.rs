@@ -3,10 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtxView;
 
 use crate::{
+    bounded_io::BoundedIo,
     delivery::AtHand,
+    granted::{Grants, GuestHttp},
     limits::MemoryLimit,
     output::{Output, Stream},
 };
@@ -23,10 +26,15 @@ pub(crate) struct GuestState {
     pub(crate) packing: Vec<u8>,
     /// When the call under way must have ended: waiting in the host (`wasi:io/poll`) keeps to it too.
     pub(crate) deadline: Instant,
+    /// What it may touch.
+    pub(crate) grants: Arc<Grants>,
+    plugin: Arc<str>,
     hash_seed: u128,
     table: ResourceTable,
     /// Made when the guest first asks for something of WASI: many never do.
     wasi: Option<WasiCtx>,
+    /// Made when the guest first asks for something of `wasi:http`.
+    http: Option<Box<GuestHttp>>,
     stdout: Output,
     stderr: Output,
 }
@@ -34,6 +42,7 @@ pub(crate) struct GuestState {
 impl GuestState {
     pub(crate) fn new(
         plugin: &Arc<str>,
+        grants: &Arc<Grants>,
         memory_max_bytes: usize,
         hash_seed: u128,
         deadline: Instant,
@@ -45,9 +54,12 @@ impl GuestState {
             at_hand: None,
             packing: Vec::new(),
             deadline,
+            grants: Arc::clone(grants),
+            plugin: Arc::clone(plugin),
             hash_seed,
             table,
             wasi: None,
+            http: None,
             stdout: Output::new(Arc::clone(plugin), Stream::Out),
             stderr: Output::new(Arc::clone(plugin), Stream::Err),
         }
@@ -68,31 +80,52 @@ impl GuestState {
         self.stderr.tail()
     }
 
-    pub(crate) fn table_and_deadline(&mut self) -> (&mut ResourceTable, Instant) {
-        (&mut self.table, self.deadline)
+    /// What the guest sees of `wasi:io`.
+    pub(crate) fn bounded_io(&mut self) -> BoundedIo<'_> {
+        BoundedIo { table: &mut self.table, deadline: self.deadline }
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    pub(crate) fn table_ref(&self) -> &ResourceTable {
+        &self.table
+    }
+
+    /// What the guest sees of `wasi:http`.
+    pub(crate) fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let http = self.http.get_or_insert_default();
+        http.view(self.grants.http.as_ref(), &self.plugin, self.deadline, &mut self.table)
     }
 }
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (stdout, stderr, hash_seed) = (&self.stdout, &self.stderr, self.hash_seed);
-        let ctx = self.wasi.get_or_insert_with(|| empty_wasi(stdout, stderr, hash_seed));
+        let ctx =
+            self.wasi.get_or_insert_with(|| wasi_of(&self.grants, &self.plugin, stdout, stderr, hash_seed));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
 
-/// No arguments, no environment, no directories, no network, a closed standard input.
-fn empty_wasi(stdout: &Output, stderr: &Output, hash_seed: u128) -> WasiCtx {
-    WasiCtx::builder()
+/// No arguments, no network, a closed standard input; of environment and directories what is granted.
+fn wasi_of(grants: &Grants, plugin: &str, stdout: &Output, stderr: &Output, hash_seed: u128) -> WasiCtx {
+    let mut builder = WasiCtx::builder();
+    builder
         .stdout(stdout.clone())
         .stderr(stderr.clone())
         .insecure_random_seed(hash_seed)
         .max_random_size(64 * 1024)
         .allow_tcp(false)
         .allow_udp(false)
-        .build()
+        .envs(&grants.environment);
+    for directory in &grants.directories {
+        let perms = if directory.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        if let Err(error) = builder.preopened_dir(&directory.host, &directory.guest, perms) {
+            let (host, guest) = (directory.host.display(), &directory.guest);
+            tracing::warn!(plugin, "{host} cannot be opened as {guest} and is not there for it: {error:#}");
+        }
+    }
+    builder.build()
 }

@@ -10,7 +10,7 @@ use wasmparser::{
     component_types::ComponentEntityType, types::TypesRef,
 };
 
-use crate::config::{Grant, Grants};
+use crate::granted::{Grant, Grants};
 
 /// One import as far as the rule needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,21 +104,22 @@ pub struct RefusedImport {
     pub functions: Vec<String>,
     /// The grant that would allow it; `None` where nothing does.
     pub grant: Option<Grant>,
+    /// The lines of gantry.toml that would allow it, and everything else the component asks for by name.
+    pub lines: Option<String>,
 }
 
 impl fmt::Display for RefusedImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "import `{}` ({})", self.import, self.functions.join(", "))?;
-        match self.grant {
-            Some(grant) => write!(
-                f,
-                " is not granted; allow it with `grants = [\"{}\"]` under [plugin.NAME] in gantry.toml, or build the plugin \
-                 without it",
-                grant.name()
-            ),
+        match &self.lines {
+            Some(lines) => {
+                write!(f, " is not granted; allow it with {lines} in gantry.toml, or build the plugin without it")
+            }
             None => f.write_str(
                 " is not offered to plugins; build the plugin without it (offered are gantry:rocketmq/delivery@0.1, \
-                 wasi:cli, wasi:io, wasi:filesystem and, if granted, wasi:clocks and wasi:random, all at 0.2)",
+                 wasi:cli, wasi:io and wasi:filesystem at 0.2 and, if granted, gantry:rocketmq/producer and /metrics@0.1, \
+                 wasi:clocks, wasi:random and wasi:http/outgoing-handler at 0.2, wasi:config/store, wasi:keyvalue and \
+                 wasi:logging in the versions of docs/imports.md)",
             ),
         }
     }
@@ -134,7 +135,12 @@ enum Need {
 
 /// Every import that `grants` does not allow.
 pub(crate) fn refused(imports: &[Import], grants: &Grants) -> Vec<RefusedImport> {
-    imports.iter().filter_map(|import| refuse(import, grants)).collect()
+    let mut refused: Vec<_> = imports.iter().filter_map(|import| refuse(import, grants)).collect();
+    let wanted: Vec<Grant> = refused.iter().filter_map(|import| import.grant).collect();
+    for import in &mut refused {
+        import.lines = import.grant.map(|grant| lines(grant, grants, &wanted));
+    }
+    refused
 }
 
 fn refuse(import: &Import, grants: &Grants) -> Option<RefusedImport> {
@@ -145,22 +151,46 @@ fn refuse(import: &Import, grants: &Grants) -> Option<RefusedImport> {
         Need::Impossible => None,
     };
     let types_only = import.functions.is_empty() && import.name.starts_with("wasi:");
-    let refused = RefusedImport { import: import.name.clone(), functions: import.functions.clone(), grant };
+    let (name, functions) = (import.name.clone(), import.functions.clone());
+    let refused = RefusedImport { import: name, functions, grant, lines: None };
     (!types_only).then_some(refused)
+}
+
+/// The lines that allow `grant`: of the list, the whole list that is wanted, with what it holds already.
+fn lines(grant: Grant, held: &Grants, wanted: &[Grant]) -> String {
+    match grant {
+        Grant::Config => "a table [plugin.NAME.config] with a line KEY = \"VALUE\" for each value".to_owned(),
+        Grant::Http => "the line hosts = [\"HOST\"] under [plugin.NAME.http]".to_owned(),
+        _ => {
+            let listed = Grant::ALL.into_iter().filter(|grant| grant.is_listed());
+            let listed = listed.filter(|grant| held.allows(*grant) || wanted.contains(grant));
+            let names: Vec<_> = listed.map(|grant| format!("\"{}\"", grant.name())).collect();
+            format!("the line grants = [{}] under [plugin.NAME]", names.join(", "))
+        }
+    }
 }
 
 fn need(name: &str) -> Need {
     let (path, version) = name.split_once('@').unwrap_or((name, ""));
     let (package, interface) = path.split_once('/').unwrap_or((path, ""));
     let patch_of = |line: &str| version.strip_prefix(line).is_some_and(|rest| rest.starts_with('.'));
+    let one_of = |versions: &[&str]| versions.contains(&version);
     match (package, interface) {
         ("gantry:rocketmq", "delivery" | "types") if patch_of("0.1") => Need::Nothing,
-        _ if !patch_of("0.2") => Need::Impossible,
+        ("gantry:rocketmq", "producer") if patch_of("0.1") => Need::Grant(Grant::Producer),
+        ("gantry:rocketmq", "metrics") if patch_of("0.1") => Need::Grant(Grant::Metrics),
+        ("wasi:config", "store") if one_of(&["0.2.0-rc.1", "0.2.0-draft"]) => Need::Grant(Grant::Config),
+        ("wasi:keyvalue", "store" | "atomics" | "batch") if one_of(&["0.2.0-draft", "0.2.0-draft2"]) => {
+            Need::Grant(Grant::Keyvalue)
+        }
+        ("wasi:logging", "logging") if one_of(&["", "0.1.0-draft"]) => Need::Grant(Grant::Logging),
+        _ if !patch_of("0.2") || version.contains('-') => Need::Impossible,
         ("wasi:cli" | "wasi:io" | "wasi:filesystem", _) => Need::Nothing,
         // The same value for the life of the engine: it seeds hash tables and tells nothing.
         ("wasi:random", "insecure-seed") => Need::Nothing,
         ("wasi:clocks", _) => Need::Grant(Grant::Clocks),
         ("wasi:random", _) => Need::Grant(Grant::Random),
+        ("wasi:http", "types" | "outgoing-handler") => Need::Grant(Grant::Http),
         _ => Need::Impossible,
     }
 }
@@ -173,8 +203,12 @@ mod tests {
         Import { name: name.into(), functions: functions.iter().map(|&f| f.to_owned()).collect() }
     }
 
-    fn refusal(name: &str, functions: &[&str], grants: Grants) -> Option<Option<Grant>> {
-        refused(&[import(name, functions)], &grants).first().map(|refused| refused.grant)
+    fn refusal(name: &str, functions: &[&str], grants: &Grants) -> Option<Option<Grant>> {
+        refused(&[import(name, functions)], grants).first().map(|refused| refused.grant)
+    }
+
+    fn granted(names: &[&str]) -> Grants {
+        Grants::from_names(names).unwrap()
     }
 
     #[test]
@@ -187,55 +221,83 @@ mod tests {
             "wasi:filesystem/preopens@0.2.12",
             "wasi:random/insecure-seed@0.2.3",
         ] {
-            assert_eq!(refusal(name, &["f"], Grants::NONE), None, "{name}");
+            assert_eq!(refusal(name, &["f"], &Grants::NONE), None, "{name}");
         }
     }
 
     #[test]
-    fn clocks_and_random_need_their_grant() {
-        let clocks = Grants { clocks: true, random: false };
-        let random = Grants { clocks: false, random: true };
-        assert_eq!(
-            refusal("wasi:clocks/wall-clock@0.2.6", &["now"], Grants::NONE),
-            Some(Some(Grant::Clocks))
-        );
-        assert_eq!(refusal("wasi:clocks/wall-clock@0.2.6", &["now"], random), Some(Some(Grant::Clocks)));
-        assert_eq!(refusal("wasi:clocks/wall-clock@0.2.6", &["now"], clocks), None);
-        assert_eq!(
-            refusal("wasi:random/random@0.2.6", &["get-random-u64"], clocks),
-            Some(Some(Grant::Random))
-        );
-        assert_eq!(refusal("wasi:random/insecure@0.2.6", &["get"], random), None);
+    fn what_gives_authority_needs_its_grant() {
+        for (name, grant) in [
+            ("wasi:clocks/wall-clock@0.2.6", Grant::Clocks),
+            ("wasi:random/random@0.2.6", Grant::Random),
+            ("wasi:random/insecure@0.2.6", Grant::Random),
+            ("gantry:rocketmq/producer@0.1.0", Grant::Producer),
+            ("gantry:rocketmq/metrics@0.1.0", Grant::Metrics),
+            ("wasi:config/store@0.2.0-rc.1", Grant::Config),
+            ("wasi:config/store@0.2.0-draft", Grant::Config),
+            ("wasi:keyvalue/store@0.2.0-draft", Grant::Keyvalue),
+            ("wasi:keyvalue/atomics@0.2.0-draft2", Grant::Keyvalue),
+            ("wasi:keyvalue/batch@0.2.0-draft2", Grant::Keyvalue),
+            ("wasi:logging/logging", Grant::Logging),
+            ("wasi:logging/logging@0.1.0-draft", Grant::Logging),
+            ("wasi:http/types@0.2.3", Grant::Http),
+            ("wasi:http/outgoing-handler@0.2.12", Grant::Http),
+        ] {
+            let others: Vec<_> =
+                Grant::ALL.into_iter().filter(|other| *other != grant).map(Grant::name).collect();
+            assert_eq!(refusal(name, &["f"], &granted(&others)), Some(Some(grant)), "{name}");
+            assert_eq!(refusal(name, &["f"], &granted(&[grant.name()])), None, "{name}");
+        }
     }
 
     #[test]
     fn types_alone_give_no_authority() {
-        assert_eq!(refusal("wasi:clocks/wall-clock@0.2.6", &[], Grants::NONE), None);
-        assert_eq!(refusal("wasi:sockets/tcp@0.2.6", &[], Grants::NONE), None);
+        assert_eq!(refusal("wasi:clocks/wall-clock@0.2.6", &[], &Grants::NONE), None);
+        assert_eq!(refusal("wasi:sockets/tcp@0.2.6", &[], &Grants::NONE), None);
+        assert_eq!(refusal("wasi:http/types@0.2.6", &[], &Grants::NONE), None);
     }
 
     #[test]
     fn the_rest_is_not_offered_whatever_is_granted() {
-        let all = Grants { clocks: true, random: true };
+        let all = granted(&Grant::ALL.map(Grant::name));
         for name in [
             "wasi:sockets/tcp@0.2.6",
-            "wasi:http/outgoing-handler@0.2.6",
+            "wasi:http/incoming-handler@0.2.6",
+            "wasi:http/outgoing-handler@0.3.0",
             "wasi:clocks/wall-clock@0.3.0",
+            "wasi:clocks/wall-clock@0.2.0-rc-2023-11-10",
             "wasi:cli/environment",
+            "wasi:keyvalue/store@0.2.0",
+            "wasi:keyvalue/watcher@0.2.0-draft2",
             "gantry:rocketmq/delivery@0.2.0",
-            "gantry:rocketmq/producer@0.1.0",
+            "gantry:rocketmq/producer@0.2.0",
             "acme:thing/api@0.2.1",
             "log",
         ] {
-            assert_eq!(refusal(name, &["f"], all), Some(None), "{name}");
+            assert_eq!(refusal(name, &["f"], &all), Some(None), "{name}");
         }
     }
 
     #[test]
-    fn a_refusal_names_the_import_and_the_line_that_grants_it() {
-        let refused = refused(&[import("wasi:random/random@0.2.6", &["get-random-u64"])], &Grants::NONE);
-        let text = refused.first().unwrap().to_string();
-        assert!(text.contains("wasi:random/random@0.2.6"), "{text}");
-        assert!(text.contains("grants = [\"random\"]"), "{text}");
+    fn a_refusal_names_the_import_and_the_whole_line_that_grants_it() {
+        let wanted = [
+            import("gantry:rocketmq/producer@0.1.0", &["send"]),
+            import("wasi:random/random@0.2.6", &["get-random-u64"]),
+            import("wasi:keyvalue/store@0.2.0-draft2", &["open"]),
+            import("wasi:config/store@0.2.0-rc.1", &["get"]),
+            import("wasi:http/outgoing-handler@0.2.6", &["handle"]),
+        ];
+        let refused = refused(&wanted, &granted(&["random"]));
+        let texts: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 4);
+        let line =
+            "the line grants = [\"random\", \"producer\", \"keyvalue\"] under [plugin.NAME] in gantry.toml";
+        assert!(
+            texts[0].starts_with("import `gantry:rocketmq/producer@0.1.0` (send) is not granted"),
+            "{texts:?}"
+        );
+        assert!(texts[0].contains(line) && texts[1].contains(line), "{texts:?}");
+        assert!(texts[2].contains("[plugin.NAME.config]"), "{texts:?}");
+        assert!(texts[3].contains("hosts = [\"HOST\"] under [plugin.NAME.http]"), "{texts:?}");
     }
 }

@@ -13,6 +13,7 @@ use wasmtime::{
 use crate::{
     engine::{EngineInner, Place},
     failure::{GuestFailure, InstantiateError, bounded_text},
+    granted::Grants,
     guest::GuestState,
     lifecycle::{DROP_DEADLINE, Lifecycle},
     ticker::ticks_for,
@@ -67,6 +68,8 @@ pub(crate) struct Template<R> {
     pub(crate) lifecycle: Option<Lifecycle>,
     /// For the log lines of the guest.
     pub(crate) plugin: Arc<str>,
+    /// What its instances may touch.
+    pub(crate) grants: Arc<Grants>,
 }
 
 /// A live instance.
@@ -129,6 +132,7 @@ impl<R: Role> Template<R> {
             .ok_or(GuestError::Instantiate(InstantiateError::PoolExhausted { max }))?;
         let state = GuestState::new(
             &self.plugin,
+            &self.grants,
             config.memory_max_bytes,
             self.engine.hash_seed,
             Instant::now() + deadline,

@@ -24,12 +24,14 @@
     )
 )]
 
+mod bounded_io;
 mod cache;
 mod config;
 mod delivery;
 mod description;
 mod engine;
 mod failure;
+mod granted;
 mod guest;
 mod hash;
 mod imports;
@@ -54,10 +56,15 @@ mod ticker;
 mod wasi;
 mod wit;
 
-pub use config::{EngineConfig, Grant, Grants, UnknownGrant};
+pub use config::EngineConfig;
 pub use description::UnsoundDescription;
 pub use engine::{Engine, EngineError};
 pub use failure::{FailureKind, GuestFailure, InstantiateError};
+pub use granted::{
+    Change, Directory, Grant, Grants, HttpGrant, HttpHost, KeyValue, KeyValueError, KeysFrom,
+    MAX_LABEL_VALUE, MessageQueueSelector, Metrics, PluginLog, Producer, SendError, SendReceipt, SendStatus,
+    Suppressed, UnknownGrant, UnsoundHost, Versioned,
+};
 pub use hash::ContentHash;
 pub use imports::RefusedImport;
 pub use isolate::{BatchReport, Cause, Order, Outcome, consume_isolated};

@@ -6,10 +6,10 @@ use thiserror::Error;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::{
-    config::Grants,
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
+    granted::Grants,
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
@@ -205,7 +205,8 @@ impl Engine {
         let lifecycle = plays(LIFECYCLE_INTERFACE).then(|| Lifecycle::find(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
-        let made = Made { engine: self, pre, lifecycle, hash };
+        let grants = Arc::new(grants.clone());
+        let made = Made { engine: self, pre, lifecycle, grants, hash };
         let listener = listener.map(|role| listener_of(made.template(role), hash)).transpose()?;
         let strategy = strategy.map(|role| strategy_of(made.template(role), hash)).transpose()?;
         let selector = selector.map(|role| selector_of(made.template(role), hash)).transpose()?;
@@ -220,6 +221,7 @@ struct Made<'a> {
     engine: &'a Engine,
     pre: InstancePre<GuestState>,
     lifecycle: Option<Lifecycle>,
+    grants: Arc<Grants>,
     hash: ContentHash,
 }
 
@@ -231,6 +233,7 @@ impl Made<'_> {
             role,
             lifecycle: self.lifecycle,
             plugin: self.hash.short().into(),
+            grants: Arc::clone(&self.grants),
         }
     }
 }

@@ -5,7 +5,7 @@ use wasmparser::{Instance, Parser, Payload, WasmFeatures};
 use wasmtime::component::Component;
 
 use crate::{
-    config::{Grant, Grants},
+    granted::{Grant, Grants},
     imports::{self, Import, Surface},
     load::LoadError,
 };

@@ -5,31 +5,23 @@
 //! into the log, no preopened directory (so `wasi:filesystem` has nothing to open), and a hash seed that is the same
 //! for the life of the engine. `wasi:clocks` and `wasi:random` are linked too, but a component that imports a
 //! *function* of theirs is only accepted with the grant (see `imports`). `wasi:sockets` is linked for components that
-//! mention its types; one that imports a function of it is refused. The rest of WASI is not offered.
+//! mention its types; one that imports a function of it is refused. `wasi:http` and the services that configuration
+//! grants are in `granted`. The rest of WASI is not offered.
 //!
-//! Waiting happens in the host, where a deadline by epochs does not reach: `wasi:io/poll` therefore ends at the deadline
-//! of the call by itself.
+//! Waiting happens in the host, where a deadline by epochs does not reach: `wasi:io` therefore ends at the deadline of the
+//! call by itself (see `bounded_io`).
 
-use std::{future::Future, time::Instant};
-
-use wasmtime::{
-    Trap,
-    component::{HasData, Linker, Resource, ResourceTable},
-};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::{
     cli::{WasiCli, WasiCliView as _},
     clocks::{WasiClocks, WasiClocksView as _},
     filesystem::{WasiFilesystem, WasiFilesystemView as _},
-    p2::{
-        DynPollable,
-        bindings::{self, cli, clocks, filesystem, random, sockets, sync},
-    },
+    p2::bindings::{self, cli, clocks, filesystem, random, sockets, sync},
     random::{WasiRandom, WasiRandomView as _},
-    runtime::in_tokio,
     sockets::{WasiSockets, WasiSocketsView as _},
 };
 
-use crate::guest::GuestState;
+use crate::{bounded_io::BoundedIo, guest::GuestState};
 
 type L = Linker<GuestState>;
 
@@ -49,11 +41,8 @@ pub(crate) fn add_to_linker(linker: &mut L) -> wasmtime::Result<()> {
 
 fn add_io(linker: &mut L) -> wasmtime::Result<()> {
     bindings::io::error::add_to_linker::<_, Table>(linker, GuestState::table)?;
-    sync::io::streams::add_to_linker::<_, Table>(linker, GuestState::table)?;
-    sync::io::poll::add_to_linker::<_, BoundedPoll<'static>>(linker, |state| {
-        let (table, deadline) = state.table_and_deadline();
-        BoundedPoll { table, deadline }
-    })
+    sync::io::streams::add_to_linker::<_, BoundedIo<'static>>(linker, GuestState::bounded_io)?;
+    sync::io::poll::add_to_linker::<_, BoundedIo<'static>>(linker, GuestState::bounded_io)
 }
 
 fn add_cli(linker: &mut L) -> wasmtime::Result<()> {
@@ -84,42 +73,4 @@ struct Table;
 
 impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
-}
-
-/// `wasi:io/poll` that ends with the call's deadline.
-struct BoundedPoll<'a> {
-    table: &'a mut ResourceTable,
-    deadline: Instant,
-}
-
-impl HasData for BoundedPoll<'static> {
-    type Data<'a> = BoundedPoll<'a>;
-}
-
-/// Runs `wait` up to `deadline`, and then fails the way a guest past its deadline does.
-fn bounded<T>(deadline: Instant, wait: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    in_tokio(async {
-        let waited = tokio::time::timeout_at(deadline.into(), wait).await;
-        waited.unwrap_or_else(|_| Err(Trap::Interrupt.into()))
-    })
-}
-
-impl sync::io::poll::Host for BoundedPoll<'_> {
-    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        bounded(self.deadline, bindings::io::poll::Host::poll(self.table, pollables))
-    }
-}
-
-impl sync::io::poll::HostPollable for BoundedPoll<'_> {
-    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        sync::io::poll::HostPollable::ready(self.table, pollable)
-    }
-
-    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        bounded(self.deadline, bindings::io::poll::HostPollable::block(self.table, pollable))
-    }
-
-    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        sync::io::poll::HostPollable::drop(self.table, pollable)
-    }
 }

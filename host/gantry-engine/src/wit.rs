@@ -10,6 +10,10 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 pub const LISTENER_INTERFACE: &str = "gantry:rocketmq/listener@0.1.0";
 /// The interface through which a listener asks for more about the batch at hand.
 pub const DELIVERY_INTERFACE: &str = "gantry:rocketmq/delivery@0.1.0";
+/// The interface through which a plugin sends messages.
+pub(crate) const PRODUCER_INTERFACE: &str = "gantry:rocketmq/producer@0.1.0";
+/// The interface through which a plugin keeps figures.
+pub(crate) const METRICS_INTERFACE: &str = "gantry:rocketmq/metrics@0.1.0";
 
 /// The interface a listener component exports that takes its batches as bytes.
 pub const PACKED_LISTENER_INTERFACE: &str = "gantry:rocketmq/packed-listener@0.1.0";

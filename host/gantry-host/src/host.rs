@@ -16,6 +16,7 @@ use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientInstance, StartError as ClientError};
 use crate::config::{CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
+use crate::granted::{Services, no_selectors};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
@@ -70,6 +71,7 @@ pub struct Host {
     admin: Option<SocketAddr>,
     additions: mpsc::Sender<Addition>,
     hooks: FilterHooks,
+    services: Services,
     grace: Duration,
 }
 
@@ -127,10 +129,12 @@ impl Host {
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
+        let services = Services::new(&client, no_selectors(), state.path(), tasks);
         let registry = Registry {
             engine,
             config,
             groups,
+            services: services.clone(),
             observer,
             tasks: tasks.clone(),
             entries,
@@ -139,7 +143,18 @@ impl Host {
         };
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(events, receiver));
-        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, hooks, grace })
+        Ok(Self {
+            client,
+            state,
+            tasks: tasks.clone(),
+            threads,
+            status,
+            admin,
+            additions,
+            hooks,
+            services,
+            grace,
+        })
     }
 
     /// Adds a filter before the windows of every group, for what is pulled from now on.
@@ -166,6 +181,13 @@ impl Host {
     /// The host at this moment.
     pub fn status(&self) -> HostStatus {
         (self.status)()
+    }
+
+    /// The figures that plugins keep, in Prometheus's text format.
+    pub fn plugin_metrics(&self) -> String {
+        let mut text = String::new();
+        self.services.metrics().encode(&mut text);
+        text
     }
 
     /// Stops pulling, waits for listeners within the configured grace, commits, unregisters, ends.

@@ -20,6 +20,7 @@ mod admin;
 pub mod client_instance;
 pub mod config;
 mod filter;
+mod granted;
 mod group;
 mod host;
 mod native;

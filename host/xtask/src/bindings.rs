@@ -23,7 +23,7 @@ const TYPES: (&str, &str) = ("gantry:rocketmq/types@0.1.0", "crate::bindings::ga
 const DELIVERY: (&str, &str) =
     ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::gantry::rocketmq::delivery");
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 12] = [
     Target {
         wit: "wit",
         world: "message-listener",
@@ -65,6 +65,38 @@ const TARGETS: [Target; 7] = [
         with: &[TYPES],
     },
     Target {
+        wit: "wit",
+        world: "granted",
+        file: "guest-sdk/rust/src/granted_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+        with: &[],
+    },
+    Target {
+        wit: "wit/deps/wasi-config",
+        world: "imports",
+        file: "guest-sdk/rust/src/config_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+        with: &[],
+    },
+    Target {
+        wit: "wit/deps/wasi-keyvalue",
+        world: "imports",
+        file: "guest-sdk/rust/src/keyvalue_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+        with: &[],
+    },
+    Target {
+        wit: "wit/deps/wasi-logging",
+        world: "imports",
+        file: "guest-sdk/rust/src/logging_bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+        with: &[],
+    },
+    Target {
         wit: "tests/guests/imports-clock/wit",
         world: "imports-clock",
         file: "tests/guests/imports-clock/src/bindings.rs",
@@ -76,6 +108,14 @@ const TARGETS: [Target; 7] = [
         wit: "tests/guests/sleeper/wit",
         world: "sleeper",
         file: "tests/guests/sleeper/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: None,
+        with: &[],
+    },
+    Target {
+        wit: "tests/guests/reaches-out/wit",
+        world: "reaches-out",
+        file: "tests/guests/reaches-out/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
         with: &[],
@@ -124,7 +164,8 @@ fn options(target: &Target) -> wit_bindgen_rust::Opts {
         format: true,
         generate_all: true,
         runtime_path: Some(target.runtime.into()),
-        additional_derive_attributes: vec!["PartialEq".into()],
+        // What is only imported may hold handles, which cannot be compared.
+        additional_derive_attributes: target.export.map(|_| "PartialEq".into()).into_iter().collect(),
         pub_export_macro: target.export.is_some(),
         export_macro_name: target.export.map(|(name, _)| name.into()),
         with: target.with.iter().map(|(of, path)| ((*of).into(), WithOption::Path((*path).into()))).collect(),

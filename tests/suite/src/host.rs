@@ -244,6 +244,11 @@ impl HostUnderTest {
         wanted.map(|queue| format!("{}/{}", queue.broker_name, queue.queue_id)).collect()
     }
 
+    /// The figures that plugins keep.
+    pub fn plugin_metrics(&self) -> String {
+        self.host.plugin_metrics()
+    }
+
     /// Waits until the plugin serves, and nothing newer was rejected.
     pub async fn active(&self, stem: &str) -> PluginStatus {
         eventually(&format!("{stem} is active"), async || {

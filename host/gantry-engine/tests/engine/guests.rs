@@ -11,7 +11,7 @@ use crate::{
     common::{
         CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
     },
-    life, selectors, strategies,
+    granted, life, reaching, selectors, strategies,
 };
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
@@ -27,6 +27,7 @@ const TESTS: &[(&str, fn())] = &[
     ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
     ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
+    ("reaches-out", reaching::a_listed_host_is_asked_and_no_other),
     ("scripted", every_answer_of_the_contract_comes_through),
     ("scripted-records", every_answer_of_the_contract_comes_through),
     ("selector-absurd", selectors::a_queue_that_there_is_not_is_no_answer),
@@ -46,6 +47,7 @@ const TESTS: &[(&str, fn())] = &[
     ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
     ("traps", a_listener_that_always_traps_gives_every_message_back),
     ("unsound", an_unsound_description_rejects_the_file),
+    ("uses-grants", granted::every_service_answers_where_it_is_granted),
 ];
 
 const LATER: ConsumeResult = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
@@ -86,7 +88,7 @@ fn a_clock_is_refused_until_it_is_granted() {
     assert!(refused[0].import.starts_with("wasi:clocks/monotonic-clock@0.2"), "{error}");
     assert!(error.to_string().contains("grants = [\"clocks\"]"), "{error}");
 
-    let granted = Grants { clocks: true, random: false };
+    let granted = Grants { clocks: true, ..Grants::NONE };
     let module = engine().load(&file, &granted).unwrap();
     let report = consume(&module, &["a"], PATIENCE);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
@@ -245,7 +247,7 @@ fn a_broadcasting_listener_is_taken_and_answers() {
 
 #[test]
 fn a_listener_that_sleeps_takes_its_time() {
-    let module = engine().load(&component("sleeper"), &Grants { clocks: true, random: false }).unwrap();
+    let module = engine().load(&component("sleeper"), &Grants { clocks: true, ..Grants::NONE }).unwrap();
     let report = consume(&module, &["a", "b", "c"], PATIENCE);
     assert_eq!(causes(&report), ["answered"; 3]);
     assert!(report.took >= Duration::from_millis(6), "{:?}", report.took);

@@ -5,12 +5,14 @@
 
 mod cache;
 mod common;
+mod granted;
 mod guests;
 mod hostile;
 mod last_words;
 mod life;
 mod loading;
 mod pool;
+mod reaching;
 mod selectors;
 mod serving;
 mod settling;

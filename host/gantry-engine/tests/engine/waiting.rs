@@ -34,7 +34,7 @@ const SLEEPS: Text = Text {
 
 #[test]
 fn a_guest_that_waits_in_the_host_is_stopped_at_its_deadline() {
-    let granted = Grants { clocks: true, random: false };
+    let granted = Grants { clocks: true, ..Grants::NONE };
     let module = engine().load(&SLEEPS.build(), &granted).unwrap();
     let began = Instant::now();
     let report = consume(&module, &["a"], SHORT);
@@ -47,7 +47,7 @@ fn a_guest_that_waits_in_the_host_is_stopped_at_its_deadline() {
 fn waiting_works_on_a_thread_that_belongs_to_an_asynchronous_runtime() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_time().worker_threads(1).build().unwrap();
-    let granted = Grants { clocks: true, random: false };
+    let granted = Grants { clocks: true, ..Grants::NONE };
     let kind = runtime.block_on(async {
         let blocking = tokio::task::spawn_blocking(move || {
             let module = engine().load(&SLEEPS.build(), &granted).unwrap();

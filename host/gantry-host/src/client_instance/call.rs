@@ -32,6 +32,11 @@ impl ClientInstance {
         Ok(Answer { addr: Arc::clone(addr), request, command })
     }
 
+    /// Hands a command to the connection with the broker at `addr` and waits for no answer.
+    pub(super) async fn tell(&self, addr: &Arc<str>, command: RemotingCommand) -> Result<(), CallError> {
+        Ok(self.0.client.oneway(addr, command).await?)
+    }
+
     /// The time for ordinary questions.
     pub(super) fn api_timeout(&self) -> Duration {
         self.0.config.mq_client_api_timeout

@@ -22,6 +22,8 @@ pub enum Delay {
     Level(i32),
     /// After so many milliseconds (RocketMQ: `setDelayTimeMs`), where the broker has timers.
     Millis(u64),
+    /// At a time in milliseconds since the Unix epoch (RocketMQ: `setDeliverTimeMs`), where the broker has timers.
+    At(u64),
 }
 
 /// A message to send (RocketMQ: Message).
@@ -95,6 +97,7 @@ impl OutgoingMessage {
             Delay::None => None,
             Delay::Level(level) => Some((keys::DELAY, level.to_string())),
             Delay::Millis(ms) => Some((keys::TIMER_DELAY_MS, ms.to_string())),
+            Delay::At(ms) => Some((keys::TIMER_DELIVER_MS, ms.to_string())),
         };
         let joined = (!self.keys.is_empty()).then(|| self.keys.join(" "));
         let own = [(keys::TAGS, self.tag.clone()), (keys::KEYS, joined)];
@@ -144,6 +147,7 @@ fn is_reserved(name: &str) -> bool {
             | keys::WAIT
             | keys::DELAY
             | keys::TIMER_DELAY_MS
+            | keys::TIMER_DELIVER_MS
             | keys::REAL_TOPIC
             | keys::REAL_QUEUE_ID
             | keys::RETRY_TOPIC
@@ -165,6 +169,11 @@ mod tests {
         message = message.with_property("color", "blau");
         message.delay = Delay::Level(3);
         message.check(100).unwrap();
+        let at = OutgoingMessage { delay: Delay::At(1_795_689_000_000), ..message.clone() };
+        assert_eq!(
+            properties::get(&at.property_text("UNIQUE").unwrap(), "TIMER_DELIVER_MS"),
+            Some("1795689000000")
+        );
         let text = message.property_text("UNIQUE").unwrap();
         let found: Vec<_> = properties::parse(&text).collect();
         let expected = [

@@ -98,6 +98,18 @@ struct Prepared {
     message_id: String,
 }
 
+impl Prepared {
+    /// The request that puts it into this queue.
+    fn request(&self, queue: &MessageQueue) -> RemotingCommand {
+        let header = SendMessageRequestHeaderV2 {
+            queue_id: queue.queue_id,
+            broker_name: Some(queue.broker_name.to_string()),
+            ..self.header.clone()
+        };
+        RemotingCommand::request(self.code, &header).with_body(self.body.clone())
+    }
+}
+
 impl Producer {
     /// A producer over the connections of `instance`.
     pub fn new(instance: ClientInstance, config: ProducerConfig) -> Self {
@@ -137,6 +149,30 @@ impl Producer {
         let prepared = self.prepare(message)?;
         let sent = self.send_once(&prepared, queue, self.0.config.send_timeout).await;
         sent.map_err(|last| SendError::Failed { attempts: 1, last })
+    }
+
+    /// Hands a message for one of the topic's queues, in turn, to the connection and waits for no answer.
+    ///
+    /// # Errors
+    /// See [`SendError`]. Without one the message may be lost all the same.
+    pub async fn send_one_way(&self, message: &OutgoingMessage) -> Result<(), SendError> {
+        let prepared = self.prepare(message)?;
+        let route = self.publish_route(&message.topic).await?;
+        let queue = self.pick(&route, None).ok_or_else(|| no_queue(&message.topic))?;
+        let instance = &self.0.instance;
+        let failed = |last| SendError::Failed { attempts: 1, last };
+        let addr = instance.master(&queue.topic, &queue.broker_name).await.map_err(failed)?;
+        let request = prepared.request(queue);
+        instance.tell(&addr, request).await.map_err(failed)
+    }
+
+    /// The topic's writable queues, sorted: what a selector chooses from.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
+        let route = self.publish_route(topic).await?;
+        if route.publish_queues.is_empty() { Err(no_queue(topic)) } else { Ok(route.publish_queues.clone()) }
     }
 
     /// Sends messages of one topic together, into one queue (SEND_BATCH_MESSAGE). They are not compressed, cannot be
@@ -235,7 +271,7 @@ impl Producer {
         let mut avoid: Option<Arc<str>> = None;
         loop {
             let Some(queue) = self.pick(&route, avoid.as_deref()) else {
-                return Err(SendError::NoQueue { topic: topic.into() });
+                return Err(no_queue(topic));
             };
             attempts += 1;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -267,13 +303,7 @@ impl Producer {
     ) -> Result<SendReceipt, CallError> {
         let instance = &self.0.instance;
         let addr = instance.master(&queue.topic, &queue.broker_name).await?;
-        let header = SendMessageRequestHeaderV2 {
-            queue_id: queue.queue_id,
-            broker_name: Some(queue.broker_name.to_string()),
-            ..prepared.header.clone()
-        };
-        let request = RemotingCommand::request(prepared.code, &header).with_body(prepared.body.clone());
-        let answer = instance.ask(&addr, request, timeout).await?;
+        let answer = instance.ask(&addr, prepared.request(queue), timeout).await?;
         let Some(status) = status(answer.code()) else { return Err(answer.refusal()) };
         let header: SendMessageResponseHeader = answer.header()?;
         Ok(SendReceipt {
@@ -314,6 +344,10 @@ impl Producer {
     fn next_unique_key(&self) -> String {
         self.0.unique_keys.next(now_ms()).to_string()
     }
+}
+
+fn no_queue(topic: &str) -> SendError {
+    SendError::NoQueue { topic: topic.into() }
 }
 
 fn status(code: ResponseCode) -> Option<SendStatus> {

@@ -6,6 +6,7 @@
 mod client;
 mod consumer;
 mod error;
+mod granted;
 mod plugin;
 mod strategy;
 mod units;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use client::{AclSettings, ClientSettings, CredentialsError, Secret, TlsFiles};
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
+pub use granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use units::{ByteSize, Millis, Timestamp};

@@ -1,7 +1,10 @@
-//! `[plugin.NAME]`: what an operator overrides of a plugin's own description.
+//! `[plugin.NAME]`: what an operator overrides of a plugin's own description, and grants it.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 use super::units::Millis;
 
 /// Overrides of one plugin. What is absent stays as the plugin describes itself.
@@ -19,8 +22,21 @@ pub struct PluginSettings {
     pub max_reconsume_times: Option<i32>,
     /// How long one call may take.
     pub consume_timeout: Option<Millis>,
-    /// What it may import beyond the message itself, such as `"clocks"`. Default: nothing.
+    /// What it may import beyond the message itself: `"clocks"`, `"random"`, `"producer"`, `"keyvalue"`, `"logging"`,
+    /// `"metrics"`. Default: nothing.
     pub grants: Vec<String>,
+    /// `wasi:config`: values it may read, by name. The table, if only an empty one, is the grant. Default: none.
+    pub config: Option<BTreeMap<String, String>>,
+    /// `wasi:http`: whom it may ask. The table is the grant. Default: nobody.
+    pub http: Option<HttpSettings>,
+    /// `wasi:filesystem`: directories it may open. Default: none.
+    pub directories: Vec<DirectorySetting>,
+    /// `wasi:cli/environment`: the variables it sees; those of the host are never among them. Default: none.
+    pub environment: BTreeMap<String, String>,
+    /// The store that the grant `keyvalue` gives it.
+    pub keyvalue: KeyvalueSettings,
+    /// The log that the grant `logging` gives it.
+    pub logging: LoggingSettings,
     /// `false` leaves the file alone: it is not loaded. Default `true`.
     pub enabled: Option<bool>,
 }

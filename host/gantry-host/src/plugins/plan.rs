@@ -5,7 +5,7 @@ use std::time::Duration;
 use gantry_core::{
     ConsumeFromWhere, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, FilterExpression, MessageModel, Subscription,
 };
-use gantry_engine::{Grants, ListenerDescription};
+use gantry_engine::ListenerDescription;
 
 use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, Timestamp};
 
@@ -97,11 +97,6 @@ impl ListenerPlan {
     pub(crate) fn subscription_lines(&self) -> Vec<String> {
         self.subscriptions.iter().map(|s| format!("{}: {}", s.topic, s.expression.text())).collect()
     }
-}
-
-/// What the operator grants the plugin in the file `stem`, or why the list is unsound.
-pub(super) fn grants(stem: &str, config: &GantryConfig) -> Result<Grants, gantry_engine::UnknownGrant> {
-    Grants::from_names(&config.plugin_settings(stem).grants)
 }
 
 fn subscriptions(settings: &PluginSettings, description: &ListenerDescription) -> Vec<Subscription> {
@@ -206,12 +201,5 @@ mod tests {
         let text = "[plugin.orders]\nsubscriptions = [{ topic = \"t\", sql = \"a > 5\", tags = \"b\" }]\n";
         let error = GantryConfig::from_toml("gantry.toml", text).unwrap_err().to_string();
         assert!(error.contains("tags or sql"), "{error}");
-    }
-
-    #[test]
-    fn a_grant_that_does_not_exist_is_named() {
-        let config =
-            GantryConfig::from_toml("gantry.toml", "[plugin.orders]\ngrants = [\"network\"]").unwrap();
-        assert!(grants("orders", &config).unwrap_err().to_string().contains("network"));
     }
 }

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use gantry_core::ListenerId;
-use gantry_engine::{ContentHash, Engine, ListenerModule, Plugin, PluginState, Retired};
+use gantry_engine::{ContentHash, Engine, ListenerModule, LoadError, Plugin, PluginState, Retired};
 use tokio::sync::{mpsc, oneshot};
 
 use super::directory::FileEvent;
-use super::plan::{self, ListenerPlan};
+use super::plan::ListenerPlan;
 use crate::config::GantryConfig;
+use crate::granted::Services;
 use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
 use crate::native::NativeError;
 use crate::observer::{PluginChange, SharedObserver};
@@ -70,6 +71,8 @@ pub(crate) struct Registry {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) groups: Groups,
+    /// What is behind the plugins' grants.
+    pub(crate) services: Services,
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) entries: Entries,
@@ -164,14 +167,17 @@ impl Registry {
 
     /// Validates, compiles and warms, all off the async threads.
     async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<Plugin, String> {
-        let grants =
-            plan::grants(stem, &self.config).map_err(|error| format!("[plugin.{stem}] grants: {error}"))?;
+        let (services, settings) = (self.services.clone(), self.config.plugin_settings(stem));
         let engine = self.engine.clone();
         let (observer, name) = (Arc::clone(&self.observer), stem.to_owned());
         let work = move || {
+            let grants = services.grants(&name, &settings)?;
+            // The engine does not know the file's name, by which gantry.toml knows the plugin.
+            let named =
+                |error: LoadError| error.to_string().replace("[plugin.NAME", &format!("[plugin.{name}"));
             let plugin = engine
                 .load_plugin(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
-                .map_err(|error| error.to_string())?;
+                .map_err(named)?;
             if let Some(listener) = &plugin.listener {
                 listener.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
             }
@@ -334,6 +340,7 @@ impl Registry {
             self.await_drain(stem, retired);
         }
         self.groups.strategies.set(stem, None);
+        self.services.forget(stem);
         self.change(|entries| _ = entries.remove(stem));
         self.say(stem, PluginState::Retired.name(), None, reason());
     }

@@ -18,6 +18,7 @@ mod deploying;
 mod failing;
 mod faults;
 mod filtering;
+mod granting;
 mod groups;
 mod members;
 mod mixed;

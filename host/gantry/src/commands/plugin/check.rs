@@ -46,7 +46,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::read(&args.file).with_context(|| format!("cannot read {file}"))?;
     let engine = Engine::new(EngineConfig::default())?;
     // What a file asks for is told of one that would be rejected too, if it can be read so far.
-    let outside = gantry_engine::surface(&bytes).ok().map(|surface| Outside::new(surface, grants));
+    let outside = gantry_engine::surface(&bytes).ok().map(|surface| Outside::new(surface, grants.clone()));
     let loaded = load(&engine, &bytes, &grants);
     if args.json {
         print_json(&as_json(&file, bytes.len(), outside.as_ref(), &loaded))?;

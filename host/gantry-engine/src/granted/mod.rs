@@ -1,0 +1,42 @@
+//! What a plugin may touch beyond the messages it is lent, and only where it was granted: one file for each import.
+//!
+//! A grant is a service of the host ([`Producer`], [`KeyValue`], [`Metrics`], [`PluginLog`], [`HttpGrant`]) that is kept
+//! beside every instance of the plugin. What is not granted is refused before anything is compiled (see `imports`); the
+//! functions here are linked for everyone and find nothing to act on without it.
+//!
+//! What a guest passes in is bounded before it is acted on, and nothing it passes makes a function trap: results are
+//! values.
+
+mod config;
+mod grants;
+mod http;
+mod keyvalue;
+mod logging;
+mod metrics;
+mod producer;
+mod without_effects;
+
+use wasmtime::{StoreContextMut, component::Linker};
+
+pub use grants::{Directory, Grant, Grants, UnknownGrant};
+pub(crate) use http::GuestHttp;
+pub use http::{HttpGrant, HttpHost, UnsoundHost};
+pub use keyvalue::{Change, KeyValue, KeyValueError, KeysFrom, Versioned};
+pub use logging::PluginLog;
+pub use metrics::{MAX_LABEL_VALUE, Metrics};
+pub use producer::{MessageQueueSelector, Producer, SendError, SendReceipt, SendStatus};
+pub use without_effects::Suppressed;
+
+use crate::guest::GuestState;
+
+type Store<'a> = StoreContextMut<'a, GuestState>;
+
+/// Offers every interface to components.
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    producer::add_to_linker(linker)?;
+    config::add_to_linker(linker)?;
+    keyvalue::add_to_linker(linker)?;
+    logging::add_to_linker(linker)?;
+    metrics::add_to_linker(linker)?;
+    http::add_to_linker(linker)
+}
