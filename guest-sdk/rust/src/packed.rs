@@ -64,7 +64,13 @@ pub(crate) fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
         }
         let index = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let end = start + size;
-        messages.push(Packed { batch: Arc::clone(&batch), start, end, index, offset_message_id: OnceLock::new() });
+        messages.push(Packed {
+            batch: Arc::clone(&batch),
+            start,
+            end,
+            index,
+            offset_message_id: OnceLock::new(),
+        });
         start = end;
     }
     Ok(messages)

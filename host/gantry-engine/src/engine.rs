@@ -89,8 +89,17 @@ impl Engine {
         let hash_seed = hash_seed();
         let live = AtomicU32::new(0);
         let dropped = AtomicU64::new(0);
-        let inner =
-            EngineInner { wasmtime, linker, config, cache, hash_seed, live, dropped, pooled, _ticker: ticker };
+        let inner = EngineInner {
+            wasmtime,
+            linker,
+            config,
+            cache,
+            hash_seed,
+            live,
+            dropped,
+            pooled,
+            _ticker: ticker,
+        };
         Ok(Self(Arc::new(inner)))
     }
 

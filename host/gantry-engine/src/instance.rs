@@ -7,7 +7,7 @@ use std::{
 
 use wasmtime::{
     Store,
-    component::{Component, Instance, ComponentExportIndex, InstancePre, TypedFunc},
+    component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc},
 };
 
 use crate::{

@@ -180,8 +180,7 @@ impl Guests<'_> {
             Err(error) => return Called { answer: Answer::NoInstance(error), settled: Settled::default() },
         };
         let untouched = instance.is_untouched();
-        let Consumed { answer, settled } =
-            instance.consume(self.context, self.batch, range, self.deadline);
+        let Consumed { answer, settled } = instance.consume(self.context, self.batch, range, self.deadline);
         let answer = match answer {
             Ok(results) => Answer::Results(results),
             Err(failure) => Answer::Failed { failure, untouched },

@@ -4,11 +4,7 @@
 //! that its answer depends on the question alone (and on clocks or random bytes, where an operator grants it these).
 //! Whether the answers for all members of a group fit together is not known here: that is the host's to verify.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use wasmtime::{

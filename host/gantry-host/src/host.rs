@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientError};
-use crate::config::GantryConfig;
+use crate::config::{ByteSize, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
+use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Selectors, Strategies};
 use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
@@ -67,6 +67,7 @@ pub struct Host {
     admin: Option<SocketAddr>,
     additions: mpsc::Sender<Addition>,
     hooks: FilterHooks,
+    selectors: Selectors,
     grace: Duration,
 }
 
@@ -124,10 +125,12 @@ impl Host {
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
+        let selectors = Selectors::default();
         let registry = Registry {
             engine,
             config,
             groups,
+            selectors: selectors.clone(),
             observer,
             tasks: tasks.clone(),
             entries,
@@ -136,7 +139,8 @@ impl Host {
         };
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(events, receiver));
-        Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, hooks, grace })
+        let tasks = tasks.clone();
+        Ok(Self { client, state, tasks, threads, status, admin, additions, hooks, selectors, grace })
     }
 
     /// Adds a filter before the windows of every group, for what is pulled from now on.
@@ -153,6 +157,11 @@ impl Host {
         let addition = Addition { code: Arc::new(listener), done };
         self.additions.send(addition).await.map_err(|_gone| NativeError::Stopping)?;
         added.await.map_err(|_gone| NativeError::Stopping)?
+    }
+
+    /// The queue selectors of this host's plugins, as they come and go, for sending through them.
+    pub fn selectors(&self) -> Selectors {
+        self.selectors.clone()
     }
 
     /// Where the admin API listens, if it does.
@@ -232,10 +241,16 @@ fn remember(state: &StateDirectory, client: &ClientInstance) {
     }
 }
 
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
 fn engine_config(config: &GantryConfig) -> EngineConfig {
     EngineConfig {
         cache_dir: config.engine.cache_dir.clone().or_else(default_cache_dir),
-        memory_max_bytes: usize::try_from(config.engine.memory_max.0).unwrap_or(usize::MAX),
+        memory_max_bytes: bytes(config.engine.memory_max),
+        instance_memory_high_water: config.engine.instance_memory_high_water.map(bytes),
+        max_calls_per_instance: config.engine.max_calls_per_instance,
         ..EngineConfig::default()
     }
 }

@@ -36,7 +36,8 @@ fn bucket(mut number: u64, buckets: usize) -> usize {
 
 /// FNV-1a, 64 bits.
 fn number(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+    text.bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
 }
 
 export_selector!(JumpHash);

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use gantry_engine::{
-    ConsumeFromWhere, ConsumeMode, ConsumeResult, FailureKind, Grants, GuestFailure, ListenerModule, LoadError,
-    MessageBatch, MessageModel, Order, OwnedMessage, RetryDelay, consume_isolated,
+    ConsumeFromWhere, ConsumeMode, ConsumeResult, FailureKind, Grants, GuestFailure, ListenerModule,
+    LoadError, MessageBatch, MessageModel, Order, OwnedMessage, RetryDelay, consume_isolated,
 };
 
 use crate::{

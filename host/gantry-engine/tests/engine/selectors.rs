@@ -15,7 +15,8 @@ fn selector(name: &str) -> SelectorModule {
 fn ask(selector: &SelectorModule, arg: &str) -> Result<usize, SelectorFailure> {
     let queue = |queue_id| MessageQueue { topic: "orders".into(), broker_name: "broker-a".into(), queue_id };
     let queues: Vec<_> = (0..8).map(queue).collect();
-    let message = OutgoingMessage { topic: "orders".into(), body: vec![7; 100], ..OutgoingMessage::default() };
+    let message =
+        OutgoingMessage { topic: "orders".into(), body: vec![7; 100], ..OutgoingMessage::default() };
     selector.select(&queues, &message, arg, PATIENCE)
 }
 

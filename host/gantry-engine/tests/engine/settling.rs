@@ -1,6 +1,8 @@
 //! A listener settles messages while it works, in both forms of listener.
 
-use gantry_engine::{ConsumeResult, Grants, ListenerModule, MessageBatch, Order, RetryDelay, consume_isolated};
+use gantry_engine::{
+    ConsumeResult, Grants, ListenerModule, MessageBatch, Order, RetryDelay, consume_isolated,
+};
 
 use crate::common::{CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine};
 

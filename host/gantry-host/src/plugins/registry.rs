@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::directory::FileEvent;
 use super::plan::{self, ListenerPlan};
+use super::selectors::{Counters, Selectors};
 use crate::config::GantryConfig;
 use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
 use crate::native::NativeError;
@@ -31,9 +32,11 @@ pub(crate) struct PluginEntry {
     rejected: Option<String>,
     version: Option<String>,
     hash: Option<ContentHash>,
-    /// What it serves as: `listener`, `strategy`. Empty while no version serves.
+    /// What it serves as: `listener`, `strategy`, `selector`. Empty while no version serves.
     roles: Vec<&'static str>,
     listener: Option<Arc<Listener>>,
+    /// What its selector, if it has one, was asked.
+    selections: Option<Arc<Counters>>,
     swaps: u64,
 }
 
@@ -51,6 +54,7 @@ impl PluginEntry {
             consumer_group: plan.as_ref().map(|plan| plan.group.clone()),
             subscriptions: plan.as_ref().map(|plan| plan.subscription_lines()).unwrap_or_default(),
             swaps: self.swaps,
+            selections: self.selections.as_ref().map(|counters| counters.read()),
             outcomes: self.listener.as_ref().map_or(Outcomes::default(), |listener| listener.outcomes()),
         }
     }
@@ -70,6 +74,7 @@ pub(crate) struct Registry {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) groups: Groups,
+    pub(crate) selectors: Selectors,
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) entries: Entries,
@@ -191,6 +196,7 @@ impl Registry {
             None => (None, self.leave_present(stem).await),
         };
         self.groups.strategies.set(stem, plugin.strategy.clone());
+        let selections = self.selectors.set(stem, plugin.selector.clone());
         self.update(stem, PluginState::Active.name(), None, |entry| {
             entry.swaps += u64::from(!entry.roles.is_empty());
             entry.rejected = None;
@@ -198,6 +204,7 @@ impl Registry {
             entry.hash = Some(plugin.hash);
             entry.roles = plugin.roles();
             entry.listener = listener;
+            entry.selections = selections;
         });
         if let Some(retired) = retired {
             self.await_drain(stem, retired);
@@ -334,6 +341,7 @@ impl Registry {
             self.await_drain(stem, retired);
         }
         self.groups.strategies.set(stem, None);
+        self.selectors.set(stem, None);
         self.change(|entries| _ = entries.remove(stem));
         self.say(stem, PluginState::Retired.name(), None, reason());
     }

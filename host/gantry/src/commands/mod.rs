@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod demo;
 pub(crate) mod plugin;
 pub(crate) mod run;
+pub(crate) mod select;
 pub(crate) mod send;
 pub(crate) mod topic;
 

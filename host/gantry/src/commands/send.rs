@@ -13,13 +13,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::print_json;
+use super::select::Sender;
 use crate::cli::SendArgs;
 
 pub(crate) async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     let config = ClientConfig { name_servers: args.cluster.name_server.clone(), ..ClientConfig::default() };
     let client = ClientInstance::start(config).await?;
     let producer = Producer::new(client.clone(), ProducerConfig::default());
-    let sent = send_all(&args, &producer).await;
+    let sender = Sender::new(client.clone(), producer, args.selector.as_ref(), &args.arg).await?;
+    let sent = send_all(&args, &sender).await;
     client.close().await;
     let sent = sent.with_context(|| format!("through name server {}", args.cluster.name_server))?;
     if !args.json && sent != 1 {
@@ -28,7 +30,7 @@ pub(crate) async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn send_all(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
+async fn send_all(args: &SendArgs, producer: &Sender) -> anyhow::Result<u64> {
     if args.lines {
         return send_lines(args, producer).await;
     }
@@ -50,7 +52,7 @@ async fn send_all(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
     Ok(args.count)
 }
 
-async fn send_lines(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
+async fn send_lines(args: &SendArgs, producer: &Sender) -> anyhow::Result<u64> {
     let mut sent = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read standard input")?;

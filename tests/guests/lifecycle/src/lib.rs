@@ -47,7 +47,12 @@ impl Strategy for Lived {
         StrategyDescription::new("lived")
     }
 
-    fn allocate(_: &str, _: &str, queues: &[MessageQueue], _: &[String]) -> Result<Vec<MessageQueue>, String> {
+    fn allocate(
+        _: &str,
+        _: &str,
+        queues: &[MessageQueue],
+        _: &[String],
+    ) -> Result<Vec<MessageQueue>, String> {
         begun().map(|()| queues.to_vec())
     }
 }

@@ -45,7 +45,9 @@ fn everything(context: &Context, message: &Message) -> String {
 
 /// FNV-1a.
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3))
+    bytes
+        .iter()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3))
 }
 
 #[cfg(test)]
@@ -55,7 +57,8 @@ mod tests {
 
     #[test]
     fn what_differs_is_told_apart() {
-        let told = |body: &str| Tells::consume(&context("tells"), &MessageBuilder::new(body).build()).unwrap_err();
+        let told =
+            |body: &str| Tells::consume(&context("tells"), &MessageBuilder::new(body).build()).unwrap_err();
         assert_eq!(told("a"), told("a"));
         assert_ne!(told("a"), told("b"));
     }

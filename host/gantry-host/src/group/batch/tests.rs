@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gantry_engine::{
-    Cause, ConsumeContext, ConsumeResult, Engine, EngineConfig, Grants, ListenerModule, Order, consume_isolated,
+    Cause, ConsumeContext, ConsumeResult, Engine, EngineConfig, Grants, ListenerModule, Order,
+    consume_isolated,
 };
 use gantry_protocol::compression::{CompressionType, compress};
 use gantry_protocol::{MessageRecord, decode_all};
@@ -159,7 +160,14 @@ fn host() -> impl Strategy<Value = std::net::SocketAddr> {
 fn odd_record() -> impl Strategy<Value = MessageRecord> {
     let numbers = (any::<i64>(), any::<i64>(), any::<i64>(), any::<i64>(), any::<i32>());
     let topic = prop_oneof!["[a-z%_]{1,40}", "[a-z]{128,200}"];
-    let name = prop_oneof![Just("UNIQ_KEY"), Just("TAGS"), Just("KEYS"), Just("RETRY_TOPIC"), Just("a"), Just("Straße")];
+    let name = prop_oneof![
+        Just("UNIQ_KEY"),
+        Just("TAGS"),
+        Just("KEYS"),
+        Just("RETRY_TOPIC"),
+        Just("a"),
+        Just("Straße")
+    ];
     let property = (name, "[^\u{1}\u{2}]{0,12}").prop_map(|(name, value)| format!("{name}\u{1}{value}\u{2}"));
     let body = prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..300)];
     let kind = prop_oneof![
