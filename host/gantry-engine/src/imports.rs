@@ -156,6 +156,8 @@ fn need(name: &str) -> Need {
     match (package, interface) {
         ("gantry:rocketmq", "delivery" | "types") if patch_of("0.1") => Need::Nothing,
         _ if !patch_of("0.2") => Need::Impossible,
+        // Resources of the host's that stand for messages; what sends them is not offered.
+        ("wasi:messaging", "types") => Need::Nothing,
         ("wasi:cli" | "wasi:io" | "wasi:filesystem", _) => Need::Nothing,
         // The same value for the life of the engine: it seeds hash tables and tells nothing.
         ("wasi:random", "insecure-seed") => Need::Nothing,
@@ -186,6 +188,7 @@ mod tests {
             "wasi:io/poll@0.2.0",
             "wasi:filesystem/preopens@0.2.12",
             "wasi:random/insecure-seed@0.2.3",
+            "wasi:messaging/types@0.2.0-draft",
         ] {
             assert_eq!(refusal(name, &["f"], Grants::NONE), None, "{name}");
         }
@@ -220,6 +223,7 @@ mod tests {
         for name in [
             "wasi:sockets/tcp@0.2.6",
             "wasi:http/outgoing-handler@0.2.6",
+            "wasi:messaging/producer@0.2.0-draft",
             "wasi:clocks/wall-clock@0.3.0",
             "wasi:cli/environment",
             "gantry:rocketmq/delivery@0.2.0",

@@ -10,6 +10,7 @@ mod hostile;
 mod last_words;
 mod life;
 mod loading;
+mod messaging;
 mod pool;
 mod selectors;
 mod serving;

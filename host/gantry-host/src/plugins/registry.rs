@@ -218,7 +218,7 @@ impl Registry {
         stem: &str,
         module: &ListenerModule,
     ) -> Result<(Arc<Listener>, Option<Retired>), String> {
-        let plan = ListenerPlan::new(stem, module.description(), &self.config);
+        let plan = ListenerPlan::of_module(stem, module, &self.config)?;
         let present = self.entry(stem).and_then(|entry| entry.listener.clone());
         match present {
             Some(listener) if listener.plan().joins_like(&plan) => self.swap(listener, plan, module).await,

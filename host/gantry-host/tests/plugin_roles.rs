@@ -1,4 +1,4 @@
-//! Plugins that bring an allocation strategy or a queue selector, as the directory has them come, change and go.
+//! Plugins of every role, as the directory has them come, change and go.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -39,11 +39,16 @@ struct Setup {
 impl Setup {
     /// A host without a name server: strategies need none.
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with what is in this gantry.toml.
+    async fn with(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = GantryConfig {
             name_server: "127.0.0.1:1".into(),
             plugins: directory.path().into(),
-            ..GantryConfig::default()
+            ..GantryConfig::from_toml("gantry.toml", toml).unwrap()
         };
         config.state_dir = Some(directory.path().join("state"));
         config.admin.enabled = false;
@@ -144,6 +149,30 @@ async fn a_version_whose_init_fails_leaves_the_one_before_it() {
     };
     setup.until("it is rejected", |plugin| plugin.is_some_and(kept)).await;
     assert_eq!(setup.host.status().plugins[0].consumer_group.as_deref(), Some("greetings-group"));
+    assert!(setup.host.stop().await.graceful);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_of_wasi_messaging_has_its_group_and_topics_from_configuration() {
+    let setup = Setup::new().await;
+    setup.put(&component("messaging"));
+    let told = |plugin: &PluginStatus| {
+        let why = plugin.rejected.as_deref().unwrap_or_default();
+        plugin.state == "rejected"
+            && why.contains(
+                "[plugin.share] consumer-group = \"share-group\" subscriptions = [{ topic = \"share\" }]",
+            )
+    };
+    setup.until("it is rejected with the lines to add", |plugin| plugin.is_some_and(told)).await;
+    assert!(setup.host.stop().await.graceful);
+
+    let lines = "[plugin.share]\nconsumer-group = \"share-group\"\nsubscriptions = [{ topic = \"share\" }]\n";
+    let setup = Setup::with(lines).await;
+    setup.put(&component("messaging"));
+    setup.until_active("it serves", &["listener"], 0).await;
+    let plugin = setup.host.status().plugins.remove(0);
+    assert_eq!(plugin.consumer_group.as_deref(), Some("share-group"));
+    assert_eq!(plugin.subscriptions, ["share: *"]);
     assert!(setup.host.stop().await.graceful);
 }
 
