@@ -46,6 +46,7 @@ mod rebalance;
 mod retry;
 mod roster;
 mod route;
+pub mod select;
 mod settled;
 mod start_offset;
 mod status;

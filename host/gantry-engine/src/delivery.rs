@@ -92,7 +92,8 @@ impl AtHand {
         self.settled
     }
 
-    fn settle(&mut self, index: u32, result: ConsumeResult) -> bool {
+    /// Settles the message at `index` of the call's part, unless it is settled.
+    pub(crate) fn settle(&mut self, index: u32, result: ConsumeResult) -> bool {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         self.settled.settle(place, self.range.len(), bounded_result(result))
     }

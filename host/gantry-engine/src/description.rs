@@ -47,6 +47,11 @@ fn quoted(text: &str) -> String {
 }
 
 impl ListenerDescription {
+    /// That of a listener whose interface has no words for it: no group, no topic, one message a call.
+    pub(crate) fn unsaid(name: String) -> Self {
+        Self { subscriptions: Vec::new(), consume_message_batch_max_size: Some(1), ..Self::new(name, "", "") }
+    }
+
     /// The description of a concurrent listener that subscribes to every message of `topic`, with defaults for the rest.
     #[must_use]
     pub fn new(name: impl Into<String>, consumer_group: impl Into<String>, topic: impl Into<String>) -> Self {

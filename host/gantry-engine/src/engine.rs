@@ -13,7 +13,8 @@ use thiserror::Error;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
 use crate::{
-    cache::CodeCache, config::EngineConfig, delivery, granted, guest::GuestState, ticker::Ticker, wasi,
+    cache::CodeCache, config::EngineConfig, delivery, granted, guest::GuestState, messaging, ticker::Ticker,
+    wasi,
 };
 
 /// The finest a deadline's resolution can be: below, the clock of deadlines would do little else than tick.
@@ -184,6 +185,7 @@ const MAX_POOLED_TABLE: usize = 50_000;
 fn make_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     delivery::add_to_linker(&mut linker)?;
+    messaging::add_to_linker(&mut linker)?;
     wasi::add_to_linker(&mut linker)?;
     granted::add_to_linker(&mut linker)?;
     Ok(linker)

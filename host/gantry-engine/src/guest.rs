@@ -24,6 +24,8 @@ pub(crate) struct GuestState {
     pub(crate) at_hand: Option<AtHand>,
     /// Where batches are packed that do not lie in one piece; kept from call to call.
     pub(crate) packing: Vec<u8>,
+    /// Bytes of the messages it holds as resources (`wasi:messaging`).
+    pub(crate) held_bytes: usize,
     /// When the call under way must have ended: waiting in the host (`wasi:io/poll`) keeps to it too.
     pub(crate) deadline: Instant,
     /// What it may touch.
@@ -53,6 +55,7 @@ impl GuestState {
             memory: MemoryLimit::new(memory_max_bytes),
             at_hand: None,
             packing: Vec::new(),
+            held_bytes: 0,
             deadline,
             grants: Arc::clone(grants),
             plugin: Arc::clone(plugin),

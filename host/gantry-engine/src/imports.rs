@@ -184,6 +184,8 @@ fn need(name: &str) -> Need {
             Need::Grant(Grant::Keyvalue)
         }
         ("wasi:logging", "logging") if one_of(&["", "0.1.0-draft"]) => Need::Grant(Grant::Logging),
+        // Resources of the host's that stand for messages; what sends them is not offered.
+        ("wasi:messaging", "types") if one_of(&["0.2.0-draft"]) => Need::Nothing,
         _ if !patch_of("0.2") || version.contains('-') => Need::Impossible,
         ("wasi:cli" | "wasi:io" | "wasi:filesystem", _) => Need::Nothing,
         // The same value for the life of the engine: it seeds hash tables and tells nothing.
@@ -220,6 +222,7 @@ mod tests {
             "wasi:io/poll@0.2.0",
             "wasi:filesystem/preopens@0.2.12",
             "wasi:random/insecure-seed@0.2.3",
+            "wasi:messaging/types@0.2.0-draft",
         ] {
             assert_eq!(refusal(name, &["f"], &Grants::NONE), None, "{name}");
         }
@@ -264,6 +267,7 @@ mod tests {
             "wasi:sockets/tcp@0.2.6",
             "wasi:http/incoming-handler@0.2.6",
             "wasi:http/outgoing-handler@0.3.0",
+            "wasi:messaging/producer@0.2.0-draft",
             "wasi:clocks/wall-clock@0.3.0",
             "wasi:clocks/wall-clock@0.2.0-rc-2023-11-10",
             "wasi:cli/environment",

@@ -42,6 +42,7 @@ mod limits;
 mod listener;
 mod load;
 mod message;
+mod messaging;
 mod module;
 mod output;
 mod packing;
@@ -80,7 +81,8 @@ pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, sur
 pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
-    FilterExpression, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, MessageModel,
-    MessageQueue, OutgoingMessage, PACKED_LISTENER_INTERFACE, RetryDelay, SELECTOR_INTERFACE,
-    STRATEGY_INTERFACE, SelectorDescription, StrategyDescription, Subscription,
+    FilterExpression, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,
+    MESSAGING_HANDLER_INTERFACE, MessageModel, MessageQueue, OutgoingMessage, PACKED_LISTENER_INTERFACE,
+    RetryDelay, SELECTOR_INTERFACE, STRATEGY_INTERFACE, SelectorDescription, StrategyDescription,
+    Subscription,
 };

@@ -1,4 +1,4 @@
-//! The role of a message listener: `describe` and `consume-message` in one instance.
+//! The role of a message listener: `describe` and `consume-message` in one instance, or the `handle` of `wasi:messaging`.
 
 use std::{mem, ops::Range, sync::Arc, time::Duration};
 
@@ -13,9 +13,11 @@ use crate::{
     guest::GuestState,
     instance::{Live, Missing, Role, exported},
     message::{MessageBatch, MessageView},
+    messaging::{HandleParams, HandleReturn, HeldMessage},
     wit::{
         ConsumeContext, ConsumeParams, ConsumeResult, ConsumeReturn, DescribeParams, DescribeReturn,
-        LISTENER_INTERFACE, ListenerDescription, PACKED_LISTENER_INTERFACE, PackedParams, WitMessage,
+        LISTENER_INTERFACE, ListenerDescription, MESSAGING_HANDLER_INTERFACE, PACKED_LISTENER_INTERFACE,
+        PackedParams, RetryDelay, WitMessage,
     },
 };
 
@@ -26,7 +28,8 @@ const MAX_KEPT_PACKING: usize = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListenerRole {
     form: Form,
-    describe: ComponentExportIndex,
+    /// Not in `wasi:messaging`.
+    describe: Option<ComponentExportIndex>,
     consume: ComponentExportIndex,
 }
 
@@ -37,17 +40,20 @@ enum Form {
     Records,
     /// As bytes (interface `packed-listener`).
     Packed,
+    /// Message by message (`wasi:messaging/incoming-handler`).
+    OneByOne,
 }
 
 /// The functions of the listener interface in one instance.
 pub(crate) struct ListenerFunctions {
-    describe: TypedFunc<DescribeParams, DescribeReturn<ListenerDescription>>,
+    describe: Option<TypedFunc<DescribeParams, DescribeReturn<ListenerDescription>>>,
     consume: Consume,
 }
 
 enum Consume {
     Records(TypedFunc<ConsumeParams<'static>, ConsumeReturn>),
     Packed(TypedFunc<PackedParams<'static>, ConsumeReturn>),
+    OneByOne(TypedFunc<HandleParams, HandleReturn>),
 }
 
 /// A live listener.
@@ -70,7 +76,13 @@ impl From<Result<Vec<ConsumeResult>, GuestFailure>> for Consumed {
 impl ListenerRole {
     /// Whether a component that exports these interfaces is a listener.
     pub(crate) fn is_played_by(exports: &[String]) -> bool {
-        exports.iter().any(|name| [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE].contains(&&**name))
+        let forms = [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE, MESSAGING_HANDLER_INTERFACE];
+        exports.iter().any(|name| forms.contains(&&**name))
+    }
+
+    /// Whether it has a description of its own.
+    pub(crate) const fn describes_itself(&self) -> bool {
+        self.describe.is_some()
     }
 }
 
@@ -78,13 +90,17 @@ impl Role for ListenerRole {
     type Functions = ListenerFunctions;
 
     fn find(component: &Component) -> Result<Self, Missing> {
-        let packed = component.get_export_index(None, PACKED_LISTENER_INTERFACE).is_some();
-        let (form, interface) = match packed {
-            true => (Form::Packed, PACKED_LISTENER_INTERFACE),
-            false => (Form::Records, LISTENER_INTERFACE),
+        let exports = |interface| component.get_export_index(None, interface).is_some();
+        let (form, interface) = if exports(PACKED_LISTENER_INTERFACE) {
+            (Form::Packed, PACKED_LISTENER_INTERFACE)
+        } else if exports(LISTENER_INTERFACE) {
+            (Form::Records, LISTENER_INTERFACE)
+        } else {
+            let consume = exported(component, MESSAGING_HANDLER_INTERFACE, "handle")?;
+            return Ok(Self { form: Form::OneByOne, describe: None, consume });
         };
         let function = |name| exported(component, interface, name);
-        Ok(Self { form, describe: function("describe")?, consume: function("consume-message")? })
+        Ok(Self { form, describe: Some(function("describe")?), consume: function("consume-message")? })
     }
 
     fn functions(
@@ -92,19 +108,27 @@ impl Role for ListenerRole {
         store: &mut Store<GuestState>,
         instance: &Instance,
     ) -> wasmtime::Result<ListenerFunctions> {
-        let describe = instance.get_typed_func(&mut *store, self.describe)?;
+        let describe = self.describe.map(|describe| instance.get_typed_func(&mut *store, describe));
+        let describe = describe.transpose()?;
         let consume = match self.form {
             Form::Records => Consume::Records(instance.get_typed_func(store, self.consume)?),
             Form::Packed => Consume::Packed(instance.get_typed_func(store, self.consume)?),
+            Form::OneByOne => Consume::OneByOne(instance.get_typed_func(store, self.consume)?),
         };
         Ok(ListenerFunctions { describe, consume })
     }
 }
 
 impl Guest {
-    pub(crate) fn describe(&mut self, deadline: Duration) -> Result<ListenerDescription, GuestFailure> {
-        let (description,) = self.call(deadline, |functions, store| functions.describe.call(store, ()))?;
-        Ok(description)
+    /// What the listener says of itself; nothing where its interface has no words for it.
+    pub(crate) fn describe(
+        &mut self,
+        deadline: Duration,
+    ) -> Result<Option<ListenerDescription>, GuestFailure> {
+        self.call(deadline, |functions, store| {
+            let described = functions.describe.as_ref().map(|describe| describe.call(store, ()));
+            Ok(described.transpose()?.map(|(description,)| description))
+        })
     }
 
     /// Calls `consume-message` with the messages of `range`.
@@ -117,7 +141,12 @@ impl Guest {
     ) -> Consumed {
         self.state().at_hand = Some(AtHand::new(batch, range.clone()));
         let expected = range.len();
+        let first = range.start;
         let answer = self.call(deadline, |functions, store| match &functions.consume {
+            Consume::OneByOne(handle) => {
+                let results = range.map(|index| handled(handle, store, context, batch, index, first));
+                Ok((Ok(results.collect::<wasmtime::Result<Vec<_>>>()?),))
+            }
             Consume::Records(function) => {
                 let properties = Properties::collect(&**batch, range.clone());
                 let messages = properties.messages(&**batch, range);
@@ -137,6 +166,31 @@ impl Guest {
         let settled = self.state().at_hand.take().map(AtHand::into_settled).unwrap_or_default();
         Consumed { answer: answer.and_then(|(answer,)| checked(answer, expected)), settled }
     }
+}
+
+/// One message through `handle`: its result, which stands whatever becomes of those behind it.
+fn handled(
+    handle: &TypedFunc<HandleParams, HandleReturn>,
+    store: &mut Store<GuestState>,
+    context: &ConsumeContext<'_>,
+    batch: &Arc<dyn MessageBatch>,
+    index: usize,
+    first: usize,
+) -> wasmtime::Result<ConsumeResult> {
+    let message = store.data_mut().hold(HeldMessage::of(batch, index, context.topic))?;
+    let (answer,) = handle.call(&mut *store, (message,))?;
+    let result = match answer {
+        Ok(()) => ConsumeResult::Success,
+        Err(error) => {
+            tracing::debug!(topic = context.topic, "`handle` answers err: {}", error.text());
+            ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts)
+        }
+    };
+    let place = u32::try_from(index - first).unwrap_or(u32::MAX);
+    if let Some(at_hand) = &mut store.data_mut().at_hand {
+        at_hand.settle(place, result.clone());
+    }
+    Ok(result)
 }
 
 fn checked(

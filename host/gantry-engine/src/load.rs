@@ -21,8 +21,8 @@ use crate::{
     state::PluginState,
     strategy::{StrategyModule, StrategyRole},
     wit::{
-        LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, PACKED_LISTENER_INTERFACE,
-        SELECTOR_INTERFACE, STRATEGY_INTERFACE,
+        LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, MESSAGING_HANDLER_INTERFACE,
+        PACKED_LISTENER_INTERFACE, SELECTOR_INTERFACE, STRATEGY_INTERFACE,
     },
 };
 
@@ -68,7 +68,7 @@ pub enum LoadError {
     #[error(
         "the component exports no interface this host knows: it exports {}; a listener exports \
          {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener) or {PACKED_LISTENER_INTERFACE} (world \
-         gantry:rocketmq/message-listener-packed), a strategy {STRATEGY_INTERFACE} (world \
+         gantry:rocketmq/message-listener-packed) or {MESSAGING_HANDLER_INTERFACE}, a strategy {STRATEGY_INTERFACE} (world \
          gantry:rocketmq/allocate-message-queue-strategy), a selector {SELECTOR_INTERFACE} (world \
          gantry:rocketmq/message-queue-selector)",
         listed(exports)
@@ -79,7 +79,7 @@ pub enum LoadError {
     },
     /// Something else where a listener is wanted.
     #[error(
-        "the component is no message listener: it exports neither {LISTENER_INTERFACE} nor {PACKED_LISTENER_INTERFACE}"
+        "the component is no message listener: it exports none of {LISTENER_INTERFACE}, {PACKED_LISTENER_INTERFACE} and {MESSAGING_HANDLER_INTERFACE}"
     )]
     NoListener,
     /// It imports what it may not have.
@@ -283,8 +283,8 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
 fn check_surface(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadError> {
     let Surface { imports, exports } =
         Surface::read(bytes).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
-    let known = [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE, STRATEGY_INTERFACE, SELECTOR_INTERFACE];
-    if !exports.iter().any(|name| known.contains(&&**name)) {
+    let other = |name: &String| [STRATEGY_INTERFACE, SELECTOR_INTERFACE].contains(&&**name);
+    if !ListenerRole::is_played_by(&exports) && !exports.iter().any(other) {
         return Err(LoadError::UnknownWorld { exports });
     }
     let refused = imports::refused(&imports, grants);
@@ -304,12 +304,18 @@ impl From<Missing> for LoadError {
 /// Asks a listener for its description, checks it, and readies the first instance under the listener's own name.
 fn listener_of(mut template: Template<ListenerRole>, hash: ContentHash) -> Result<ListenerModule, LoadError> {
     let deadline = template.engine.config.describe_deadline;
-    let description: ListenerDescription =
-        describing(&template)?.describe(deadline).map_err(LoadError::DescribeFailed)?;
-    description::check(&description)?;
+    let described = describing(&template)?.describe(deadline).map_err(LoadError::DescribeFailed)?;
+    let description = match described {
+        Some(description) => {
+            description::check(&description)?;
+            description
+        }
+        None => ListenerDescription::unsaid(template.plugin.to_string()),
+    };
     template.plugin = description.name.as_str().into();
+    let describes_itself = template.role.describes_itself();
     let first: Guest = instantiate(&template)?;
-    Ok(ListenerModule::new(template, description, hash, first))
+    Ok(ListenerModule::new(template, description, describes_itself, hash, first))
 }
 
 /// Asks a strategy for its description and checks it, and whether an instance can begin its life.

@@ -26,6 +26,7 @@ pub struct ListenerModule(Arc<Inner>);
 struct Inner {
     pool: Pool<ListenerRole>,
     description: ListenerDescription,
+    describes_itself: bool,
     hash: ContentHash,
 }
 
@@ -33,16 +34,24 @@ impl ListenerModule {
     pub(crate) fn new(
         template: Template<ListenerRole>,
         description: ListenerDescription,
+        describes_itself: bool,
         hash: ContentHash,
         first: Guest,
     ) -> Self {
-        Self(Arc::new(Inner { pool: Pool::new(template, first), description, hash }))
+        Self(Arc::new(Inner { pool: Pool::new(template, first), description, describes_itself, hash }))
     }
 
     /// What the listener says of itself, checked.
     #[must_use]
     pub fn description(&self) -> &ListenerDescription {
         &self.0.description
+    }
+
+    /// Whether the description is the listener's own. One of `wasi:messaging` has none: its group and topics are the
+    /// operator's to say, and [`ListenerModule::description`] has neither.
+    #[must_use]
+    pub fn describes_itself(&self) -> bool {
+        self.0.describes_itself
     }
 
     /// What identifies this version: the hash of the file's content.

@@ -17,6 +17,10 @@ pub(crate) const METRICS_INTERFACE: &str = "gantry:rocketmq/metrics@0.1.0";
 
 /// The interface a listener component exports that takes its batches as bytes.
 pub const PACKED_LISTENER_INTERFACE: &str = "gantry:rocketmq/packed-listener@0.1.0";
+/// The interface a simple listener may export instead, which says nothing of itself.
+pub const MESSAGING_HANDLER_INTERFACE: &str = "wasi:messaging/incoming-handler@0.2.0-draft";
+/// What its messages are.
+pub(crate) const MESSAGING_TYPES_INTERFACE: &str = "wasi:messaging/types@0.2.0-draft";
 /// The interface a queue selector must export.
 pub const SELECTOR_INTERFACE: &str = "gantry:rocketmq/selector@0.1.0";
 /// The interface through which a component of any role hears of its instances' beginning and end.

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
 use crate::client_instance::{ClientInstance, StartError as ClientError};
-use crate::config::{CredentialsError, GantryConfig};
+use crate::config::{ByteSize, CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
-use crate::granted::{Services, no_selectors};
+use crate::granted::Services;
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
+use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Selectors, Strategies};
 use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
@@ -72,6 +72,7 @@ pub struct Host {
     additions: mpsc::Sender<Addition>,
     hooks: FilterHooks,
     services: Services,
+    selectors: Selectors,
     grace: Duration,
 }
 
@@ -129,12 +130,18 @@ impl Host {
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
-        let services = Services::new(&client, no_selectors(), state.path(), tasks);
+        let selectors = Selectors::default();
+        let chosen_by = selectors.clone();
+        let by_plugin = Arc::new(move |name: &str, queues: &[_], message: &_, arg: &str| {
+            chosen_by.select(name, queues, message, arg)
+        });
+        let services = Services::new(&client, by_plugin, state.path(), tasks);
         let registry = Registry {
             engine,
             config,
             groups,
             services: services.clone(),
+            selectors: selectors.clone(),
             observer,
             tasks: tasks.clone(),
             entries,
@@ -153,6 +160,7 @@ impl Host {
             additions,
             hooks,
             services,
+            selectors,
             grace,
         })
     }
@@ -171,6 +179,11 @@ impl Host {
         let addition = Addition { code: Arc::new(listener), done };
         self.additions.send(addition).await.map_err(|_gone| NativeError::Stopping)?;
         added.await.map_err(|_gone| NativeError::Stopping)?
+    }
+
+    /// The queue selectors of this host's plugins, as they come and go, for sending through them.
+    pub fn selectors(&self) -> Selectors {
+        self.selectors.clone()
     }
 
     /// Where the admin API listens, if it does.
@@ -257,10 +270,16 @@ fn remember(state: &StateDirectory, client: &ClientInstance) {
     }
 }
 
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
 fn engine_config(config: &GantryConfig) -> EngineConfig {
     EngineConfig {
         cache_dir: config.engine.cache_dir.clone().or_else(default_cache_dir),
-        memory_max_bytes: usize::try_from(config.engine.memory_max.0).unwrap_or(usize::MAX),
+        memory_max_bytes: bytes(config.engine.memory_max),
+        instance_memory_high_water: config.engine.instance_memory_high_water.map(bytes),
+        max_calls_per_instance: config.engine.max_calls_per_instance,
         ..EngineConfig::default()
     }
 }

@@ -40,5 +40,5 @@ pub use group::NativeListener;
 pub use host::{Host, StartError, StopReport};
 pub use native::NativeError;
 pub use observer::{Observer, PluginChange, Settled, SettledAs, SharedObserver, Unobserved};
-pub use plugins::{DirectoryError, MAX_FILE};
+pub use plugins::{DirectoryError, MAX_FILE, Selections, Selectors};
 pub use state::StateError;

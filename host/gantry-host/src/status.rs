@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::plugins::Selections;
+
 /// The whole host at one moment.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +36,7 @@ pub struct PluginStatus {
     pub version: Option<String>,
     /// The content hash of the serving version.
     pub hash: Option<String>,
-    /// What the serving version is: `listener`, `strategy`, or both.
+    /// What the serving version is: any of `listener`, `strategy`, `selector`.
     pub roles: Vec<String>,
     /// The consumer group it serves.
     pub consumer_group: Option<String>,
@@ -42,6 +44,8 @@ pub struct PluginStatus {
     pub subscriptions: Vec<String>,
     /// Times a new version took over.
     pub swaps: u64,
+    /// What its selector was asked, where it is one.
+    pub selections: Option<Selections>,
     /// Messages settled, by how.
     pub outcomes: Outcomes,
 }
@@ -74,6 +78,8 @@ pub struct GroupStatus {
     pub queues: Vec<QueueLine>,
     /// Counts since the group started.
     pub counts: GroupCounts,
+    /// Divisions of a topic's queues that the strategy's fallback made, because the plugin gave no sound answer.
+    pub strategy_fallbacks: u64,
     /// What other members of the group do otherwise than this host though all must do it alike: a sentence each. Empty
     /// when all is well, and for some seconds after it no longer is.
     pub clashes: Vec<String>,
@@ -89,6 +95,7 @@ impl GroupStatus {
             ready: false,
             queues: Vec::new(),
             counts: GroupCounts::default(),
+            strategy_fallbacks: 0,
             clashes: Vec::new(),
             refused_subscriptions: Vec::new(),
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::select::SelectorArg;
+
 /// WebAssembly components as message listeners of Apache RocketMQ.
 ///
 /// Drop a .wasm file into the plugins directory and messages flow through it; overwrite it and the new logic takes
@@ -188,6 +190,13 @@ pub(crate) struct SendArgs {
     /// Deliver later: a delay level from 1 (1 s) to 18 (2 h).
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=18))]
     pub(crate) delay_level: Option<u8>,
+    /// Which queue it goes to: `by-hash` of --arg, `by-random`, or as a selector plugin says, `plugin:FILE.wasm`. Without it
+    /// the topic's queues take turns.
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) selector: Option<SelectorArg>,
+    /// What the selector goes by, such as an order's id.
+    #[arg(long, value_name = "TEXT", requires = "selector", default_value = "", hide_default_value = true)]
+    pub(crate) arg: String,
     /// Send the message this many times.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,

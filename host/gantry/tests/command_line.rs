@@ -224,6 +224,47 @@ fn a_broker_takes_topics_and_messages_and_keeps_them_through_a_kill() {
 }
 
 #[test]
+fn a_selector_says_which_queue_a_message_goes_to() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    assert!(run(&["topic", "create", "orders", "--queues", "8", "-n", &address]).status.success());
+    let queues = |selector: &str, arg: &str| {
+        let sent = run(&[
+            "send",
+            "orders",
+            "{}",
+            "--count",
+            "6",
+            "-n",
+            &address,
+            "--json",
+            "--selector",
+            selector,
+            "--arg",
+            arg,
+        ]);
+        assert!(sent.status.success(), "{}", text(&sent.stderr));
+        let queue = |line: &str| serde_json::from_str::<Value>(line).unwrap()["queueId"].as_u64().unwrap();
+        let queues: Vec<u64> = text(&sent.stdout).lines().map(queue).collect();
+        assert_eq!(queues.len(), 6);
+        (queues, text(&sent.stderr))
+    };
+    // "a".hashCode() is 97 in Java.
+    assert_eq!(queues("by-hash", "a"), (vec![1; 6], String::new()));
+    let plugin = |name: &str| format!("plugin:{}", components().join(name).display());
+    let (chosen, said) = queues(&plugin("jump-hash.wasm"), "a");
+    assert!(chosen.iter().all(|queue| *queue == chosen[0]) && said.is_empty(), "{chosen:?} {said}");
+    let (fallback, said) = queues(&plugin("selector-absurd.wasm"), "a");
+    assert_eq!(fallback, vec![1; 6]);
+    assert!(said.contains("chose queue 8 where there are 8"), "{said}");
+
+    let missing = run(&["send", "nothing", "{}", "-n", &address, "--selector", "by-hash", "--arg", "a"]);
+    assert!(text(&missing.stderr).contains("gantry topic create nothing"), "{}", text(&missing.stderr));
+    let wrong = plugin("minimal.wasm");
+    let wrong = run(&["send", "orders", "{}", "-n", &address, "--selector", &wrong]);
+    assert!(text(&wrong.stderr).contains("is a listener and no selector"), "{}", text(&wrong.stderr));
+}
+
+#[test]
 fn lines_of_standard_input_are_messages() {
     let (_broker, address) = broker(&["--in-memory"]);
     let mut send = gantry()

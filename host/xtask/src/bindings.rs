@@ -23,7 +23,7 @@ const TYPES: (&str, &str) = ("gantry:rocketmq/types@0.1.0", "crate::bindings::ga
 const DELIVERY: (&str, &str) =
     ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::gantry::rocketmq::delivery");
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 13] = [
     Target {
         wit: "wit",
         world: "message-listener",
@@ -102,6 +102,14 @@ const TARGETS: [Target; 12] = [
         file: "tests/guests/imports-clock/src/bindings.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
+        with: &[],
+    },
+    Target {
+        wit: "tests/guests/messaging/wit",
+        world: "handler",
+        file: "tests/guests/messaging/src/bindings.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_handler", "crate::bindings")),
         with: &[],
     },
     Target {

@@ -11,7 +11,7 @@ use crate::{
     common::{
         CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
     },
-    granted, life, reaching, selectors, strategies,
+    granted, life, messaging, reaching, selectors, strategies,
 };
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
@@ -25,6 +25,7 @@ const TESTS: &[(&str, fn())] = &[
     ("imports-clock", a_clock_is_refused_until_it_is_granted),
     ("listener-and-strategy", strategies::a_component_may_be_a_listener_and_a_strategy),
     ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
+    ("messaging", messaging::every_answer_of_a_handler_comes_through),
     ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
     ("reaches-out", reaching::a_listed_host_is_asked_and_no_other),

@@ -11,6 +11,7 @@ mod hostile;
 mod last_words;
 mod life;
 mod loading;
+mod messaging;
 mod pool;
 mod reaching;
 mod selectors;

@@ -100,6 +100,11 @@ pub struct EngineSettings {
     pub cache_dir: Option<PathBuf>,
     /// Most linear memory of one instance. Default 64 MiB.
     pub memory_max: ByteSize,
+    /// Linear memory above which an instance is replaced after a call; memory never shrinks, so one large batch would be held
+    /// for good. Up to twice what it was made with is never too much. At most `memory-max`. Default: half of that.
+    pub instance_memory_high_water: Option<ByteSize>,
+    /// Calls after which an instance is replaced by a fresh one, at least 1. Default 100,000.
+    pub max_calls_per_instance: u64,
     /// How long one call of a listener may take, unless the plugin says otherwise. Default 15 min, RocketMQ's
     /// `consumeTimeout`; a guest past it is stopped.
     pub consume_timeout: Millis,
@@ -112,6 +117,8 @@ impl Default for EngineSettings {
         Self {
             cache_dir: None,
             memory_max: ByteSize(64 << 20),
+            instance_memory_high_water: None,
+            max_calls_per_instance: 100_000,
             consume_timeout: Millis(15 * 60 * 1000),
             threads: None,
         }
@@ -167,6 +174,12 @@ impl GantryConfig {
         }
         if self.engine.memory_max.0 < 1 << 20 {
             return rule("memory-max", "expected at least 1 MiB".into());
+        }
+        if self.engine.instance_memory_high_water.is_some_and(|high| high.0 > self.engine.memory_max.0) {
+            return rule("instance-memory-high-water", "expected at most memory-max".into());
+        }
+        if self.engine.max_calls_per_instance == 0 {
+            return rule("max-calls-per-instance", "expected at least 1".into());
         }
         if self.engine.consume_timeout.0 == 0 {
             return rule("consume-timeout", "expected at least 1 ms".into());

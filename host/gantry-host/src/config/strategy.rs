@@ -15,6 +15,14 @@ pub enum StrategySetting {
     BuiltIn(BuiltInStrategy),
     /// That of a plugin, by its file's name without `.wasm`: `plugin:NAME`.
     Plugin(String),
+    /// That of a plugin with one of this host's to stand in where it gives no sound answer:
+    /// `{ plugin = "NAME", fallback = "AVG" }`. As the strategy itself, the same at every member.
+    PluginOr {
+        /// The plugin's file's name without `.wasm`.
+        plugin: String,
+        /// What divides in its place.
+        fallback: BuiltInStrategy,
+    },
     /// MACHINE_ROOM with the rooms the group consumes from (consumeridcs).
     MachineRoom(Vec<String>),
     /// CONFIG with the queues of this member (messageQueueList).
@@ -51,12 +59,28 @@ impl StrategySetting {
         };
         Some(match self {
             Self::BuiltIn(name) => name.strategy()?,
-            Self::Plugin(_) => return None,
+            Self::Plugin(_) | Self::PluginOr { .. } => return None,
             Self::MachineRoom(rooms) => Box::new(AllocateMessageQueueByMachineRoom::new(rooms.clone())),
             Self::Config(queues) => {
                 Box::new(AllocateMessageQueueByConfig::new(queues.iter().map(queue).collect()))
             }
         })
+    }
+
+    /// The plugin that is to be asked, if one is.
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Plugin(plugin) | Self::PluginOr { plugin, .. } => Some(plugin),
+            _ => None,
+        }
+    }
+
+    /// What divides where the plugin gives no sound answer; without it the queues stay where they are.
+    pub fn fallback(&self) -> Option<BuiltInStrategy> {
+        match self {
+            Self::PluginOr { fallback, .. } => Some(*fallback),
+            _ => None,
+        }
     }
 
     /// What is to be expected in place of a list that selects nothing.
@@ -84,11 +108,19 @@ impl BuiltInStrategy {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a strategy's name, or { machine-room = [\"room\", ...] }, or { config = [{ topic = \"t\", broker-name = \"b\", queue-id = 0 }, ...] }"
+    expecting = "expected a strategy's name, or { plugin = \"NAME\", fallback = \"AVG\" }, or { machine-room = [\"room\", ...] }, or { config = [{ topic = \"t\", broker-name = \"b\", queue-id = 0 }, ...] }"
 )]
 enum Written {
     Name(String),
+    Plugin(WrittenPlugin),
     Lists(Lists),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPlugin {
+    plugin: String,
+    fallback: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +134,7 @@ impl<'de> Deserialize<'de> for StrategySetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = match Written::deserialize(deserializer)? {
             Written::Name(name) => name,
+            Written::Plugin(written) => return written.read().map_err(D::Error::custom),
             Written::Lists(Lists::MachineRoom(rooms)) => return Ok(Self::MachineRoom(rooms)),
             Written::Lists(Lists::Config(queues)) => return Ok(Self::Config(queues)),
         };
@@ -117,5 +150,22 @@ impl<'de> Deserialize<'de> for StrategySetting {
             ))
         };
         BuiltInStrategy::named(&name).map(Self::BuiltIn).ok_or_else(unknown)
+    }
+}
+
+impl WrittenPlugin {
+    fn read(self) -> Result<StrategySetting, String> {
+        let Self { plugin, fallback } = self;
+        if plugin.is_empty() {
+            return Err("expected the plugin's name, that of its file without .wasm".to_owned());
+        }
+        let Some(name) = fallback else { return Ok(StrategySetting::Plugin(plugin)) };
+        let fallback = BuiltInStrategy::named(&name).ok_or_else(|| {
+            format!(
+                "unknown fallback `{name}`, expected one of `{}`, or one of these after `{NEARBY}`",
+                NAMES.join("`, `")
+            )
+        })?;
+        Ok(StrategySetting::PluginOr { plugin, fallback })
     }
 }

@@ -97,6 +97,36 @@ fn each_group_has_an_offsets_file_of_its_own() {
 }
 
 #[test]
+fn a_plugin_s_strategy_may_have_one_that_stands_in() {
+    let setting = |text: &str| {
+        let text = format!("[consumer]\nallocate-message-queue-strategy = {text}\n");
+        GantryConfig::from_toml("gantry.toml", &text)
+            .map(|config| config.consumer.allocate_message_queue_strategy.unwrap())
+    };
+    let given = setting("{ plugin = \"rendezvous\", fallback = \"AVG\" }").unwrap();
+    assert_eq!(given.plugin(), Some("rendezvous"));
+    assert_eq!(given.fallback().unwrap().strategy().unwrap().name(), "AVG");
+    let given = setting("{ plugin = \"rendezvous\" }").unwrap();
+    assert_eq!((given.plugin(), given.fallback()), (Some("rendezvous"), None));
+    assert!(setting("\"AVG\"").unwrap().plugin().is_none());
+    let error = setting("{ plugin = \"rendezvous\", fallback = \"CONFIG\" }").unwrap_err().to_string();
+    assert!(error.contains("unknown fallback `CONFIG`, expected one of `AVG`"), "{error}");
+    let error = setting("{ plugin = \"\" }").unwrap_err().to_string();
+    assert!(error.contains("expected the plugin's name"), "{error}");
+    assert!(setting("{ plugin = \"a\", fall-back = \"AVG\" }").is_err());
+}
+
+#[test]
+fn an_instance_s_end_can_be_set() {
+    let engine = |text: &str| GantryConfig::from_toml("gantry.toml", &format!("[engine]\n{text}\n"));
+    let given = engine("instance-memory-high-water = \"8 MiB\"\nmax-calls-per-instance = 5").unwrap().engine;
+    assert_eq!((given.instance_memory_high_water.unwrap().0, given.max_calls_per_instance), (8 << 20, 5));
+    let error = engine("instance-memory-high-water = \"65 MiB\"").unwrap_err().to_string();
+    assert!(error.contains("expected at most memory-max"), "{error}");
+    assert!(engine("max-calls-per-instance = 0").unwrap_err().to_string().contains("at least 1"));
+}
+
+#[test]
 fn a_plugins_strategy_is_known_by_its_files_name() {
     let text = "[group.orders]\nallocate-message-queue-strategy = \"plugin:rendezvous\"\n";
     let settings = GantryConfig::from_toml("gantry.toml", text).unwrap().group_settings("orders");

@@ -20,7 +20,9 @@ use crate::tasks::Tasks;
 use keyvalue::PluginStore;
 pub(crate) use metrics::PluginMetrics;
 use producer::PluginProducer;
-pub(crate) use select::{SelectByPlugin, no_selectors};
+pub(crate) use select::SelectByPlugin;
+#[cfg(test)]
+pub(crate) use select::no_selectors;
 
 /// Everything that may be behind a grant. Cheap to clone.
 #[derive(Clone)]

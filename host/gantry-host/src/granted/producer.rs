@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use gantry_core::select;
 use gantry_engine::{
     DeliveryTime, MessageQueueSelector, OutgoingMessage as GuestMessage, SendError, SendReceipt, SendStatus,
 };
 use gantry_protocol::MessageQueue;
 use gantry_remoting::InvokeError;
 
-use super::select::{SelectByPlugin, by_hash};
+use super::select::SelectByPlugin;
 use crate::client_instance::{self as client, CallError, Delay, OutgoingMessage, Producer, RouteError};
 use crate::tasks::Tasks;
 
@@ -107,7 +108,7 @@ impl PluginProducer {
         let MessageQueueSelector::Plugin(name) = selector else {
             return match selector {
                 MessageQueueSelector::ByRandom => fastrand::usize(..queues.len().max(1)),
-                _ => by_hash(arg, queues.len()),
+                _ => select::by_hash(arg, queues.len()),
             };
         };
         let chosen = (self.selectors)(name, queues, message, arg).and_then(|index| {
@@ -124,7 +125,7 @@ impl PluginProducer {
             if times < 10 || times.is_multiple_of(1000) {
                 tracing::warn!(plugin = %self.plugin, times, "{why}; the hash of the argument chooses instead");
             }
-            by_hash(arg, queues.len())
+            select::by_hash(arg, queues.len())
         })
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Groups;
 use super::answers::{Answers, Group};
 use super::consume::{Consumption, NotTaken};
+use super::dividing::Divider;
 use super::input::Input;
 use super::keeping::Kept;
 use super::listener::Listener;
@@ -105,7 +106,7 @@ impl Driver {
             sender,
             Local {
                 offsets: kept.offsets.clone(),
-                strategies: groups.strategies.clone(),
+                divider: Divider::new(name, groups.strategies.clone(), &groups.config),
                 hooks: groups.hooks.clone(),
                 tallies,
             },
@@ -319,6 +320,7 @@ impl Driver {
             ready: self.connected,
             queues,
             counts: self.machine.stats().into(),
+            strategy_fallbacks: self.requests.strategy_fallbacks(),
             clashes: self.requests.clashes(),
             refused_subscriptions: self.requests.refused_expressions(),
         };

@@ -5,6 +5,7 @@ mod batch;
 mod clash;
 mod consume;
 mod direct;
+mod dividing;
 mod driver;
 mod expressions;
 mod input;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_core::{
-    Action, Allocate, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel,
-    OffsetAnswer, PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest,
-    TopicSubscription, UnlockRequest,
+    Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
+    PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest, TopicSubscription,
+    UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::clash::{Clashes, Watch};
+use super::dividing::Divider;
 use super::expressions::Expressions;
 use super::input::Input;
 use super::notice::Notice;
 use super::tally::Tallies;
 use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
 use crate::filter::FilterHooks;
-use crate::plugins::{Shares, Strategies};
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
 use persisting::Persist;
@@ -58,8 +58,8 @@ pub(super) struct Requests {
 pub(super) struct Local {
     /// Where the offsets are, unless at the brokers.
     pub(super) offsets: Option<Arc<OffsetsFile>>,
-    /// The strategies that plugins bring.
-    pub(super) strategies: Strategies,
+    /// What divides queues by the strategies that plugins bring.
+    pub(super) divider: Divider,
     /// What filters pulled messages.
     pub(super) hooks: FilterHooks,
     /// What counts them.
@@ -67,6 +67,11 @@ pub(super) struct Local {
 }
 
 impl Requests {
+    /// How often a strategy's fallback divided a topic's queues.
+    pub(super) fn strategy_fallbacks(&self) -> u64 {
+        self.local.divider.fallbacks()
+    }
+
     pub(super) fn new(
         config: &GroupConfig,
         client: &ClientInstance,
@@ -183,7 +188,7 @@ impl Requests {
             }),
             Action::Allocate(question) => self.ask("allocate", async move |this: Self| {
                 let id = question.id;
-                Some(Input::Allocated(id, this.divide(question).await))
+                Some(Input::Allocated(id, this.local.divider.divide(question).await))
             }),
             // The driver keeps these for itself.
             Action::Consume(_)
@@ -219,22 +224,6 @@ impl Requests {
             };
             ended.run_until_cancelled(answered).await;
         });
-    }
-
-    /// Asks a plugin's strategy, twice: members must come to the same division, so it may depend on nothing but what it is
-    /// asked.
-    async fn divide(&self, question: Allocate) -> Result<Shares, String> {
-        let (strategies, group) = (self.local.strategies.clone(), Arc::clone(&self.group));
-        let asked = tokio::task::spawn_blocking(move || {
-            let divide =
-                || strategies.divide(&question.strategy, &group, &question.queues, &question.members);
-            let first = divide()?;
-            if divide()? == first {
-                return Ok(first);
-            }
-            Err("it answers differently when asked again; it must depend on nothing but its input".to_owned())
-        });
-        asked.await.unwrap_or_else(|error| Err(format!("asking it failed inside the host: {error}")))
     }
 
     async fn lock(&self, lock: LockRequest) -> Result<Vec<MessageQueue>, LockFailure> {

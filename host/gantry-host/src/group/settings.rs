@@ -61,11 +61,11 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
 /// The machine of `group` with the allocation strategy that is set for it, if one is.
 pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &GantryConfig) -> ConsumerGroup {
     let given = config.group_settings(group).allocate_message_queue_strategy;
-    match given {
-        Some(StrategySetting::Plugin(name)) => machine.with_asked_strategy(name),
-        given => match given.and_then(|given| given.strategy()) {
-            Some(strategy) => machine.with_strategy(strategy),
-            None => machine,
-        },
+    if let Some(name) = given.as_ref().and_then(StrategySetting::plugin) {
+        return machine.with_asked_strategy(name);
+    }
+    match given.and_then(|given| given.strategy()) {
+        Some(strategy) => machine.with_strategy(strategy),
+        None => machine,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gantry_core::{
     ConsumeFromWhere, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, FilterExpression, MessageModel, Subscription,
 };
-use gantry_engine::ListenerDescription;
+use gantry_engine::{ListenerDescription, ListenerModule, MESSAGING_HANDLER_INTERFACE};
 
 use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, Timestamp};
 
@@ -31,6 +31,27 @@ pub(crate) struct ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// The plan for a version of the plugin in the file `stem`.
+    ///
+    /// # Errors
+    /// The listener does not describe itself, and configuration does not either; in words that say what to add.
+    pub(super) fn of_module(
+        stem: &str,
+        module: &ListenerModule,
+        config: &GantryConfig,
+    ) -> Result<Self, String> {
+        let settings = config.plugin_settings(stem);
+        let told = settings.consumer_group.is_some()
+            && settings.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty());
+        if module.describes_itself() || told {
+            return Ok(Self::new(stem, module.description(), config));
+        }
+        Err(format!(
+            "a component of {MESSAGING_HANDLER_INTERFACE} does not say which messages it wants; add to gantry.toml, with your \
+             group and topics: [plugin.{stem}] consumer-group = \"{stem}-group\" subscriptions = [{{ topic = \"{stem}\" }}]"
+        ))
+    }
+
     /// The plan for the plugin in the file `stem`.
     pub(crate) fn new(stem: &str, description: &ListenerDescription, config: &GantryConfig) -> Self {
         let settings = config.plugin_settings(stem);

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::directory::FileEvent;
 use super::plan::ListenerPlan;
+use super::selectors::{Counters, Selectors};
 use crate::config::GantryConfig;
 use crate::granted::Services;
 use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
@@ -32,9 +33,11 @@ pub(crate) struct PluginEntry {
     rejected: Option<String>,
     version: Option<String>,
     hash: Option<ContentHash>,
-    /// What it serves as: `listener`, `strategy`. Empty while no version serves.
+    /// What it serves as: `listener`, `strategy`, `selector`. Empty while no version serves.
     roles: Vec<&'static str>,
     listener: Option<Arc<Listener>>,
+    /// What its selector, if it has one, was asked.
+    selections: Option<Arc<Counters>>,
     swaps: u64,
 }
 
@@ -52,6 +55,7 @@ impl PluginEntry {
             consumer_group: plan.as_ref().map(|plan| plan.group.clone()),
             subscriptions: plan.as_ref().map(|plan| plan.subscription_lines()).unwrap_or_default(),
             swaps: self.swaps,
+            selections: self.selections.as_ref().map(|counters| counters.read()),
             outcomes: self.listener.as_ref().map_or(Outcomes::default(), |listener| listener.outcomes()),
         }
     }
@@ -73,6 +77,7 @@ pub(crate) struct Registry {
     pub(crate) groups: Groups,
     /// What is behind the plugins' grants.
     pub(crate) services: Services,
+    pub(crate) selectors: Selectors,
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) entries: Entries,
@@ -197,6 +202,7 @@ impl Registry {
             None => (None, self.leave_present(stem).await),
         };
         self.groups.strategies.set(stem, plugin.strategy.clone());
+        let selections = self.selectors.set(stem, plugin.selector.clone());
         self.update(stem, PluginState::Active.name(), None, |entry| {
             entry.swaps += u64::from(!entry.roles.is_empty());
             entry.rejected = None;
@@ -204,6 +210,7 @@ impl Registry {
             entry.hash = Some(plugin.hash);
             entry.roles = plugin.roles();
             entry.listener = listener;
+            entry.selections = selections;
         });
         if let Some(retired) = retired {
             self.await_drain(stem, retired);
@@ -217,7 +224,7 @@ impl Registry {
         stem: &str,
         module: &ListenerModule,
     ) -> Result<(Arc<Listener>, Option<Retired>), String> {
-        let plan = ListenerPlan::new(stem, module.description(), &self.config);
+        let plan = ListenerPlan::of_module(stem, module, &self.config)?;
         let present = self.entry(stem).and_then(|entry| entry.listener.clone());
         match present {
             Some(listener) if listener.plan().joins_like(&plan) => self.swap(listener, plan, module).await,
@@ -341,6 +348,7 @@ impl Registry {
         }
         self.groups.strategies.set(stem, None);
         self.services.forget(stem);
+        self.selectors.set(stem, None);
         self.change(|entries| _ = entries.remove(stem));
         self.say(stem, PluginState::Retired.name(), None, reason());
     }

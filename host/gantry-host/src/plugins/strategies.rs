@@ -38,7 +38,7 @@ impl Strategies {
 
     /// Lets another version of a strategy serve, or none, and tells whoever watches if that is a change. One task calls
     /// this, the registry's.
-    pub(super) fn set(&self, name: &str, strategy: Option<StrategyModule>) {
+    pub(crate) fn set(&self, name: &str, strategy: Option<StrategyModule>) {
         let hash = |module: &StrategyModule| module.hash();
         if self.get(name).as_ref().map(hash) == strategy.as_ref().map(hash) {
             return;
@@ -85,7 +85,7 @@ impl Strategies {
     }
 }
 
-fn lowered(queue: &MessageQueue) -> gantry_engine::MessageQueue {
+pub(super) fn lowered(queue: &MessageQueue) -> gantry_engine::MessageQueue {
     gantry_engine::MessageQueue {
         topic: queue.topic.to_string(),
         broker_name: queue.broker_name.to_string(),

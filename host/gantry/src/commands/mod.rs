@@ -6,6 +6,7 @@ mod cluster;
 pub(crate) mod demo;
 pub(crate) mod plugin;
 pub(crate) mod run;
+pub(crate) mod select;
 pub(crate) mod send;
 pub(crate) mod topic;
 

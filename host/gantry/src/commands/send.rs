@@ -12,13 +12,15 @@ use serde_json::json;
 
 use super::cluster::client;
 use super::print_json;
+use super::select::Sender;
 use crate::cli::SendArgs;
 
 pub(crate) async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.cluster).await?;
     let name_servers = client.name_servers().join(";");
     let producer = Producer::new(client.clone(), ProducerConfig::default());
-    let sent = send_all(&args, &producer).await;
+    let sender = Sender::new(client.clone(), producer, args.selector.as_ref(), &args.arg).await?;
+    let sent = send_all(&args, &sender).await;
     client.close().await;
     let sent = sent.with_context(|| format!("through name server {name_servers}"))?;
     if !args.json && sent != 1 {
@@ -27,7 +29,7 @@ pub(crate) async fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn send_all(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
+async fn send_all(args: &SendArgs, producer: &Sender) -> anyhow::Result<u64> {
     if args.lines {
         return send_lines(args, producer).await;
     }
@@ -49,7 +51,7 @@ async fn send_all(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
     Ok(args.count)
 }
 
-async fn send_lines(args: &SendArgs, producer: &Producer) -> anyhow::Result<u64> {
+async fn send_lines(args: &SendArgs, producer: &Sender) -> anyhow::Result<u64> {
     let mut sent = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read standard input")?;

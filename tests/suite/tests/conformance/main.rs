@@ -27,5 +27,6 @@ mod outage;
 mod rebalancing;
 mod refusing;
 mod retrying;
+mod roles;
 mod size;
 mod swapping;

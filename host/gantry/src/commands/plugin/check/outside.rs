@@ -112,7 +112,7 @@ mod tests {
         };
         assert_eq!(told(ImportNeeds::Nothing, Grants::NONE), "needs no grant");
         let clocks = Grants::from_names(&["clocks"]).unwrap();
-        assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), clocks), "granted by \"clocks\"");
+        assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), clocks.clone()), "granted by \"clocks\"");
         let needs = "needs grants = [\"clocks\"] under [plugin.NAME]";
         assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), Grants::NONE), needs);
         assert_eq!(told(ImportNeeds::NotOffered, clocks), "not offered to plugins");
