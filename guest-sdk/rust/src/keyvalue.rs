@@ -132,9 +132,10 @@ impl Bucket {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<(String, Vec<u8>)>>> {
+    pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>> {
         let keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
-        Ok(batch::get_many(&self.0, &keys)?)
+        let found = batch::get_many(&self.0, &keys)?;
+        Ok(found.into_iter().map(|pair| pair.map(|(_, value)| value)).collect())
     }
 
     /// Sets up to 1,000 keys: all or, with an error, none.
@@ -196,8 +197,11 @@ mod memory {
     use std::cell::RefCell;
     use std::collections::BTreeMap;
 
+    /// Values and their versions by bucket and key.
+    type Pairs = BTreeMap<(String, String), (Vec<u8>, u64)>;
+
     thread_local! {
-        static PAIRS: RefCell<BTreeMap<(String, String), (Vec<u8>, u64)>> = const { RefCell::new(BTreeMap::new()) };
+        static PAIRS: RefCell<Pairs> = const { RefCell::new(BTreeMap::new()) };
         static VERSION: RefCell<u64> = const { RefCell::new(0) };
     }
 
@@ -368,7 +372,7 @@ mod tests {
         assert!(other.keys().unwrap().is_empty());
         one.delete_many(&["a"]).unwrap();
         assert!(!one.exists("a").unwrap());
-        assert_eq!(one.get_many(&["a", "b"]).unwrap(), [None, Some(("b".into(), b"1".to_vec()))]);
+        assert_eq!(one.get_many(&["a", "b"]).unwrap(), [None, Some(b"1".to_vec())]);
         assert_eq!(Bucket::open(&"x".repeat(65)).unwrap_err(), Error::NoSuchStore);
     }
 }

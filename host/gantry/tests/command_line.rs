@@ -196,6 +196,24 @@ fn plugin_check_tells_listeners_and_strategies_from_what_would_be_rejected() {
 }
 
 #[test]
+fn plugin_check_names_the_lines_that_grant_what_is_missing_and_loads_with_them() {
+    let enrich = components().join("enrich.wasm");
+    let mut check = vec!["plugin", "check", enrich.to_str().unwrap()];
+    let refused = run(&check);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused.stdout);
+    let line = r#"grants = ["producer", "keyvalue", "logging", "metrics"] under [plugin.NAME]"#;
+    assert!(told.contains(line) && told.contains("[plugin.NAME.config]"), "{told}");
+    for grant in ["producer", "keyvalue", "logging", "metrics", "config"] {
+        check.extend(["--grant", grant]);
+    }
+    let granted = run(&check);
+    assert_eq!(granted.status.code(), Some(0), "{}", text(&granted.stdout));
+    check.extend(["--grant", "network"]);
+    assert!(text(&run(&check).stderr).contains("`network` is not something"));
+}
+
+#[test]
 fn a_broker_takes_topics_and_messages_and_keeps_them_through_a_kill() {
     let data = tempfile::tempdir().unwrap();
     let keep = ["--data", data.path().to_str().unwrap()];

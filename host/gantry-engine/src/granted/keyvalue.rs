@@ -64,6 +64,9 @@ pub enum Change<'a> {
     Delete(&'a str),
 }
 
+/// A key and its value.
+type Pair = (String, Vec<u8>);
+
 /// What a store answers.
 type Answer<T> = Result<T, KeyValueError>;
 
@@ -199,7 +202,7 @@ fn page(store: &dyn KeyValue, bucket: &str, from: KeysFrom<'_>) -> Answer<(Vec<S
     Ok((keys, full))
 }
 
-fn get_many(store: &dyn KeyValue, bucket: &str, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+fn get_many(store: &dyn KeyValue, bucket: &str, keys: Vec<String>) -> Answer<Vec<Option<Pair>>> {
     check_batch(keys.len())?;
     let mut left = MAX_ANSWER;
     let mut one = |key: String| {
@@ -214,7 +217,7 @@ fn get_many(store: &dyn KeyValue, bucket: &str, keys: Vec<String>) -> Answer<Vec
     keys.into_iter().map(&mut one).collect()
 }
 
-fn set_many(store: &dyn KeyValue, bucket: &str, pairs: &[(String, Vec<u8>)]) -> Answer<()> {
+fn set_many(store: &dyn KeyValue, bucket: &str, pairs: &[Pair]) -> Answer<()> {
     check_batch(pairs.len())?;
     for (key, value) in pairs {
         check_key(key)?;
@@ -362,13 +365,10 @@ fn add_batch(mut interface: Interface<'_>) -> wasmtime::Result<()> {
         let (keyvalue, bucket) = at(store.data(), &bucket)?;
         Ok((get_many(keyvalue, bucket, keys),))
     })?;
-    interface.func_wrap(
-        "set-many",
-        |store: Store<'_>, (bucket, pairs): (Handle, Vec<(String, Vec<u8>)>)| {
-            let (keyvalue, bucket) = at(store.data(), &bucket)?;
-            Ok((set_many(keyvalue, bucket, &pairs),))
-        },
-    )?;
+    interface.func_wrap("set-many", |store: Store<'_>, (bucket, pairs): (Handle, Vec<Pair>)| {
+        let (keyvalue, bucket) = at(store.data(), &bucket)?;
+        Ok((set_many(keyvalue, bucket, &pairs),))
+    })?;
     interface.func_wrap("delete-many", |store: Store<'_>, (bucket, keys): (Handle, Vec<String>)| {
         let (keyvalue, bucket) = at(store.data(), &bucket)?;
         Ok((delete_many(keyvalue, bucket, &keys),))

@@ -52,8 +52,10 @@ pub struct PluginLog {
 struct Window {
     began: Instant,
     written: u32,
+    /// In this second, and not told of yet.
+    dropped_now: u64,
+    /// Ever.
     dropped: u64,
-    dropped_ever: u64,
 }
 
 /// What becomes of a line.
@@ -71,16 +73,16 @@ impl Window {
     fn judge(&mut self, now: Instant, lines_per_second: u32) -> Verdict {
         let mut dropped_before = 0;
         if now.saturating_duration_since(self.began) >= Duration::from_secs(1) {
-            dropped_before = std::mem::take(&mut self.dropped);
+            dropped_before = std::mem::take(&mut self.dropped_now);
             (self.began, self.written) = (now, 0);
         }
         if self.written < lines_per_second {
             self.written += 1;
             return Verdict::Written { dropped_before };
         }
+        self.dropped_now += 1;
         self.dropped += 1;
-        self.dropped_ever += 1;
-        if self.dropped == 1 { Verdict::FirstDropped } else { Verdict::Dropped }
+        if self.dropped_now == 1 { Verdict::FirstDropped } else { Verdict::Dropped }
     }
 }
 
@@ -92,7 +94,7 @@ impl PluginLog {
     }
 
     fn prefixed(plugin: Arc<str>, prefix: &'static str, lines_per_second: u32) -> Self {
-        let window = Window { began: Instant::now(), written: 0, dropped: 0, dropped_ever: 0 };
+        let window = Window { began: Instant::now(), written: 0, dropped_now: 0, dropped: 0 };
         Self { plugin, prefix, lines_per_second, window: Mutex::new(window) }
     }
 
@@ -104,7 +106,7 @@ impl PluginLog {
     /// How many lines were dropped so far.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).dropped_ever
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).dropped
     }
 
     fn log(&self, level: Level, context: &str, message: &str) {
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn a_second_has_so_many_lines_and_the_next_tells_how_many_were_dropped() {
         let start = Instant::now();
-        let mut window = Window { began: start, written: 0, dropped: 0, dropped_ever: 0 };
+        let mut window = Window { began: start, written: 0, dropped_now: 0, dropped: 0 };
         let judge = |window: &mut Window, ms| window.judge(start + Duration::from_millis(ms), 2);
         let written = |dropped_before| Verdict::Written { dropped_before };
         assert_eq!(judge(&mut window, 0), written(0));
@@ -188,7 +190,7 @@ mod tests {
         assert_eq!(judge(&mut window, 1_001), written(0));
         assert_eq!(judge(&mut window, 1_002), Verdict::FirstDropped);
         assert_eq!(judge(&mut window, 5_000), written(1));
-        assert_eq!(window.dropped_ever, 3);
+        assert_eq!(window.dropped, 3);
     }
 
     #[test]

@@ -12,7 +12,10 @@ use gantry_engine::{
     SendError, SendReceipt, SendStatus, Versioned,
 };
 
-use crate::common::{PATIENCE, SHORT, component, consume, engine};
+use crate::{
+    common::{PATIENCE, SHORT, component, consume, engine},
+    text::Text,
+};
 
 /// Keeps what it is sent, or waits for an answer that never comes.
 #[derive(Default)]
@@ -333,4 +336,72 @@ fn services_with_nothing_behind_them_answer_with_errors() {
     for told in told(&module, &["send:out=x", "get:k", "count:seen=1"]) {
         assert!(told.contains("only being checked"), "{told}");
     }
+}
+
+/// Every function of the interfaces' older versions.
+const OLDER: Text = Text {
+    imports: r#"
+      (import "wasi:logging/logging" (instance
+        (type $level-type (enum "trace" "debug" "info" "warn" "error" "critical"))
+        (export "level" (type $level (eq $level-type)))
+        (export "log" (func (param "level" $level) (param "context" string) (param "message" string)))))
+      (import "wasi:config/store@0.2.0-draft" (instance
+        (type $error-type (variant (case "upstream" string) (case "io" string)))
+        (export "error" (type $error (eq $error-type)))
+        (export "get" (func (param "key" string) (result (result (option string) (error $error)))))
+        (export "get-all" (func (result (result (list (tuple string string)) (error $error)))))))
+      (import "wasi:keyvalue/store@0.2.0-draft" (instance $store
+        (type $error-type (variant (case "no-such-store") (case "access-denied") (case "other" string)))
+        (export "error" (type $error (eq $error-type)))
+        (type $response-type (record (field "keys" (list string)) (field "cursor" (option u64))))
+        (export "key-response" (type $response (eq $response-type)))
+        (export "bucket" (type $bucket (sub resource)))
+        (export "open" (func (param "identifier" string) (result (result (own $bucket) (error $error)))))
+        (export "[method]bucket.get" (func (param "self" (borrow $bucket)) (param "key" string)
+          (result (result (option (list u8)) (error $error)))))
+        (export "[method]bucket.set" (func (param "self" (borrow $bucket)) (param "key" string)
+          (param "value" (list u8)) (result (result (error $error)))))
+        (export "[method]bucket.delete" (func (param "self" (borrow $bucket)) (param "key" string)
+          (result (result (error $error)))))
+        (export "[method]bucket.exists" (func (param "self" (borrow $bucket)) (param "key" string)
+          (result (result bool (error $error)))))
+        (export "[method]bucket.list-keys" (func (param "self" (borrow $bucket)) (param "cursor" (option u64))
+          (result (result $response (error $error)))))))
+      (alias export $store "error" (type $kv-error))
+      (alias export $store "bucket" (type $kv-bucket))
+      (import "wasi:keyvalue/atomics@0.2.0-draft" (instance
+        (alias outer 1 $kv-error (type $outer-error))
+        (export "error" (type $error (eq $outer-error)))
+        (alias outer 1 $kv-bucket (type $outer-bucket))
+        (export "bucket" (type $bucket (eq $outer-bucket)))
+        (export "increment" (func (param "bucket" (borrow $bucket)) (param "key" string) (param "delta" u64)
+          (result (result u64 (error $error)))))))
+      (import "wasi:keyvalue/batch@0.2.0-draft" (instance
+        (alias outer 1 $kv-error (type $outer-error))
+        (export "error" (type $error (eq $outer-error)))
+        (alias outer 1 $kv-bucket (type $outer-bucket))
+        (export "bucket" (type $bucket (eq $outer-bucket)))
+        (export "get-many" (func (param "bucket" (borrow $bucket)) (param "keys" (list string))
+          (result (result (list (option (tuple string (list u8)))) (error $error)))))
+        (export "set-many" (func (param "bucket" (borrow $bucket))
+          (param "key-values" (list (tuple string (list u8)))) (result (result (error $error)))))
+        (export "delete-many" (func (param "bucket" (borrow $bucket)) (param "keys" (list string))
+          (result (result (error $error)))))))"#,
+    core_imports: "",
+    with: "",
+    consume: "",
+    describe: "",
+    pages: 0,
+    core: "",
+    replace: &[],
+};
+
+#[test]
+fn the_older_versions_of_the_interfaces_are_offered_too() {
+    let file = OLDER.build();
+    let grants = Grants::from_names(&["logging", "config", "keyvalue"]).unwrap();
+    assert_eq!(engine().load(&file, &grants).unwrap().description().name, "textual");
+    let error = engine().load(&file, &Grants::NONE).unwrap_err();
+    let LoadError::UngrantedImport(refused) = &error else { panic!("{error}") };
+    assert_eq!(refused.len(), 5, "{error}");
 }

@@ -20,7 +20,7 @@ use crate::{
 fn server(treat: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| treat(stream)));
+    thread::spawn(move || listener.incoming().flatten().for_each(treat));
     address
 }
 

@@ -69,6 +69,14 @@ impl Series {
             Kind::Histogram => Self::Histogram(Histogram::new(BUCKETS)),
         }
     }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Counter(_) => Kind::Counter,
+            Self::Gauge(_) => Kind::Gauge,
+            Self::Histogram(_) => Kind::Histogram,
+        }
+    }
 }
 
 /// The figures of one plugin.
@@ -80,9 +88,12 @@ struct Figures {
     refused: u64,
 }
 
+/// Those of one plugin, shared by its versions.
+type Shared = Arc<Mutex<Figures>>;
+
 /// The figures of every plugin, by its file's name.
 #[derive(Debug, Default)]
-struct All(Mutex<BTreeMap<Arc<str>, Figures>>);
+struct All(Mutex<BTreeMap<Arc<str>, Shared>>);
 
 /// The figures of all plugins. Cheap to clone, and every clone is the same.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +103,7 @@ pub(crate) struct PluginMetrics(Arc<All>);
 #[derive(Debug)]
 pub(super) struct MetricsOf {
     all: Arc<All>,
-    plugin: Arc<str>,
+    own: Shared,
 }
 
 impl PluginMetrics {
@@ -107,18 +118,17 @@ impl PluginMetrics {
 
     /// Forgets the figures of a plugin that is gone.
     pub(crate) fn remove(&self, plugin: &str) {
-        self.0.lock().remove(plugin);
+        lock(&self.0.0).remove(plugin);
     }
 
     pub(super) fn of(&self, plugin: &str) -> MetricsOf {
-        MetricsOf { all: Arc::clone(&self.0), plugin: plugin.into() }
+        let own = Arc::clone(lock(&self.0.0).entry(plugin.into()).or_default());
+        MetricsOf { all: Arc::clone(&self.0), own }
     }
 }
 
-impl All {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Figures>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MetricsOf {
@@ -130,54 +140,49 @@ impl MetricsOf {
         labels: &[(String, String)],
         act: impl FnOnce(&Series),
     ) -> Result<(), String> {
-        let mut all = self.all.lock();
-        let elsewhere = all.iter().find_map(|(plugin, figures)| {
-            let (other, _) = figures.metrics.get(name).filter(|(other, _)| *other != kind)?;
+        let key = (name.to_owned(), labels.to_vec());
+        if let Some(series) = lock(&self.own).series.get(&key).filter(|series| series.kind() == kind) {
+            act(series);
+            return Ok(());
+        }
+        // All the others wait meanwhile: no two plugins begin a metric of one name as different kinds.
+        let all = lock(&self.all.0);
+        let clash = all.iter().find_map(|(plugin, figures)| {
+            let other =
+                lock(figures).metrics.get(name).map(|(other, _)| *other).filter(|other| *other != kind)?;
             Some(format!("`{name}` is a {} of plugin {plugin}, and a metric keeps its kind", other.name()))
         });
-        let figures = all.entry(Arc::clone(&self.plugin)).or_default();
-        let found = match elsewhere {
-            None => figures.series(kind, name, labels),
-            Some(clash) => Err(clash),
-        };
-        match found {
-            Ok(series) => {
-                act(series);
-                Ok(())
-            }
-            Err(rule) => {
-                figures.refused += 1;
-                Err(rule)
-            }
-        }
+        let mut own = lock(&self.own);
+        let begun = clash.map_or_else(|| own.begin(kind, key).map(act), Err);
+        begun.inspect_err(|_rule| own.refused += 1)
     }
 }
 
 impl Figures {
-    fn series(&mut self, kind: Kind, name: &str, labels: &[(String, String)]) -> Result<&Series, String> {
+    /// Begins a series, where the rules and the bounds allow it.
+    fn begin(&mut self, kind: Kind, (name, labels): SeriesKey) -> Result<&Series, String> {
         let names = || labels.iter().map(|(label, _)| label.as_str());
-        match self.metrics.get(name) {
+        match self.metrics.get(&name) {
             Some((_, known)) if !known.iter().map(String::as_str).eq(names()) => {
                 return Err(format!(
                     "`{name}` has the labels [{}], and a metric keeps them",
                     known.join(", ")
                 ));
             }
-            Some(_) => {}
             None if self.metrics.len() >= MAX_METRICS => {
                 return Err(format!("the plugin has {MAX_METRICS} metrics already, which are the most"));
             }
-            None => {}
+            _ => {}
         }
+        let label_names = names().map(str::to_owned).collect();
         let count = self.series.len();
-        match self.series.entry((name.to_owned(), labels.to_vec())) {
+        match self.series.entry((name.clone(), labels)) {
             Entry::Occupied(there) => Ok(there.into_mut()),
             Entry::Vacant(_) if count >= MAX_SERIES => Err(format!(
                 "the plugin has {MAX_SERIES} series already, which are the most; use labels with fewer values"
             )),
             Entry::Vacant(free) => {
-                let names = names().map(str::to_owned).collect();
-                self.metrics.entry(name.to_owned()).or_insert((kind, names));
+                self.metrics.entry(name).or_insert((kind, label_names));
                 Ok(free.insert(Series::new(kind)))
             }
         }
@@ -210,25 +215,26 @@ impl gantry_engine::Metrics for MetricsOf {
     }
 
     fn refused(&self) {
-        self.all.lock().entry(Arc::clone(&self.plugin)).or_default().refused += 1;
+        lock(&self.own).refused += 1;
     }
 }
 
 impl Collector for All {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let all = self.lock();
+        let all = lock(&self.0);
         // A metric's lines stand together, also where several plugins have it.
         let mut kinds = BTreeMap::new();
         for figures in all.values() {
-            kinds.extend(figures.metrics.iter().map(|(name, (kind, _))| (name, *kind)));
+            kinds.extend(lock(figures).metrics.iter().map(|(name, (kind, _))| (name.clone(), *kind)));
         }
         for (name, kind) in kinds {
             let (full, help) =
                 (format!("gantry_plugin_{name}"), format!("A {} that plugins keep", kind.name()));
             let mut metric = encoder.encode_descriptor(&full, &help, None, kind.metric_type())?;
             for (plugin, figures) in all.iter() {
+                let figures = lock(figures);
                 let own = figures.series.range((name.clone(), Labels::new())..);
-                for ((_, labels), series) in own.take_while(|((other, _), _)| other == name) {
+                for ((_, labels), series) in own.take_while(|((other, _), _)| *other == name) {
                     let mut labels = labels.clone();
                     labels.push(("plugin".to_owned(), plugin.to_string()));
                     let encoder = metric.encode_family(&labels)?;
@@ -246,13 +252,13 @@ impl Collector for All {
 
 fn encode_refused(
     encoder: &mut DescriptorEncoder<'_>,
-    all: &BTreeMap<Arc<str>, Figures>,
+    all: &BTreeMap<Arc<str>, Shared>,
 ) -> Result<(), fmt::Error> {
     let help = "Figures of plugins that broke a rule or a bound, and were not kept";
     let mut metric = encoder.encode_descriptor(REFUSED, help, None, MetricType::Counter)?;
-    for (plugin, figures) in all.iter().filter(|(_, figures)| figures.refused > 0) {
+    for (plugin, figures) in all {
         let counter: Counter = Counter::default();
-        counter.inc_by(figures.refused);
+        counter.inc_by(lock(figures).refused);
         counter.encode(metric.encode_family(&[("plugin", &**plugin)])?)?;
     }
     Ok(())

@@ -10,9 +10,9 @@ mod select;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use gantry_engine::{Directory, Grant, Grants, HttpGrant, KeyValue, PluginLog};
+use gantry_engine::{Directory, Grant, Grants, HttpGrant, PluginLog};
 
 use crate::client_instance::{ClientInstance, Producer, ProducerConfig};
 use crate::config::PluginSettings;
@@ -40,8 +40,16 @@ struct Inner {
 }
 
 /// What is kept of one plugin from version to version.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Kept {
+    /// None once its file is gone.
+    present: Option<Present>,
+    /// There while anything of the plugin still runs: a store must not be opened twice.
+    store: Weak<PluginStore>,
+}
+
+#[derive(Default)]
+struct Present {
     producer: Option<Arc<PluginProducer>>,
     store: Option<Arc<PluginStore>>,
     log: Option<Arc<PluginLog>>,
@@ -92,16 +100,24 @@ impl Services {
         }
         let mut plugins = self.0.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = plugins.entry(stem.to_owned()).or_default();
+        let present = kept.present.get_or_insert_default();
         for name in &settings.grants {
             match Grant::listed(name).map_err(|error| format!("[plugin.{stem}] grants: {error}"))? {
                 Grant::Producer => {
-                    let producer = kept.producer.get_or_insert_with(|| self.producer(stem));
+                    let producer = present.producer.get_or_insert_with(|| self.producer(stem));
                     grants.producer = Some(Arc::clone(producer) as _);
                 }
-                Grant::Keyvalue => grants.keyvalue = Some(self.store(stem, settings, kept)?),
+                Grant::Keyvalue => {
+                    let store = match present.store.clone().or_else(|| kept.store.upgrade()) {
+                        Some(store) => store,
+                        None => Arc::new(self.open_store(stem, settings)?),
+                    };
+                    kept.store = Arc::downgrade(&store);
+                    grants.keyvalue = Some(Arc::clone(present.store.insert(store)) as _);
+                }
                 Grant::Logging => {
                     let lines = settings.logging.lines_per_second;
-                    let log = kept.log.get_or_insert_with(|| Arc::new(PluginLog::new(stem, lines)));
+                    let log = present.log.get_or_insert_with(|| Arc::new(PluginLog::new(stem, lines)));
                     grants.logging = Some(Arc::clone(log));
                 }
                 Grant::Metrics => grants.metrics = Some(Arc::new(self.0.metrics.of(stem))),
@@ -113,7 +129,11 @@ impl Services {
 
     /// Lets go of what was kept of a plugin whose file is gone. Its store stays on disk.
     pub(crate) fn forget(&self, stem: &str) {
-        self.0.plugins.lock().unwrap_or_else(PoisonError::into_inner).remove(stem);
+        let mut plugins = self.0.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = plugins.get_mut(stem) {
+            kept.present = None;
+        }
+        plugins.retain(|_, kept| kept.present.is_some() || kept.store.strong_count() > 0);
         self.0.metrics.remove(stem);
     }
 
@@ -122,21 +142,9 @@ impl Services {
         Arc::new(PluginProducer::new(stem, producer, selectors, runtime, tasks))
     }
 
-    fn store(
-        &self,
-        stem: &str,
-        settings: &PluginSettings,
-        kept: &mut Kept,
-    ) -> Result<Arc<dyn KeyValue>, String> {
-        let store = match &kept.store {
-            Some(store) => Arc::clone(store),
-            None => {
-                let store = PluginStore::open(&self.0.state, stem, settings.keyvalue.quota.0)
-                    .map_err(|error| format!("its key-value store cannot be opened: {error}"))?;
-                Arc::clone(kept.store.insert(Arc::new(store)))
-            }
-        };
-        Ok(store)
+    fn open_store(&self, stem: &str, settings: &PluginSettings) -> Result<PluginStore, String> {
+        let opened = PluginStore::open(&self.0.state, stem, settings.keyvalue.quota.0);
+        opened.map_err(|error| format!("its key-value store cannot be opened: {error}"))
     }
 }
 
@@ -151,4 +159,63 @@ fn check_directory(stem: &str, directory: &Directory) -> Result<(), String> {
     Err(format!(
         "[[plugin.{stem}.directories]] host = \"{host}\" cannot be granted: {why}; create it, or remove the entry"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_engine::Change;
+
+    use super::*;
+    use crate::client_instance::ClientConfig;
+    use crate::config::GantryConfig;
+
+    /// Services whose host reaches nobody, and the directory they keep things in.
+    async fn services() -> (Services, tempfile::TempDir) {
+        let config = ClientConfig { name_servers: "127.0.0.1:1".into(), ..ClientConfig::default() };
+        let client = ClientInstance::start(config).await.unwrap();
+        let state = tempfile::tempdir().unwrap();
+        (Services::new(&client, no_selectors(), state.path(), &Tasks::default()), state)
+    }
+
+    fn settings(text: &str) -> PluginSettings {
+        GantryConfig::from_toml("gantry.toml", text).unwrap().plugin_settings("orders")
+    }
+
+    #[tokio::test]
+    async fn nothing_is_granted_unless_configuration_says_so() {
+        let (services, _state) = services().await;
+        let grants = services.grants("orders", &PluginSettings::default()).unwrap();
+        assert!(Grant::ALL.into_iter().all(|grant| !grants.allows(grant)), "{grants:?}");
+        let all = "[plugin.orders]\ngrants = [\"clocks\", \"random\", \"producer\", \"keyvalue\", \"logging\", \"metrics\"]\n\
+                   config = {}\nhttp = { hosts = [] }\n";
+        let grants = services.grants("orders", &settings(all)).unwrap();
+        assert!(Grant::ALL.into_iter().all(|grant| grants.allows(grant)), "{grants:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_granted_is_named() {
+        let (services, state) = services().await;
+        let error =
+            services.grants("orders", &settings("[plugin.orders]\ngrants = [\"http\"]\n")).unwrap_err();
+        assert!(error.starts_with("[plugin.orders] grants: `http`") && error.contains("tables"), "{error}");
+        let gone = state.path().join("gone").display().to_string();
+        let table = format!("[[plugin.orders.directories]]\nhost = {gone:?}\nguest = \"/data\"\n");
+        let error = services.grants("orders", &settings(&table)).unwrap_err();
+        assert!(error.contains(&gone) && error.contains("create it"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn every_version_of_a_plugin_has_the_same_store_while_any_of_them_runs() {
+        let (services, _state) = services().await;
+        let settings = settings("[plugin.orders]\ngrants = [\"keyvalue\"]\n");
+        let store = |services: &Services| services.grants("orders", &settings).unwrap().keyvalue.unwrap();
+        let (first, second) = (store(&services), store(&services));
+        first.write("b", &[Change::Set("k", b"v")]).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        services.forget("orders");
+        assert!(Arc::ptr_eq(&first, &store(&services)), "the first still runs");
+        services.forget("orders");
+        drop((first, second));
+        assert_eq!(store(&services).get("b", "k").unwrap().unwrap().value, b"v");
+    }
 }

@@ -12,6 +12,7 @@
 #[rustfmt::skip]
 #[allow(
     missing_docs, unsafe_code, unreachable_pub, dead_code, clippy::all, clippy::allow_attributes_without_reason,
+    clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
     reason = "generated from wit/ by `cargo xtask bindings`"
 )]
 mod bindings;
