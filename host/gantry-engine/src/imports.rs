@@ -10,7 +10,11 @@ use wasmparser::{
     component_types::ComponentEntityType, types::TypesRef,
 };
 
-use crate::config::{Grant, Grants};
+use crate::{
+    config::{Grant, Grants},
+    failure::short,
+    load::few,
+};
 
 /// One import as far as the rule needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +112,7 @@ pub struct RefusedImport {
 
 impl fmt::Display for RefusedImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "import `{}` ({})", self.import, self.functions.join(", "))?;
+        write!(f, "import `{}` ({})", short(&self.import), few(&self.functions, |name| short(name), ", "))?;
         match self.grant {
             Some(grant) => write!(
                 f,

@@ -5,10 +5,12 @@
 
 mod cache;
 mod common;
+mod frozen;
 mod guests;
 mod hostile;
 mod last_words;
 mod loading;
+mod mutated;
 mod pool;
 mod serving;
 mod strategies;
