@@ -10,11 +10,7 @@ use wasmparser::{
     component_types::ComponentEntityType, types::TypesRef,
 };
 
-use crate::{
-    config::{Grant, Grants},
-    failure::short,
-    load::few,
-};
+use crate::config::{Grant, Grants};
 
 /// One import as far as the rule needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +108,7 @@ pub struct RefusedImport {
 
 impl fmt::Display for RefusedImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "import `{}` ({})", short(&self.import), few(&self.functions, |name| short(name), ", "))?;
+        write!(f, "import `{}` ({})", self.import, self.functions.join(", "))?;
         match self.grant {
             Some(grant) => write!(
                 f,

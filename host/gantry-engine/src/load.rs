@@ -9,7 +9,7 @@ use crate::{
     config::Grants,
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
-    failure::{GuestFailure, InstantiateError, bounded_text, short},
+    failure::{GuestFailure, InstantiateError},
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
@@ -20,6 +20,8 @@ use crate::{
     strategy::{StrategyModule, StrategyRole},
     wit::{LISTENER_INTERFACE, ListenerDescription, STRATEGY_INTERFACE},
 };
+
+use crate::failure::{bounded_text, short};
 
 /// Largest component taken, in bytes: StarlingMonkey's and CPython's are 12 to 18 MB.
 pub const MAX_COMPONENT_BYTES: usize = 128 << 20;
@@ -145,11 +147,17 @@ fn listed(names: &[String]) -> String {
 }
 
 fn lines(refused: &[RefusedImport]) -> String {
-    few(refused, ToString::to_string, "; ")
+    few(refused, |refused| shortened(refused).to_string(), "; ")
+}
+
+/// With names that anybody can read, and no more of its functions than that.
+fn shortened(refused: &RefusedImport) -> RefusedImport {
+    let functions = vec![few(&refused.functions, |name| short(name), ", ")];
+    RefusedImport { import: short(&refused.import), functions, ..refused.clone() }
 }
 
 /// The first of them, and how many more there are.
-pub(crate) fn few<T>(items: &[T], shown: impl FnMut(&T) -> String, separator: &str) -> String {
+fn few<T>(items: &[T], shown: impl FnMut(&T) -> String, separator: &str) -> String {
     let first: Vec<String> = items.iter().take(MAX_NAMES).map(shown).collect();
     let more = match items.len().saturating_sub(MAX_NAMES) {
         0 => String::new(),

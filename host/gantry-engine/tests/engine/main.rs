@@ -5,7 +5,6 @@
 
 mod cache;
 mod common;
-mod frozen;
 mod guests;
 mod hostile;
 mod last_words;
@@ -15,4 +14,5 @@ mod pool;
 mod serving;
 mod strategies;
 mod text;
+mod veterans;
 mod waiting;

@@ -27,9 +27,10 @@ use gantry_engine::{ConsumeResult, Engine, Grants, ListenerModule};
 use animals::{Animal, Fate, animals};
 use common::{PATIENCE, SHORT, causes, component, components, consume, engine_with, eventually};
 
-const ALL: Grants = Grants { clocks: true, random: true };
 /// What start-up code and `describe` may take: as long as a busy machine needs for the sound ones.
 const DESCRIBE: Duration = Duration::from_secs(2);
+/// Bytes from which on a component is left alone.
+const LARGE: u64 = 1 << 20;
 /// What all of it may leave behind: allocators and pools keep something ready.
 const LEFT_BEHIND: u64 = 64 << 20;
 
@@ -65,7 +66,7 @@ fn the_whole_zoo_does_not_disturb_a_healthy_listener_and_leaves_nothing_behind()
 }
 
 fn meets_its_fate(engine: &Engine, animal: &Animal) {
-    let (name, loaded) = (animal.name, engine.load(&animal.file, &ALL));
+    let (name, loaded) = (animal.name, engine.load(&animal.file, &all()));
     match (&animal.fate, loaded) {
         (Fate::Rejected { rule, words }, Err(error)) => {
             let told = error.to_string();
@@ -85,7 +86,7 @@ fn meets_its_fate(engine: &Engine, animal: &Animal) {
 
 /// The guests of tests/guests and the samples, with the words that set them off: each message has its outcome.
 fn misbehaves(engine: &Engine, file: &[u8]) {
-    if let Ok(plugin) = engine.load_plugin(file, &ALL, &mut |_| ()) {
+    if let Ok(plugin) = engine.load_plugin(file, &all(), &mut |_| ()) {
         if let Some(module) = plugin.listener {
             consume(&module, &["ok", "poison", "grow", "spin", "trap"], SHORT);
         }
@@ -97,9 +98,16 @@ fn misbehaves(engine: &Engine, file: &[u8]) {
     }
 }
 
+fn all() -> Grants {
+    Grants::from_names(&["clocks", "random"]).unwrap()
+}
+
+/// Those that bring an interpreter apart, which take a minute to compile.
 fn guests() -> Vec<PathBuf> {
     let files = fs::read_dir(components()).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "wasm")).collect();
+    let small = |file: &PathBuf| fs::metadata(file).is_ok_and(|about| about.len() < LARGE);
+    let wasm = files.filter(|file| file.extension().is_some_and(|end| end == "wasm"));
+    let mut files: Vec<_> = wasm.filter(small).collect();
     files.sort();
     assert!(files.len() > 20, "run `cargo xtask guests` first");
     files
