@@ -22,6 +22,18 @@ pub(crate) fn bounded_text(mut text: String) -> String {
     text
 }
 
+/// Longest name of a guest's own choosing in an error, in bytes.
+const MAX_GUEST_NAME: usize = 128;
+
+/// A name that a file chose, for an error: whole where it is one that anybody would choose.
+pub(crate) fn short(name: &str) -> String {
+    if name.len() <= MAX_GUEST_NAME {
+        return name.to_owned();
+    }
+    let end = name.floor_char_boundary(MAX_GUEST_NAME);
+    format!("{}…", name.get(..end).unwrap_or_default())
+}
+
 /// Why a call of `consume-message` brought no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GuestFailure {

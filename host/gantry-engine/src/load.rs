@@ -26,8 +26,14 @@ use crate::{
     },
 };
 
+use crate::failure::{bounded_text, short};
+
 /// Largest component taken, in bytes: StarlingMonkey's and CPython's are 12 to 18 MB.
 pub const MAX_COMPONENT_BYTES: usize = 128 << 20;
+
+/// The package of the worlds this host runs, and its version.
+const PACKAGE: &str = "gantry:rocketmq";
+const PACKAGE_VERSION: &str = "0.1.0";
 
 /// Why a file is not taken.
 #[derive(Debug, Error)]
@@ -58,6 +64,15 @@ pub enum LoadError {
          or run it through `wasm-tools component new`"
     )]
     CoreModule,
+    /// It exports an interface of this host's package in another version than the host's.
+    #[error(
+        "the component exports {export}, and this host runs {PACKAGE}@{PACKAGE_VERSION}; build it against the WIT of this \
+         host, or give it to a host of its own version"
+    )]
+    OtherVersion {
+        /// What it exports.
+        export: String,
+    },
     /// The compiler refuses it.
     #[error("the component is not valid: {reason}")]
     Invalid {
@@ -117,6 +132,7 @@ impl LoadError {
             LoadError::CoreModule => "core-module",
             LoadError::Invalid { .. } => "invalid",
             LoadError::UnknownWorld { .. } => "unknown-world",
+            LoadError::OtherVersion { .. } => "other-version",
             LoadError::NoListener => "no-listener",
             LoadError::UngrantedImport(_) => "ungranted-import",
             LoadError::WrongTypes { .. } => "wrong-types",
@@ -127,12 +143,34 @@ impl LoadError {
     }
 }
 
+/// Most names of a file's own that one error gives.
+const MAX_NAMES: usize = 8;
+
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    // Interfaces first: they are what worlds are made of.
+    let (mut names, types): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name.contains('/'));
+    names.extend(types);
+    if names.is_empty() { "nothing".to_owned() } else { few(&names, |name| short(name), ", ") }
 }
 
 fn lines(refused: &[RefusedImport]) -> String {
-    refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    few(refused, |refused| shortened(refused).to_string(), "; ")
+}
+
+/// With names that anybody can read, and no more of its functions than that.
+fn shortened(refused: &RefusedImport) -> RefusedImport {
+    let functions = vec![few(&refused.functions, |name| short(name), ", ")];
+    RefusedImport { import: short(&refused.import), functions, ..refused.clone() }
+}
+
+/// The first of them, and how many more there are.
+fn few<T>(items: &[T], shown: impl FnMut(&T) -> String, separator: &str) -> String {
+    let first: Vec<String> = items.iter().take(MAX_NAMES).map(shown).collect();
+    let more = match items.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!("{separator}and {more} more"),
+    };
+    first.join(separator) + &more
 }
 
 /// What a component is to the host: at least one of these.
@@ -193,7 +231,7 @@ impl Engine {
         reached: &mut dyn FnMut(PluginState),
     ) -> Result<Plugin, LoadError> {
         check_bytes(bytes)?;
-        let exports = check_surface(bytes, grants)?;
+        let exports = check_surface(bytes, grants).map_err(precise)?;
         let plays = |interface: &str| exports.iter().any(|name| name == interface);
         reached(PluginState::Validated);
         let hash = ContentHash::of(bytes);
@@ -248,8 +286,8 @@ impl EngineInner {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.wasmtime, hash)) {
             return Ok((component, true, began.elapsed()));
         }
-        let component = Component::from_binary(&self.wasmtime, bytes)
-            .map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
+        let component =
+            Component::from_binary(&self.wasmtime, bytes).map_err(|error| invalid(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
             cache.store(hash, &component);
         }
@@ -258,10 +296,37 @@ impl EngineInner {
 }
 
 fn wrong_types(error: &wasmtime::Error) -> LoadError {
-    LoadError::WrongTypes { reason: format!("{error:#}") }
+    LoadError::WrongTypes { reason: bounded_text(format!("{error:#}")) }
 }
 
-/// What can be told from the first bytes.
+/// The reason may hold names that the file chose.
+fn invalid(reason: String) -> LoadError {
+    LoadError::Invalid { reason: bounded_text(reason) }
+}
+
+/// An error about a file's outside, said as precisely and no longer than anybody reads.
+fn precise(error: LoadError) -> LoadError {
+    match error {
+        LoadError::UnknownWorld { exports } => {
+            match exports.iter().find(|export| is_of_other_version(export)) {
+                Some(export) => LoadError::OtherVersion { export: short(export) },
+                None => LoadError::UnknownWorld { exports },
+            }
+        }
+        LoadError::Invalid { reason } => invalid(reason),
+        other => other,
+    }
+}
+
+/// Whether an export is an interface of this host's package in another version.
+fn is_of_other_version(export: &str) -> bool {
+    let interface = export.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('/'));
+    interface
+        .and_then(|interface| interface.split_once('@'))
+        .is_some_and(|(_, version)| version != PACKAGE_VERSION)
+}
+
+/// What can be told without reading what is in it.
 pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
     if bytes.is_empty() {
         return Err(LoadError::Empty);
@@ -274,7 +339,7 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
     }
     match bytes.split_at_checked(8) {
         Some((b"\0asm\x01\0\0\0", _)) => Err(LoadError::CoreModule),
-        Some((header, _)) if header.starts_with(b"\0asm") => Ok(()),
+        Some((header, _)) if header.starts_with(b"\0asm") => crate::surface::check_nesting(bytes),
         _ => Err(LoadError::NotWasm),
     }
 }

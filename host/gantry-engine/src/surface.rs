@@ -66,6 +66,31 @@ fn needing(import: Import) -> ComponentImport {
     ComponentImport { name, functions, needs }
 }
 
+/// Deepest that components and modules may lie in each other. Compilers make two or three levels; checking takes time that
+/// grows with the square of the depth.
+const MAX_NESTING: usize = 64;
+
+/// Refuses what is nested deeper than [`MAX_NESTING`].
+pub(crate) fn check_nesting(bytes: &[u8]) -> Result<(), LoadError> {
+    let mut parser = Parser::new(0);
+    parser.set_features(WasmFeatures::all());
+    let mut depth = 0_usize;
+    for payload in parser.parse_all(bytes) {
+        // What is wrong with the rest is for the validator to say.
+        match payload {
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            Err(_) => return Ok(()),
+        }
+        if depth > MAX_NESTING {
+            let reason = format!("components lie in each other more than {MAX_NESTING} deep");
+            return Err(LoadError::Invalid { reason });
+        }
+    }
+    Ok(())
+}
+
 fn core_instances(bytes: &[u8]) -> Result<u32, wasmparser::BinaryReaderError> {
     let mut parser = Parser::new(0);
     parser.set_features(WasmFeatures::all());

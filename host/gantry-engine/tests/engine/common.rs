@@ -19,11 +19,16 @@ pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A component that `cargo xtask guests` built.
-pub(crate) fn component(name: &str) -> Vec<u8> {
+/// Where `cargo xtask guests` puts what it builds.
+pub(crate) fn components() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let path = target.join("guests/components").join(format!("{name}.wasm"));
+    target.join("guests/components")
+}
+
+/// A component that `cargo xtask guests` built.
+pub(crate) fn component(name: &str) -> Vec<u8> {
+    let path = components().join(format!("{name}.wasm"));
     fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}: run `cargo xtask guests` first", path.display()))
 }

@@ -36,6 +36,7 @@ const TESTS: &[(&str, fn())] = &[
     ("selector-traps", selectors::a_selector_that_traps_gives_no_answer_each_time),
     ("sleeper", a_listener_that_sleeps_takes_its_time),
     ("spins", an_endless_loop_is_stopped_and_its_neighbours_answered),
+    ("strategy-blocks", strategies::runs_of_queues_are_a_sound_division),
     ("strategy-doubles", strategies::a_doubled_queue_is_in_several_answers),
     ("strategy-drops", strategies::a_dropped_queue_is_in_no_answer),
     ("strategy-fickle", strategies::a_strategy_remembers_nothing_from_one_question_to_the_next),

@@ -52,8 +52,9 @@ fn another_world_is_named_by_what_it_exports() {
 
     let next = Text { replace: &[("listener@0.1.0", "listener@0.2.0")], ..Text::default() };
     let error = refused(&next.build());
-    assert!(matches!(error, LoadError::UnknownWorld { .. }), "{error}");
-    assert!(error.to_string().contains("gantry:rocketmq/listener@0.2.0"), "{error}");
+    assert!(matches!(error, LoadError::OtherVersion { .. }), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("listener@0.2.0, and this host runs gantry:rocketmq@0.1.0"), "{told}");
 }
 
 #[test]

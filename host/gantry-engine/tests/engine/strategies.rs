@@ -54,6 +54,11 @@ fn the_sample_gives_every_queue_to_one_member() {
 }
 
 #[test]
+pub(crate) fn runs_of_queues_are_a_sound_division() {
+    assert_eq!(shares(&strategy("strategy-blocks")), [vec![0, 1], vec![2, 3, 4], vec![5, 6, 7]]);
+}
+
+#[test]
 pub(crate) fn a_component_may_be_a_listener_and_a_strategy() {
     let plugin = plugin("listener-and-strategy");
     assert_eq!(plugin.roles(), ["listener", "strategy"]);

@@ -47,7 +47,7 @@ impl Outside {
             ImportNeeds::Grant(grant) if self.grants.allows(grant) => {
                 format!("granted by \"{}\"", grant.name())
             }
-            ImportNeeds::Grant(grant) => format!("needs grants = [\"{}\"] under [plugin.NAME]", grant.name()),
+            ImportNeeds::Grant(grant) => format!("needs the grant \"{}\"", grant.name()),
             ImportNeeds::NotOffered => "not offered to plugins".to_owned(),
         }
     }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(told(ImportNeeds::Nothing, Grants::NONE), "needs no grant");
         let clocks = Grants::from_names(&["clocks"]).unwrap();
         assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), clocks.clone()), "granted by \"clocks\"");
-        let needs = "needs grants = [\"clocks\"] under [plugin.NAME]";
+        let needs = "needs the grant \"clocks\"";
         assert_eq!(told(ImportNeeds::Grant(Grant::Clocks), Grants::NONE), needs);
         assert_eq!(told(ImportNeeds::NotOffered, clocks), "not offered to plugins");
     }
