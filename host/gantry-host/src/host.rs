@@ -17,9 +17,10 @@ use crate::client_instance::{ClientConfig, ClientInstance, StartError as ClientE
 use crate::config::GantryConfig;
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
+use crate::metrics::Metrics;
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Strategies};
+use crate::plugins::{self, Addition, DirectoryError, Inbox, PluginEntry, Registry, Strategies};
 use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
@@ -27,6 +28,8 @@ use crate::tasks::Tasks;
 
 /// Native listeners waiting to be added.
 const ADDITIONS: usize = 16;
+/// Operators' commands waiting for the registry.
+const COMMANDS: usize = 16;
 /// What is added to the configured grace for the host's own tasks.
 const TASKS_GRACE: Duration = Duration::from_secs(10);
 
@@ -105,10 +108,17 @@ impl Host {
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
         let status = status_source(&client, &config, &running, &entries, &surveyed, &journal);
+        let (commanding, commands) = mpsc::channel(COMMANDS);
+        let served = admin::Served {
+            status: Arc::clone(&status),
+            groups: Arc::clone(&running),
+            entries: Arc::clone(&entries),
+            commands: commanding,
+            plugins: config.plugins.clone(),
+            metrics: Metrics::new(Arc::clone(&status), Arc::clone(&entries)),
+        };
         let admin = match config.admin.enabled {
-            true => Some(
-                admin::serve(config.admin.listen, Arc::clone(&status), Arc::clone(&running), tasks).await?,
-            ),
+            true => Some(admin::serve(&config.admin, served, tasks).await?),
             false => None,
         };
         let groups = Groups {
@@ -124,18 +134,18 @@ impl Host {
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
-        let registry = Registry {
+        let (registry, loaded) = Registry::new(
             engine,
             config,
             groups,
             observer,
-            tasks: tasks.clone(),
+            tasks.clone(),
+            Arc::clone(&state),
             entries,
             surveyed,
-            next_listener: 0,
-        };
+        );
         let (additions, receiver) = mpsc::channel(ADDITIONS);
-        tasks.spawn("plugins", registry.run(events, receiver));
+        tasks.spawn("plugins", registry.run(Inbox { events, additions: receiver, commands, loaded }));
         Ok(Self { client, state, tasks: tasks.clone(), threads, status, admin, additions, hooks, grace })
     }
 

@@ -22,6 +22,7 @@ pub mod config;
 mod filter;
 mod group;
 mod host;
+mod metrics;
 mod native;
 mod observer;
 mod plugins;

@@ -3,20 +3,25 @@
 //! Keys are RocketMQ's setting names in kebab case. Unknown keys, wrong types and values out of bounds are errors that
 //! name the file, the line, the key and what was expected; nothing starts before the whole file is sound.
 
+mod admin;
 mod consumer;
 mod error;
+mod life;
 mod plugin;
 mod strategy;
 mod units;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use admin::{ADMIN_TOKEN_VARIABLE, AdminSettings, Token, TokenError};
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
+pub use life::{
+    BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings, Share, ShareOf, SignatureSettings,
+};
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use units::{ByteSize, Millis, Timestamp};
@@ -44,6 +49,8 @@ pub struct GantryConfig {
     pub client: ClientSettings,
     /// Where the admin API listens, and whether it does.
     pub admin: AdminSettings,
+    /// Which plugin files may be loaded at all.
+    pub signatures: SignatureSettings,
     /// What guests may use of the machine.
     pub engine: EngineSettings,
     /// Settings of every consumer group (RocketMQ: DefaultMQPushConsumer).
@@ -64,6 +71,7 @@ impl Default for GantryConfig {
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
             admin: AdminSettings::default(),
+            signatures: SignatureSettings::default(),
             engine: EngineSettings::default(),
             consumer: ConsumerSettings::default(),
             group: BTreeMap::new(),
@@ -91,22 +99,6 @@ impl Default for ClientSettings {
             heartbeat_broker_interval: Millis(30_000),
             mq_client_api_timeout: Millis(3_000),
         }
-    }
-}
-
-/// The admin HTTP API.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct AdminSettings {
-    /// Off with `false`. Default `true`.
-    pub enabled: bool,
-    /// A loopback address; port 0 takes a free one. Default `127.0.0.1:8088`.
-    pub listen: SocketAddr,
-}
-
-impl Default for AdminSettings {
-    fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8088)) }
     }
 }
 
@@ -175,13 +167,8 @@ impl GantryConfig {
                 "expected 1 to 64 characters of A-Z a-z 0-9 _ - . with one that is no dot".into(),
             );
         }
-        if self.admin.enabled && !self.admin.listen.ip().is_loopback() {
-            let message = format!(
-                "expected a loopback address such as 127.0.0.1:8088, not {}: the API has no authentication",
-                self.admin.listen
-            );
-            return rule("listen", message);
-        }
+        self.admin.check()?;
+        self.signatures.check()?;
         if self.engine.memory_max.0 < 1 << 20 {
             return rule("memory-max", "expected at least 1 MiB".into());
         }
