@@ -1,11 +1,13 @@
 //! One file a command.
 
+pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod broker;
 pub(crate) mod demo;
 pub(crate) mod plugin;
 pub(crate) mod run;
 pub(crate) mod send;
+pub(crate) mod status;
 pub(crate) mod topic;
 
 /// Prints one JSON value on a line of its own.

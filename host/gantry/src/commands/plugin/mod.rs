@@ -1,20 +1,48 @@
 //! `gantry plugin`: a subject a file, with its own arguments.
 
+mod abort;
 mod check;
+pub(super) mod list;
+mod promote;
+mod rollback;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
+
+use super::print_json;
 
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// Load a plugin file as the host would and show what it says of itself, or why it would be rejected.
     Check(check::CheckArgs),
+    /// List the plugins of a running host: states, versions, trials, and what is held back and why.
+    List(list::ListArgs),
+    /// Let an earlier version of a plugin serve again.
+    Rollback(rollback::RollbackArgs),
+    /// Let the version on trial serve, or the content of the file that is held back.
+    Promote(promote::PromoteArgs),
+    /// End the trial of a version: it does not serve.
+    Abort(abort::AbortArgs),
 }
 
 pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::Check(args) => check::check(&args),
+        PluginCommand::List(args) => list::list(&args),
+        PluginCommand::Rollback(args) => rollback::rollback(&args),
+        PluginCommand::Promote(args) => promote::promote(&args),
+        PluginCommand::Abort(args) => abort::abort(&args),
     }
+}
+
+/// Prints what the host says it has done.
+fn told(answer: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    match json {
+        true => print_json(answer)?,
+        false => println!("{}", answer["done"].as_str().unwrap_or("done")),
+    }
+    Ok(ExitCode::SUCCESS)
 }
