@@ -114,6 +114,11 @@ pub(crate) fn print_table(rows: &[Vec<String>]) {
     }
 }
 
+/// What is at a place of an answer, such as `/figures/messages`; null if nothing is.
+pub(crate) fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
+    value.pointer(path).unwrap_or(&Value::Null)
+}
+
 /// A value's text, or a dash.
 pub(crate) fn text(value: &Value) -> String {
     match value {

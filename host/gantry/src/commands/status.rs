@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::admin::{AdminArgs, print_table, text};
+use super::admin::{AdminArgs, at, print_table, text};
 use super::plugin::list;
 use super::print_json;
 
@@ -28,13 +28,13 @@ const NOT_READY: u8 = 3;
 
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let status = args.admin.get("/status")?;
-    let ready = status["ready"].as_bool().unwrap_or(false);
+    let ready = at(&status, "/ready").as_bool().unwrap_or(false);
     if args.json {
         print_json(&status)?;
     } else {
-        println!("host {}: {}", text(&status["clientId"]), if ready { "ready" } else { "not ready" });
-        println!("name server {}\n", text(&status["nameServer"]));
-        list::print(&status["plugins"]);
+        println!("host {}: {}", text(at(&status, "/clientId")), if ready { "ready" } else { "not ready" });
+        println!("name server {}\n", text(at(&status, "/nameServer")));
+        list::print(at(&status, "/plugins"));
         println!();
         print_table(&queues(&status));
     }
@@ -44,18 +44,18 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 fn queues(status: &Value) -> Vec<Vec<String>> {
     let head = ["GROUP", "TOPIC", "QUEUE", "PHASE", "LAG", "WINDOW", "HELD BY"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for group in status["groups"].as_array().into_iter().flatten() {
-        for queue in group["queues"].as_array().into_iter().flatten() {
-            let (end, commit) = (queue["maxOffset"].as_i64(), queue["commitOffset"].as_i64());
+    for group in at(status, "/groups").as_array().into_iter().flatten() {
+        for queue in at(group, "/queues").as_array().into_iter().flatten() {
+            let (end, commit) = (at(queue, "/maxOffset").as_i64(), at(queue, "/commitOffset").as_i64());
             let lag = end.zip(commit).map(|(end, commit)| (end - commit).max(0).to_string());
             rows.push(vec![
-                text(&group["group"]),
-                text(&queue["topic"]),
-                format!("{}/{}", text(&queue["brokerName"]), text(&queue["queueId"])),
-                text(&queue["phase"]),
+                text(at(group, "/group")),
+                text(at(queue, "/topic")),
+                format!("{}/{}", text(at(queue, "/brokerName")), text(at(queue, "/queueId"))),
+                text(at(queue, "/phase")),
                 lag.unwrap_or_else(|| "-".to_owned()),
-                text(&queue["cachedMessages"]),
-                text(&queue["heldBy"]),
+                text(at(queue, "/cachedMessages")),
+                text(at(queue, "/heldBy")),
             ]);
         }
     }

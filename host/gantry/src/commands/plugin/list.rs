@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use crate::commands::admin::{AdminArgs, print_table, segment, text};
+use crate::commands::admin::{AdminArgs, at, print_table, segment, text};
 use crate::commands::print_json;
 
 #[derive(Debug, Args)]
@@ -48,17 +48,17 @@ pub(crate) fn print(plugins: &Value) {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let mut notes = Vec::new();
     for plugin in plugins.as_array().into_iter().flatten() {
-        let outcomes = &plugin["outcomes"];
+        let outcomes = at(plugin, "/outcomes");
         rows.push(vec![
-            text(&plugin["name"]),
-            text(&plugin["state"]),
-            text(&plugin["version"]),
-            short(&plugin["hash"]),
-            text(&plugin["consumerGroup"]),
-            text(&outcomes["succeeded"]),
-            text(&outcomes["reconsumed"]),
-            text(&outcomes["deadLettered"]),
-            text(&outcomes["failed"]),
+            text(at(plugin, "/name")),
+            text(at(plugin, "/state")),
+            text(at(plugin, "/version")),
+            short(at(plugin, "/hash")),
+            text(at(plugin, "/consumerGroup")),
+            text(at(outcomes, "/succeeded")),
+            text(at(outcomes, "/reconsumed")),
+            text(at(outcomes, "/deadLettered")),
+            text(at(outcomes, "/failed")),
         ]);
         notes.extend(notes_of(plugin));
     }
@@ -69,41 +69,41 @@ pub(crate) fn print(plugins: &Value) {
 }
 
 fn notes_of(plugin: &Value) -> Vec<String> {
-    let name = text(&plugin["name"]);
+    let name = text(at(plugin, "/name"));
     let mut notes = Vec::new();
     for (key, what) in [("rejected", "rejected: "), ("held", "")] {
-        if let Some(reason) = plugin[key].as_str() {
+        if let Some(reason) = plugin.get(key).and_then(Value::as_str) {
             notes.push(format!("{name}: {what}{reason}"));
         }
     }
-    let candidate = &plugin["candidate"];
+    let candidate = at(plugin, "/candidate");
     if candidate.is_object() {
         notes.push(format!(
             "{name}: {} of version {} ({}), {}; {} messages ended, {} failed; waits for {}",
-            text(&candidate["role"]),
-            text(&candidate["version"]),
-            short(&candidate["hash"]),
-            text(&candidate["share"]),
-            text(&candidate["figures"]["messages"]),
-            candidate["figures"]["fatal"].as_u64().unwrap_or(0)
-                + candidate["figures"]["broken"].as_u64().unwrap_or(0),
-            text(&candidate["waitsFor"])
+            text(at(candidate, "/role")),
+            text(at(candidate, "/version")),
+            short(at(candidate, "/hash")),
+            text(at(candidate, "/share")),
+            text(at(candidate, "/figures/messages")),
+            at(candidate, "/figures/fatal").as_u64().unwrap_or(0)
+                + at(candidate, "/figures/broken").as_u64().unwrap_or(0),
+            text(at(candidate, "/waitsFor"))
         ));
-        let shadow = &candidate["shadow"];
+        let shadow = at(candidate, "/shadow");
         if shadow.is_object() {
             notes.push(format!(
                 "{name}: its results agree for {} messages and differ for {}",
-                text(&shadow["agreed"]),
-                text(&shadow["differed"])
+                text(at(shadow, "/agreed")),
+                text(at(shadow, "/differed"))
             ));
         }
     }
-    let breaker = &plugin["breaker"];
-    if breaker["state"].as_str().is_some_and(|state| state != "closed") {
+    let breaker = at(plugin, "/breaker");
+    if at(breaker, "/state").as_str().is_some_and(|state| state != "closed") {
         notes.push(format!(
             "{name}: breaker {}, its messages wait: {}",
-            text(&breaker["state"]),
-            text(&breaker["why"])
+            text(at(breaker, "/state")),
+            text(at(breaker, "/why"))
         ));
     }
     notes
@@ -111,21 +111,21 @@ fn notes_of(plugin: &Value) -> Vec<String> {
 
 fn print_history(plugin: &Value) {
     let mut rows = vec![["HASH", "VERSION", "BYTES", "SERVED", "ENDED BECAUSE"].map(str::to_owned).to_vec()];
-    for line in plugin["history"].as_array().into_iter().flatten() {
-        let served = line["ended"].as_u64().zip(line["began"].as_u64());
+    for line in at(plugin, "/history").as_array().into_iter().flatten() {
+        let served = at(line, "/ended").as_u64().zip(at(line, "/began").as_u64());
         rows.push(vec![
-            short(&line["hash"]),
-            text(&line["version"]),
-            text(&line["bytes"]),
+            short(at(line, "/hash")),
+            text(at(line, "/version")),
+            text(at(line, "/bytes")),
             served.map_or("serves".to_owned(), |(end, began)| {
                 format!("{} s", end.saturating_sub(began) / 1000)
             }),
-            text(&line["reason"]),
+            text(at(line, "/reason")),
         ]);
     }
     print_table(&rows);
-    for entry in plugin["quarantined"].as_array().into_iter().flatten() {
-        println!("in quarantine: {}: {}", short(&entry["hash"]), text(&entry["reason"]));
+    for entry in at(plugin, "/quarantined").as_array().into_iter().flatten() {
+        println!("in quarantine: {}: {}", short(at(entry, "/hash")), text(at(entry, "/reason")));
     }
 }
 
