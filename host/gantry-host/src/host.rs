@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gantry_engine::{Engine, EngineConfig, EngineError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
@@ -116,6 +116,7 @@ impl Host {
             commands: commanding,
             plugins: config.plugins.clone(),
             metrics: Metrics::new(Arc::clone(&status), Arc::clone(&entries)),
+            uploads: Arc::new(Semaphore::new(1)),
         };
         let admin = match config.admin.enabled {
             true => Some(admin::serve(&config.admin, served, tasks).await?),

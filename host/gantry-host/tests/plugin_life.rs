@@ -456,6 +456,8 @@ async fn an_upload_is_put_into_the_directory_and_an_unsigned_one_is_refused_wher
     until("it serves", &host, serves(&content)).await;
     let (status, told) = ask(&host, "PUT", "/plugins/.p", "", &content).await;
     assert!(status == 400 && told.contains("no name"), "{told}");
+    let (status, told) = ask(&host, "PUT", "/status", "", b"").await;
+    assert!(status == 405 && told.contains("\"fix\""), "{told}");
     let (status, told) = ask(&host, "PUT", "/plugins/q", "", b"text").await;
     assert!(status == 400 && told.contains("not WebAssembly"), "{told}");
     assert!(host.stop().await.graceful);

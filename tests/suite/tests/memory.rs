@@ -17,6 +17,8 @@ use gantry_suite::{BrokerKind, HostSetup, HostUnderTest, TestCluster, eventually
 
 /// Swaps before the first measurement: by then every pool and cache has what it will have.
 const WARM_UP: usize = 30;
+/// Swaps between two lines of what it prints.
+const REPORT: usize = 100;
 /// What may be more after so many swaps: the allocator's and the system's own noise. A component's code is a
 /// hundred KiB or more, so what a lost one a swap would cost is far above.
 const NOISE: u64 = 16 << 20;
@@ -61,7 +63,12 @@ fn memory_is_flat_over_many_swaps() {
         host.active("p").await;
         swap(&host, &cluster, "swapped", 1..1 + WARM_UP).await;
         let before = resident();
-        swap(&host, &cluster, "swapped", 1 + WARM_UP..1 + WARM_UP + swaps).await;
+        let end = 1 + WARM_UP + swaps;
+        for begin in (1 + WARM_UP..end).step_by(REPORT) {
+            swap(&host, &cluster, "swapped", begin..end.min(begin + REPORT)).await;
+            let so_far = resident().map_or(0, |bytes| bytes >> 20);
+            println!("resident after {} swaps: {so_far} MiB", end.min(begin + REPORT) - 1);
+        }
         let after = resident();
         if let Some((before, after)) = before.zip(after) {
             let grown = after.saturating_sub(before);

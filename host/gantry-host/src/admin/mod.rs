@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::get;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::{AdminSettings, TokenError};
 use crate::group::GroupMap;
@@ -63,6 +63,7 @@ pub(crate) struct Served {
     /// The plugins directory.
     pub(crate) plugins: PathBuf,
     pub(crate) metrics: Metrics,
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 /// Serves the API until the host stops; returns the address it got.

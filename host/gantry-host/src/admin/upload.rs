@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::{Path as FilePath, PathBuf};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::put;
@@ -19,20 +19,28 @@ const COMPONENT_MAX: usize = gantry_engine::MAX_COMPONENT_BYTES;
 const NAME_MAX: usize = 128;
 
 pub(super) fn router() -> Router<Served> {
-    let limit = DefaultBodyLimit::max(COMPONENT_MAX);
-    Router::new().route("/plugins/{name}", put(upload)).layer(limit)
+    Router::new().route("/plugins/{name}", put(upload))
 }
 
 async fn upload(
     State(served): State<Served>,
     Path(name): Path<String>,
-    body: Bytes,
+    body: Body,
 ) -> Result<(StatusCode, Json<Done>), Failure> {
     if !is_name(&name) {
         let error = format!("{name:?} is no name for a plugin uploaded here");
         let fix = format!("use 1 to {NAME_MAX} of A-Z a-z 0-9 _ - . and no dot in front");
         return Err(Failure::bad_request(error, fix));
     }
+    // One at a time: each is held in memory whole.
+    let _upload = served.uploads.try_acquire().map_err(|_busy| {
+        let fix = "ask again when it has ended";
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "another upload is under way", fix)
+    })?;
+    let body = to_bytes(body, COMPONENT_MAX).await.map_err(|error| {
+        let fix = format!("send a component of at most {COMPONENT_MAX} bytes, whole");
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the component cannot be read: {error}"), fix)
+    })?;
     if !body.starts_with(b"\0asm") {
         let fix = "send a component's bytes: PUT with the .wasm file as the body";
         return Err(Failure::bad_request("the body is not WebAssembly", fix));

@@ -152,7 +152,7 @@ impl Default for ProbationSettings {
 pub struct BreakerSettings {
     /// `false` lets a plugin fail for ever. Default `true`.
     pub enabled: bool,
-    /// Batches in a row of which every message failed. Default 16.
+    /// Batches in a row of which every message failed. Default 32.
     pub failures: u32,
     /// Share of the messages of a window that failed. Default `"95%"`.
     pub rate: Share,
@@ -170,7 +170,7 @@ impl Default for BreakerSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            failures: 16,
+            failures: 32,
             rate: Share(950),
             window: Millis(30_000),
             min_batches: 50,

@@ -42,6 +42,7 @@ impl Metrics {
         registry.register_collector(Box::new(Scrape { status: Arc::new(status), plugins }));
         let mut text = String::new();
         prometheus_text::encode(&mut text, &registry)?;
+        // The format has no end mark: further families, such as plugins' own, are written behind.
         Ok(text)
     }
 }

@@ -151,6 +151,9 @@ impl Registry {
             }
             return;
         }
+        if self.is_native(&stem) {
+            return tracing::warn!("plugin {stem} is left alone: a native listener took its name meanwhile");
+        }
         let loaded = match result {
             Ok(loaded) => loaded,
             Err(reason) => {
