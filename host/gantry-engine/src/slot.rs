@@ -15,13 +15,14 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-use crate::{hash::ContentHash, module::ListenerModule, state::PluginState};
+use crate::{hash::ContentHash, module::ListenerModule, record::Record, state::PluginState};
 
 /// A version that serves, or has served and is finishing.
 pub struct Generation {
     number: u64,
     module: ListenerModule,
     in_flight: AtomicUsize,
+    record: Arc<Record>,
     /// Dropped last, which closes the channel that [`Retired`] listens to.
     _alive: async_channel::Sender<Infallible>,
     gone: async_channel::Receiver<Infallible>,
@@ -30,7 +31,7 @@ pub struct Generation {
 impl Generation {
     fn new(number: u64, module: ListenerModule) -> Self {
         let (alive, gone) = async_channel::bounded(1);
-        Self { number, module, in_flight: AtomicUsize::new(0), _alive: alive, gone }
+        Self { number, module, in_flight: AtomicUsize::new(0), record: Arc::default(), _alive: alive, gone }
     }
 
     /// Counts up from 1 with each switch of the slot.
@@ -43,6 +44,12 @@ impl Generation {
     #[must_use]
     pub fn module(&self) -> &ListenerModule {
         &self.module
+    }
+
+    /// How it has done. The record may outlive the generation.
+    #[must_use]
+    pub fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 
     /// Batches that hold a lease.

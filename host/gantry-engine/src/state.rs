@@ -23,6 +23,10 @@ pub enum PluginState {
         /// How many.
         instances: usize,
     },
+    /// A share of the batches goes to it, beside the version that serves.
+    Canary,
+    /// It runs on what another version has answered already, and its results are only compared.
+    Shadow,
     /// New batches go to it.
     Active,
     /// New batches go elsewhere; it finishes those it has.
@@ -48,6 +52,8 @@ impl PluginState {
             PluginState::Validated => "validated",
             PluginState::Compiled { .. } => "compiled",
             PluginState::Warmed { .. } => "warmed",
+            PluginState::Canary => "canary",
+            PluginState::Shadow => "shadow",
             PluginState::Active => "active",
             PluginState::Draining { .. } => "draining",
             PluginState::Retired => "retired",
@@ -67,9 +73,10 @@ impl PluginState {
             PluginState::Validated => 1,
             PluginState::Compiled { .. } => 2,
             PluginState::Warmed { .. } => 3,
-            PluginState::Active => 4,
-            PluginState::Draining { .. } => 5,
-            PluginState::Retired | PluginState::Rejected { .. } => 6,
+            PluginState::Canary | PluginState::Shadow => 4,
+            PluginState::Active => 5,
+            PluginState::Draining { .. } => 6,
+            PluginState::Retired | PluginState::Rejected { .. } => 7,
         }
     }
 
@@ -77,7 +84,7 @@ impl PluginState {
     #[must_use]
     pub const fn may_become(&self, next: &PluginState) -> bool {
         match next {
-            PluginState::Rejected { .. } => self.rank() < 4,
+            PluginState::Rejected { .. } => self.rank() < 5,
             _ if self.is_final() => false,
             _ => self.rank() <= next.rank(),
         }
@@ -108,6 +115,8 @@ mod tests {
         let draining = PluginState::Draining { in_flight: 2 };
         assert!(PluginState::Discovered.may_become(&PluginState::Validated));
         assert!(PluginState::Validated.may_become(&rejected));
+        assert!(PluginState::Canary.may_become(&PluginState::Active));
+        assert!(PluginState::Canary.may_become(&rejected));
         assert!(!PluginState::Active.may_become(&rejected));
         assert!(!PluginState::Active.may_become(&PluginState::Validated));
         assert!(draining.may_become(&PluginState::Draining { in_flight: 1 }));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gantry_engine::{Engine, EngineConfig, EngineError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
@@ -18,9 +18,12 @@ use crate::config::{ByteSize, CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::granted::Services;
 use crate::group::{GroupMap, Groups, Keeping, ListenerThreads, NativeListener};
+use crate::metrics::Metrics;
 use crate::native::NativeError;
 use crate::observer::SharedObserver;
-use crate::plugins::{self, Addition, DirectoryError, PluginEntry, Registry, Selectors, Strategies};
+use crate::plugins::{
+    self, Addition, DirectoryError, Inbox, Parts, PluginEntry, Registry, Selectors, Strategies,
+};
 use crate::state::journal::Journal;
 use crate::state::{self, StateDirectory, StateError};
 use crate::status::HostStatus;
@@ -28,6 +31,8 @@ use crate::tasks::Tasks;
 
 /// Native listeners waiting to be added.
 const ADDITIONS: usize = 16;
+/// Operators' commands waiting for the registry.
+const COMMANDS: usize = 16;
 /// What is added to the configured grace for the host's own tasks.
 const TASKS_GRACE: Duration = Duration::from_secs(10);
 
@@ -111,10 +116,24 @@ impl Host {
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
         let status = status_source(&client, &config, &running, &entries, &surveyed, &journal);
+        let selectors = Selectors::default();
+        let chosen_by = selectors.clone();
+        let by_plugin = Arc::new(move |name: &str, queues: &[_], message: &_, arg: &str| {
+            chosen_by.select(name, queues, message, arg)
+        });
+        let services = Services::new(&client, by_plugin, state.path(), tasks);
+        let (commanding, commands) = mpsc::channel(COMMANDS);
+        let served = admin::Served {
+            status: Arc::clone(&status),
+            groups: Arc::clone(&running),
+            entries: Arc::clone(&entries),
+            commands: commanding,
+            plugins: config.plugins.clone(),
+            metrics: Metrics::new(Arc::clone(&status), Arc::clone(&entries), services.metrics().clone()),
+            uploads: Arc::new(Semaphore::new(1)),
+        };
         let admin = match config.admin.enabled {
-            true => Some(
-                admin::serve(config.admin.listen, Arc::clone(&status), Arc::clone(&running), tasks).await?,
-            ),
+            true => Some(admin::serve(&config.admin, served, tasks).await?),
             false => None,
         };
         let groups = Groups {
@@ -130,13 +149,7 @@ impl Host {
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
-        let selectors = Selectors::default();
-        let chosen_by = selectors.clone();
-        let by_plugin = Arc::new(move |name: &str, queues: &[_], message: &_, arg: &str| {
-            chosen_by.select(name, queues, message, arg)
-        });
-        let services = Services::new(&client, by_plugin, state.path(), tasks);
-        let registry = Registry {
+        let (registry, loaded) = Registry::new(Parts {
             engine,
             config,
             groups,
@@ -144,12 +157,12 @@ impl Host {
             selectors: selectors.clone(),
             observer,
             tasks: tasks.clone(),
+            state: Arc::clone(&state),
             entries,
             surveyed,
-            next_listener: 0,
-        };
+        });
         let (additions, receiver) = mpsc::channel(ADDITIONS);
-        tasks.spawn("plugins", registry.run(events, receiver));
+        tasks.spawn("plugins", registry.run(Inbox { events, additions: receiver, commands, loaded }));
         Ok(Self {
             client,
             state,

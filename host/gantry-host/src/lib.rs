@@ -23,6 +23,7 @@ mod filter;
 mod granted;
 mod group;
 mod host;
+mod metrics;
 mod native;
 mod observer;
 mod plugins;

@@ -1,8 +1,14 @@
 //! What a host says of itself: the admin API's and the CLI's JSON.
 
+mod life;
+
 use serde::Serialize;
 
 use crate::plugins::Selections;
+pub use life::{
+    BreakerStatus, CandidateStatus, HeldBack, PluginDetail, Quarantined, ShadowDifference, ShadowStatus,
+    VersionLine,
+};
 
 /// The whole host at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -46,6 +52,16 @@ pub struct PluginStatus {
     pub swaps: u64,
     /// What its selector was asked, where it is one.
     pub selections: Option<Selections>,
+    /// The number of the generation that serves: 1 for the first since its listener joined its group.
+    pub generation: Option<u64>,
+    /// Times a version was rejected.
+    pub rejections: u64,
+    /// Why the newest content of the file does not serve though nothing is wrong with it: a pin, a rollback, quarantine.
+    pub held: Option<String>,
+    /// The version on trial beside the one that serves.
+    pub candidate: Option<CandidateStatus>,
+    /// Whether it is given its messages.
+    pub breaker: Option<BreakerStatus>,
     /// Messages settled, by how.
     pub outcomes: Outcomes,
 }

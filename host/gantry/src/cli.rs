@@ -38,9 +38,11 @@ pub(crate) enum Command {
     /// Make and list topics.
     #[command(subcommand)]
     Topic(TopicCommand),
-    /// Check plugin files.
+    /// Check plugin files, and drive the plugins of a running host.
     #[command(subcommand)]
     Plugin(crate::commands::plugin::PluginCommand),
+    /// Show a running host: plugins, groups and queues.
+    Status(crate::commands::status::StatusArgs),
 }
 
 /// Where the cluster is.
@@ -72,7 +74,7 @@ pub(crate) struct RunArgs {
     /// The plugins directory. Overrides the file. [default: plugins]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) plugins: Option<PathBuf>,
-    /// Where the admin API listens; a loopback address, port 0 takes a free one. Overrides the file. [default: 127.0.0.1:8088]
+    /// Where the admin API listens; port 0 takes a free one, and an address that is not loopback takes a token. Overrides the file. [default: 127.0.0.1:8088]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin_listen: Option<SocketAddr>,
     /// One JSON object per line instead of text: the start, each plugin's state, and the report of the stop.

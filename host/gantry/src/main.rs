@@ -57,6 +57,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
         Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,
         Command::Plugin(command) => commands::plugin::run(command).await,
+        Command::Status(args) => commands::status::status(&args),
     }
 }
 

@@ -23,6 +23,7 @@ fn gantry() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
     let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}", std::process::id()));
     command.env("XDG_STATE_HOME", state).env_remove("GANTRY_LOG").env_remove("GANTRY_NAME_SERVER");
+    command.env_remove("GANTRY_ADMIN").env_remove("GANTRY_ADMIN_TOKEN");
     command.stdin(Stdio::null());
     command
 }
@@ -358,4 +359,61 @@ fn the_demo_ends_by_itself_and_loses_nothing() {
     assert!(count("deadLettered") > 0 && count("reconsumed") > 0, "{summary}");
     assert_eq!((count("lost"), count("duplicated"), count("swaps")), (0, 0, 1), "{summary}");
     assert_eq!(count("sent"), count("succeeded") + count("deadLettered") + count("waiting"), "{summary}");
+}
+
+#[test]
+fn an_operator_sees_plugins_and_brings_a_version_back() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    let (plugins, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = plugins.path().join("gantry.toml");
+    let settings = format!(
+        "name-server = \"{address}\"\nplugins = \"{0}\"\nstate-dir = \"{1}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"\n",
+        plugins.path().display(),
+        state.path().display()
+    );
+    std::fs::write(&config, settings).unwrap();
+    let first = std::fs::read(components().join("minimal.wasm")).unwrap();
+    let second = [first.as_slice(), b"\x00\x09\x07version1"].concat();
+    let put = |content: &[u8]| {
+        std::fs::write(plugins.path().join("p.wasm.new"), content).unwrap();
+        std::fs::rename(plugins.path().join("p.wasm.new"), plugins.path().join("p.wasm")).unwrap();
+    };
+    put(&first);
+    let host = Running::start(&["run", "--config", config.to_str().unwrap(), "--json"]);
+    let url = host.event("started")["admin"].as_str().unwrap().to_owned();
+    while host.event("plugin")["state"] != "active" {}
+    put(&second);
+    while host.event("plugin")["state"] != "active" {}
+
+    let ask = |arguments: &[&str]| {
+        let mut command = gantry();
+        command.env("GANTRY_ADMIN", &url).env("GANTRY_ADMIN_TOKEN", "0123456789abcdef");
+        command.args(arguments).output().unwrap()
+    };
+    let listed = ask(&["plugin", "list"]);
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    let table = text(&listed.stdout);
+    assert!(table.starts_with("PLUGIN") && table.contains("greetings-group"), "{table}");
+    let back = ask(&["plugin", "rollback", "p"]);
+    assert!(back.status.success() && text(&back.stdout).contains("serves"), "{back:?}");
+    let detail: Value = serde_json::from_slice(&ask(&["plugin", "list", "p", "--json"]).stdout).unwrap();
+    assert_eq!(detail["hash"], detail["history"][0]["hash"]);
+    assert!(text(&ask(&["plugin", "list", "p"]).stdout).contains("rolled back by an operator"));
+    let promoted = ask(&["plugin", "promote", "p", "--json"]);
+    let done: Value = serde_json::from_slice(&promoted.stdout).unwrap();
+    assert!(done["done"].as_str().unwrap().contains("serves"), "{done}");
+
+    let aborted = ask(&["plugin", "abort", "p"]);
+    assert_eq!(aborted.status.code(), Some(1));
+    assert!(text(&aborted.stderr).contains("has no version on trial"), "{}", text(&aborted.stderr));
+    let shown = ask(&["status"]);
+    assert!(text(&shown.stdout).contains("greetings-group"), "{}", text(&shown.stdout));
+    let refused = ask(&["status", "--token", "another one"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("the token is another one"), "{}", text(&refused.stderr));
+    let nobody = ask(&["status", "--admin", "http://127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("no host answers"), "{}", text(&nobody.stderr));
+    host.signal("-TERM");
+    assert_eq!(host.event("stopped")["graceful"], true);
 }

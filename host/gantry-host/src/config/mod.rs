@@ -3,24 +3,29 @@
 //! Keys are RocketMQ's setting names in kebab case. Unknown keys, wrong types and values out of bounds are errors that
 //! name the file, the line, the key and what was expected; nothing starts before the whole file is sound.
 
+mod admin;
 mod client;
 mod consumer;
 mod error;
 mod granted;
+mod life;
 mod plugin;
 mod strategy;
 mod units;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use admin::{ADMIN_TOKEN_VARIABLE, AdminSettings, Token, TokenError};
 pub use client::{AclSettings, ClientSettings, CredentialsError, Secret, TlsFiles};
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
 pub use error::ConfigError;
 pub use granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
+pub use life::{
+    BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings, Share, ShareOf, SignatureSettings,
+};
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use units::{ByteSize, Millis, Timestamp};
@@ -48,6 +53,8 @@ pub struct GantryConfig {
     pub client: ClientSettings,
     /// Where the admin API listens, and whether it does.
     pub admin: AdminSettings,
+    /// Which plugin files may be loaded at all.
+    pub signatures: SignatureSettings,
     /// What guests may use of the machine.
     pub engine: EngineSettings,
     /// Settings of every consumer group (RocketMQ: DefaultMQPushConsumer).
@@ -68,27 +75,12 @@ impl Default for GantryConfig {
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
             admin: AdminSettings::default(),
+            signatures: SignatureSettings::default(),
             engine: EngineSettings::default(),
             consumer: ConsumerSettings::default(),
             group: BTreeMap::new(),
             plugin: BTreeMap::new(),
         }
-    }
-}
-
-/// The admin HTTP API.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct AdminSettings {
-    /// Off with `false`. Default `true`.
-    pub enabled: bool,
-    /// A loopback address; port 0 takes a free one. Default `127.0.0.1:8088`.
-    pub listen: SocketAddr,
-}
-
-impl Default for AdminSettings {
-    fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8088)) }
     }
 }
 
@@ -165,13 +157,8 @@ impl GantryConfig {
             );
         }
         self.client.check()?;
-        if self.admin.enabled && !self.admin.listen.ip().is_loopback() {
-            let message = format!(
-                "expected a loopback address such as 127.0.0.1:8088, not {}: the API has no authentication",
-                self.admin.listen
-            );
-            return rule("listen", message);
-        }
+        self.admin.check()?;
+        self.signatures.check()?;
         if self.engine.memory_max.0 < 1 << 20 {
             return rule("memory-max", "expected at least 1 MiB".into());
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
+use super::life::{BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings};
 use super::units::Millis;
 
 /// Overrides of one plugin. What is absent stays as the plugin describes itself.
@@ -39,6 +40,16 @@ pub struct PluginSettings {
     pub logging: LoggingSettings,
     /// `false` leaves the file alone: it is not loaded. Default `true`.
     pub enabled: Option<bool>,
+    /// The content hash, or the first 8 or more hexadecimal digits of it, of the only version that may serve.
+    pub pin: Option<String>,
+    /// A new version is tried with a share of the messages first. Default: it serves at once.
+    pub canary: Option<CanarySettings>,
+    /// A new version is run beside the serving one first, without effect. Default: it serves at once.
+    pub shadow: Option<ShadowSettings>,
+    /// When a version that fails after it took over gives way.
+    pub probation: ProbationSettings,
+    /// When a plugin that keeps failing is slowed.
+    pub breaker: BreakerSettings,
 }
 
 /// One topic and the tags wanted of it.
@@ -75,6 +86,18 @@ impl PluginSettings {
         if self.consume_timeout.is_some_and(|t| t.0 == 0) {
             return rule("consume-timeout", "expected at least 1 ms");
         }
-        Ok(())
+        let is_hash = |pin: &String| {
+            (8..=64).contains(&pin.len())
+                && pin.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        if !self.pin.as_ref().is_none_or(is_hash) {
+            return rule("pin", "expected a content hash, or its first 8 or more digits of 0-9 a-f");
+        }
+        if self.canary.is_some() && self.shadow.is_some() {
+            return rule("shadow", "expected a canary or a shadow of a plugin, not both");
+        }
+        self.canary.as_ref().map_or(Ok(()), CanarySettings::check)?;
+        self.shadow.as_ref().map_or(Ok(()), ShadowSettings::check)?;
+        self.breaker.check()
     }
 }

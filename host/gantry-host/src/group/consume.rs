@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, MessageModel, RetryDelay, Settlement};
+use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, Settlement};
 use gantry_engine::{
-    BatchReport, Cause, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Order, Outcome,
+    BatchReport, Cause, ConsumeContext, ConsumeJob, Fault, Job, MessageBatch, Order, Record,
 };
-use gantry_protocol::{MessageExt, delay_level};
+use gantry_protocol::MessageExt;
 use tokio::sync::mpsc;
 
 use super::batch::{Corrupt, HostBatch};
+use super::counters::BatchCounts;
 use super::input::Input;
 use super::listener::{Call, Listener};
+use super::outcomes::{AGAIN, Terms, failure_text, settled_as, settlement};
 use super::tally::{Tallies, Tally};
 use super::threads::ListenerThreads;
-use crate::observer::{Settled, SettledAs, SharedObserver};
-use crate::status::Outcomes;
-
-const AGAIN: Settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
+use super::trial::Trial;
+use crate::observer::{Settled, SharedObserver};
 
 /// What every batch of a group needs on its way.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub(super) struct Consumption {
 }
 
 /// Where a batch comes from, and how long a call with it may take.
+#[derive(Clone)]
 pub(super) struct Way {
     /// The topic the listener subscribed to.
     pub(super) topic: Arc<str>,
@@ -47,28 +48,32 @@ impl Consumption {
     /// Hands the batch to a guest thread; the answer arrives as [`Input::Consumed`].
     pub(super) fn submit(&self, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
         let Batch { id, topic, mq, messages, head_retries, in_order, .. } = batch;
-        let call = listener.call().ok_or(NotTaken(id))?;
+        let queue_id = mq.queue_id.max(0).unsigned_abs();
+        let (call, trial) = listener.call_for(&mq.topic, &mq.broker_name, queue_id).ok_or(NotTaken(id))?;
         let count = messages.len();
         let (sound, corrupt) = HostBatch::new(messages, head_retries, in_order);
         let sound = Arc::new(sound);
+        let way = Way {
+            topic: Arc::clone(&topic),
+            broker_name: mq.broker_name,
+            queue_id,
+            deadline: listener.plan().consume_timeout,
+            order: if in_order { Order::Kept } else { Order::Any },
+        };
         let back = Return {
             id,
-            topic: Arc::clone(&topic),
+            topic,
             consumption: self.clone(),
             listener: Arc::clone(listener),
             version: call.version().to_owned(),
+            record: call.record(),
+            trial,
+            way: way.clone(),
             tally: self.tallies.of(&mq.topic),
             batch: Arc::clone(&sound),
             messages: count,
             in_order,
             corrupt,
-        };
-        let way = Way {
-            topic,
-            broker_name: mq.broker_name,
-            queue_id: mq.queue_id.max(0).unsigned_abs(),
-            deadline: listener.plan().consume_timeout,
-            order: if in_order { Order::Kept } else { Order::Any },
         };
         let job = self.job(call, way, sound, move |report| back.report(report));
         self.threads.try_submit(listener.id, job).map_err(|_busy| NotTaken(id))
@@ -112,6 +117,11 @@ struct Return {
     consumption: Consumption,
     listener: Arc<Listener>,
     version: String,
+    /// Counts how the version does.
+    record: Arc<Record>,
+    /// The trial that the batch is part of, if it is.
+    trial: Option<Arc<Trial>>,
+    way: Way,
     tally: Arc<Tally>,
     batch: Arc<HostBatch>,
     /// How many there are, with those that are corrupt.
@@ -128,65 +138,70 @@ impl Return {
                 messages = self.batch.len(), calls = report.calls, "{failure}"
             );
         }
+        self.judge(&report);
+        let (calls, instances_lost, took) = (report.calls, report.instances_lost, report.took);
         let mut ends: Vec<End<'_>> = Vec::with_capacity(self.messages);
         for ((index, message), outcome) in self.batch.stored().enumerate().zip(report.outcomes) {
             let failure = failure_text(&outcome.cause);
             let times = self.batch.reconsume_times(index);
-            ends.push(End { message, times, settlement: settlement(outcome), failure });
+            let cause = Some(outcome.cause.clone());
+            ends.push(End { message, times, settlement: settlement(outcome), cause, failure });
         }
         for Corrupt { index, stored, error } in &self.corrupt {
             let text = format!("the body cannot be inflated: {error}");
             tracing::warn!(group = %self.consumption.group, message = stored.message_id(), "{text}; it is given back");
             let (settlement, times) = (AGAIN, stored.reconsume_times());
-            let end = End { message: stored, times, settlement, failure: Some(text) };
+            let end = End { message: stored, times, settlement, cause: None, failure: Some(text) };
             ends.insert((*index).min(ends.len()), end);
         }
         let good = ends.iter().take_while(|end| end.settlement == Settlement::Success).count();
         // In order, what follows the first failure has not ended.
         let ended = if self.in_order { good + 1 } else { ends.len() };
-        let mut counts = Outcomes::default();
+        let mut counts = BatchCounts::default();
         for end in ends.iter().take(ended) {
             self.observe(end, &mut counts);
         }
-        self.listener.count(counts);
+        self.listener.counters.batch(&counts, calls, instances_lost, took);
         let mut settlements: Vec<Settlement> = ends.into_iter().map(|end| end.settlement).collect();
         settlements.resize(self.messages, AGAIN);
-        self.tally.consumed(counts.succeeded, counts.reconsumed + counts.dead_lettered, report.took);
+        let outcomes = counts.outcomes();
+        self.tally.consumed(outcomes.succeeded, outcomes.reconsumed + outcomes.dead_lettered, took);
         // The group may be gone: then nobody waits for the answer, and the next owner gets the messages again.
         let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
     }
 
-    fn observe(&self, end: &End<'_>, counts: &mut Outcomes) {
-        let plan = self.listener.plan();
-        let (times, failure) = (end.times, end.failure.as_deref());
-        let max = i64::from(plan.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES));
-        let spent = i64::from(times) >= max;
-        let broadcasting = plan.message_model == MessageModel::Broadcasting;
-        let limit = || format!("reconsumed {times} times, which is the limit");
-        let as_ = match &end.settlement {
-            Settlement::Success => SettledAs::Success,
-            Settlement::DeadLetter(reason) if broadcasting => SettledAs::Dropped { reason: reason.clone() },
-            Settlement::DeadLetter(reason) => SettledAs::DeadLetter { reason: reason.clone() },
-            Settlement::ReconsumeLater(_) if broadcasting && (spent || !self.in_order) => {
-                SettledAs::Dropped { reason: failure.map_or_else(limit, str::to_owned) }
-            }
-            Settlement::ReconsumeLater(_) if spent => SettledAs::DeadLetter { reason: limit() },
-            Settlement::ReconsumeLater(delay) => SettledAs::ReconsumeLater { level: level(*delay) },
-        };
-        counts.failed += u64::from(failure.is_some());
-        match as_ {
-            SettledAs::Success => counts.succeeded += 1,
-            SettledAs::ReconsumeLater { .. } => counts.reconsumed += 1,
-            SettledAs::DeadLetter { .. } => counts.dead_lettered += 1,
-            SettledAs::Dropped { .. } => counts.dropped += 1,
+    /// Counts the batch for whoever judges the version that ran it, and hands a copy to a version in the shadow.
+    fn judge(&self, report: &BatchReport) {
+        let fatal_streak = self.record.count(report);
+        if let Some(trial) = &self.trial {
+            return trial.ended(fatal_streak);
         }
+        let at_fault = |cause: &Cause| matches!(cause.fault(), Some(Fault::Fatal | Fault::Broken));
+        let held_back = report.outcomes.iter().filter(|outcome| outcome.cause == Cause::HeldBack).count();
+        let failed = report.outcomes.iter().filter(|outcome| at_fault(&outcome.cause)).count();
+        self.listener.judge((report.outcomes.len() - held_back) as u64, failed as u64);
+        if let Some(shadow) = self.listener.shadow() {
+            shadow.watch(&self.consumption.group, self.way.clone(), &self.batch, &report.outcomes);
+        }
+    }
+
+    fn observe(&self, end: &End<'_>, counts: &mut BatchCounts) {
+        let plan = self.listener.plan();
+        let terms = Terms {
+            message_model: plan.message_model,
+            in_order: self.in_order,
+            max_reconsume_times: plan.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
+        };
+        let failure = end.failure.as_deref();
+        let as_ = settled_as(&end.settlement, terms, end.times, failure);
+        counts.add(&as_, end.cause.as_ref());
         self.consumption.observer.settled(&Settled {
             group: &self.consumption.group,
             plugin: &self.listener.plugin,
             version: &self.version,
             message: end.message,
             topic: &self.topic,
-            reconsume_times: times,
+            reconsume_times: end.times,
             as_,
             failure,
         });
@@ -199,42 +214,7 @@ struct End<'a> {
     /// How often it had come before.
     times: i32,
     settlement: Settlement,
+    /// None where its body cannot be read.
+    cause: Option<Cause>,
     failure: Option<String>,
-}
-
-fn level(delay: RetryDelay) -> u8 {
-    match delay {
-        RetryDelay::ByAttempts => 0,
-        RetryDelay::Level(level) => level.clamp(1, 18),
-        RetryDelay::Millis(ms) => u8::try_from(delay_level::level_for_delay(ms)).unwrap_or(18),
-    }
-}
-
-fn settlement(outcome: Outcome) -> Settlement {
-    use gantry_engine::RetryDelay as Asked;
-    match outcome.result {
-        ConsumeResult::Success => Settlement::Success,
-        ConsumeResult::DeadLetter(reason) => Settlement::DeadLetter(reason),
-        ConsumeResult::ReconsumeLater(Asked::ByAttempts) => {
-            Settlement::ReconsumeLater(RetryDelay::ByAttempts)
-        }
-        ConsumeResult::ReconsumeLater(Asked::Level(level)) => {
-            Settlement::ReconsumeLater(RetryDelay::Level(level))
-        }
-        ConsumeResult::ReconsumeLater(Asked::Milliseconds(ms)) => {
-            Settlement::ReconsumeLater(RetryDelay::Millis(ms))
-        }
-    }
-}
-
-/// What failed, if the listener did not answer for itself.
-pub(super) fn failure_text(cause: &Cause) -> Option<String> {
-    match cause {
-        // Held back for the one before it, which says why.
-        Cause::Answered | Cause::AnsweredAlone | Cause::Settled | Cause::HeldBack => None,
-        Cause::FailedAlone(failure) | Cause::BatchFailed(failure) => Some(failure.to_string()),
-        Cause::NotRun(failure) => Some(format!("not run, because those before it failed: {failure}")),
-        Cause::NoInstance(error) => Some(error.to_string()),
-        Cause::HostPanic(text) => Some(format!("the host failed: {text}")),
-    }
 }

@@ -9,8 +9,9 @@ use gantry_protocol::body::{self, ConsumeMessageDirectlyResult};
 use tokio::sync::oneshot;
 
 use super::batch::HostBatch;
-use super::consume::{Consumption, Way, failure_text};
+use super::consume::{Consumption, Way};
 use super::listener::Listener;
+use super::outcomes::failure_text;
 use crate::client_instance::Unanswered;
 
 type Sender = oneshot::Sender<Result<ConsumeMessageDirectlyResult, Unanswered>>;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gantry_core::{
-    Action, ConsumerGroup, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus, Route,
-    Severity, TerminationReport,
+    Action, Batch, ConsumerGroup, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus,
+    Route, Severity, TerminationReport,
 };
 use gantry_protocol::{MessageQueue, names};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use super::dividing::Divider;
 use super::input::Input;
 use super::keeping::Kept;
 use super::listener::Listener;
+use super::pausing::Pausing;
 use super::requests::{Local, Requests};
 use super::tally::Tallies;
 use crate::plugins::Strategies;
@@ -72,6 +73,8 @@ pub(super) struct Driver {
     answers: Answers,
     consumption: Consumption,
     inputs: mpsc::Receiver<Input>,
+    /// Listeners that are given nothing because they keep failing.
+    pausing: Pausing,
     /// Batches to be offered again.
     busy: Vec<NotTaken>,
     /// When.
@@ -121,6 +124,7 @@ impl Driver {
             answers,
             consumption,
             inputs,
+            pausing: Pausing::default(),
             busy: Vec::new(),
             busy_until: Instant::now(),
             status,
@@ -146,6 +150,7 @@ impl Driver {
             if !self.busy.is_empty() {
                 wake = wake.min(self.busy_until);
             }
+            wake = self.pausing.due().map_or(wake, |due| wake.min(due));
             tokio::select! {
                 Some(input) = self.inputs.recv() => self.take(input),
                 Some(command) = commands.recv() => self.command(command),
@@ -182,16 +187,14 @@ impl Driver {
                 self.machine.handle_returned(Instant::now(), id);
             }
         }
+        self.pausing.look(Instant::now(), &self.listeners, &mut self.machine);
         while let Some(action) = self.machine.poll_action(Instant::now()) {
             match action {
-                Action::Consume(batch) => match self.listeners.get(&batch.listener) {
-                    Some(listener) => {
-                        if let Err(busy) = self.consumption.submit(listener, batch) {
-                            self.put_off(busy);
-                        }
+                Action::Consume(batch) => {
+                    if let Err(not_taken) = self.consume(batch) {
+                        self.put_off(not_taken);
                     }
-                    None => self.put_off(NotTaken(batch.id)),
-                },
+                }
                 Action::Event(event) => self.tell(&event),
                 Action::Journal(journal) => self.kept.journal(journal),
                 Action::Unregister => self.requests.unregister().await,
@@ -200,6 +203,16 @@ impl Driver {
             }
         }
         None
+    }
+
+    fn consume(&mut self, batch: Batch) -> Result<(), NotTaken> {
+        let listener = self.listeners.get(&batch.listener).ok_or(NotTaken(batch.id))?;
+        let Some(probe) = self.pausing.admits(listener) else { return Err(NotTaken(batch.id)) };
+        self.consumption.submit(listener, batch)?;
+        if probe {
+            self.pausing.probe_left(listener, &mut self.machine);
+        }
+        Ok(())
     }
 
     fn put_off(&mut self, batch: NotTaken) {
@@ -298,7 +311,12 @@ impl Driver {
             }
             text
         };
-        self.machine.set_listeners(Instant::now(), unix_millis(), &specs).map_err(plain)
+        let set = self.machine.set_listeners(Instant::now(), unix_millis(), &specs).map_err(plain);
+        if set.is_ok() {
+            // The machine begins anew with who is paused.
+            self.pausing.forget();
+        }
+        set
     }
 
     fn tell(&self, event: &Event) {

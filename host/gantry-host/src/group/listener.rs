@@ -1,16 +1,22 @@
 //! A listener as its group sees it: what serves it, under which plan, and how it has done.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gantry_core::{ListenerId, ListenerSpec};
-use gantry_engine::{Lease, ListenerModule, Retired, Slot};
+use gantry_engine::{Figures, Lease, ListenerModule, PoolStats, Record, Retired, Slot};
 
+use super::breaker::{Admission, Breaker, Change};
+use super::counters::Counters;
 use super::native::Native;
+use super::shadow::Shadow;
+use super::trial::Trial;
+use crate::config::BreakerSettings;
 use crate::plugins::ListenerPlan;
-use crate::status::Outcomes;
+use crate::status::{BreakerStatus, Outcomes};
 
 /// One plugin's listener, which outlives the versions that serve it; or a native one.
 pub(crate) struct Listener {
@@ -20,7 +26,12 @@ pub(crate) struct Listener {
     pub plugin: String,
     serving: Serving,
     plan: ArcSwap<ListenerPlan>,
-    counters: Counters,
+    pub(crate) counters: Counters,
+    trial: ArcSwapOption<Trial>,
+    shadow: ArcSwapOption<Shadow>,
+    breaker: Mutex<Breaker>,
+    /// Whether the breaker is not closed: read for every batch, so without the lock.
+    holding: AtomicBool,
 }
 
 /// The code behind a listener.
@@ -37,31 +48,49 @@ pub(super) enum Call {
     Native(Arc<Native>),
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    succeeded: AtomicU64,
-    reconsumed: AtomicU64,
-    dead_lettered: AtomicU64,
-    dropped: AtomicU64,
-    failed: AtomicU64,
-}
-
 impl Listener {
     /// A plugin's listener, served by `module` at first.
-    pub(crate) fn plugin(id: ListenerId, plugin: &str, plan: ListenerPlan, module: ListenerModule) -> Self {
+    pub(crate) fn plugin(
+        id: ListenerId,
+        plugin: &str,
+        plan: ListenerPlan,
+        breaker: BreakerSettings,
+        module: ListenerModule,
+    ) -> Self {
         let slot = Slot::new();
         slot.switch(module);
-        Self::new(id, plugin, plan, Serving::Plugin(slot))
+        Self::new(id, plugin, plan, breaker, Serving::Plugin(slot))
     }
 
     /// A native listener.
-    pub(crate) fn native(id: ListenerId, name: &str, plan: ListenerPlan, native: Native) -> Self {
-        Self::new(id, name, plan, Serving::Native(Arc::new(native)))
+    pub(crate) fn native(
+        id: ListenerId,
+        name: &str,
+        plan: ListenerPlan,
+        breaker: BreakerSettings,
+        native: Native,
+    ) -> Self {
+        Self::new(id, name, plan, breaker, Serving::Native(Arc::new(native)))
     }
 
-    fn new(id: ListenerId, name: &str, plan: ListenerPlan, serving: Serving) -> Self {
-        let (plan, counters) = (ArcSwap::from_pointee(plan), Counters::default());
-        Self { id, plugin: name.to_owned(), serving, plan, counters }
+    fn new(
+        id: ListenerId,
+        name: &str,
+        plan: ListenerPlan,
+        breaker: BreakerSettings,
+        serving: Serving,
+    ) -> Self {
+        Self {
+            id,
+            plugin: name.to_owned(),
+            serving,
+            plan: ArcSwap::from_pointee(plan),
+            counters: Counters::default(),
+            trial: ArcSwapOption::empty(),
+            shadow: ArcSwapOption::empty(),
+            breaker: Mutex::new(Breaker::new(breaker)),
+            holding: AtomicBool::new(false),
+        }
     }
 
     /// Whether it is part of the embedding program, so that no file of its name can serve it.
@@ -72,7 +101,11 @@ impl Listener {
     /// Lets another version serve from now on; the one before it drains. Nothing changes for a native listener.
     pub(crate) fn switch(&self, module: ListenerModule) -> Option<Retired> {
         match &self.serving {
-            Serving::Plugin(slot) => slot.switch(module).1,
+            Serving::Plugin(slot) => {
+                let retired = slot.switch(module).1;
+                self.with_breaker(Breaker::reset);
+                retired
+            }
             Serving::Native(_) => None,
         }
     }
@@ -113,26 +146,93 @@ impl Listener {
         }
     }
 
-    /// Counts the outcomes of one batch.
-    pub(crate) fn count(&self, batch: Outcomes) {
-        let add = |counter: &AtomicU64, n| _ = counter.fetch_add(n, Ordering::Relaxed);
-        add(&self.counters.succeeded, batch.succeeded);
-        add(&self.counters.reconsumed, batch.reconsumed);
-        add(&self.counters.dead_lettered, batch.dead_lettered);
-        add(&self.counters.dropped, batch.dropped);
-        add(&self.counters.failed, batch.failed);
+    /// What a batch of this queue that leaves now is to run, and the trial it is part of, if it is; none if no version
+    /// serves.
+    pub(super) fn call_for(
+        &self,
+        topic: &Arc<str>,
+        broker_name: &Arc<str>,
+        queue_id: u32,
+    ) -> Option<(Call, Option<Arc<Trial>>)> {
+        if let Some(trial) = &*self.trial.load()
+            && let Some(lease) = trial.lease(topic, broker_name, queue_id)
+        {
+            return Some((Call::Guest(lease), Some(Arc::clone(trial))));
+        }
+        Some((self.call()?, None))
+    }
+
+    /// Puts a version on trial in place of another, which finishes what it has; or none.
+    pub(crate) fn set_trial(&self, trial: Option<Arc<Trial>>) -> Option<Retired> {
+        self.trial.swap(trial).and_then(|before| before.end())
+    }
+
+    /// Puts a version into the shadow, or none; the one before it is to be ended where one may wait.
+    pub(crate) fn set_shadow(&self, shadow: Option<Arc<Shadow>>) -> Option<Arc<Shadow>> {
+        self.shadow.swap(shadow)
+    }
+
+    /// The version in the shadow.
+    pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.load_full()
+    }
+
+    /// A batch of the version that serves has ended, with so many of its messages failed through its fault.
+    pub(super) fn judge(&self, messages: u64, failed: u64) {
+        let change = self.with_breaker(|breaker| breaker.batch(Instant::now(), messages, failed));
+        match change {
+            Some(Change::Opened { pause, why }) => tracing::error!(
+                plugin = %self.plugin,
+                "keeps failing: it is given nothing for {pause:?}, its messages wait, then one batch is tried: {why}"
+            ),
+            Some(Change::Closed) => {
+                tracing::info!(plugin = %self.plugin, "works again, and is given its messages")
+            }
+            None => {}
+        }
+    }
+
+    /// What its breaker lets pass now.
+    pub(super) fn admission(&self, now: Instant) -> Admission {
+        match self.holding.load(Ordering::Acquire) {
+            true => self.with_breaker(|breaker| breaker.admission(now)),
+            false => Admission::All,
+        }
+    }
+
+    /// A batch has left though the breaker is not closed: it is the probe.
+    pub(super) fn probe_left(&self) {
+        self.with_breaker(Breaker::probe_left);
+    }
+
+    fn with_breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut breaker);
+        self.holding.store(breaker.report().0 != "closed", Ordering::Release);
+        done
+    }
+
+    /// Its breaker as the status shows it.
+    pub(crate) fn breaker(&self) -> BreakerStatus {
+        self.with_breaker(|breaker| {
+            let (state, why, opened) = breaker.report();
+            BreakerStatus { state, why: why.map(str::to_owned), opened }
+        })
+    }
+
+    /// The serving generation's number, how it has done, and its instances; none where no version of a plugin serves.
+    pub(crate) fn generation(&self) -> Option<(u64, Figures, PoolStats)> {
+        match &self.serving {
+            Serving::Plugin(slot) => slot.serving(|generation| {
+                (generation.number(), generation.record().figures(), generation.module().stats())
+            }),
+            Serving::Native(_) => None,
+        }
     }
 
     /// All outcomes so far.
     pub(crate) fn outcomes(&self) -> Outcomes {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Outcomes {
-            succeeded: read(&self.counters.succeeded),
-            reconsumed: read(&self.counters.reconsumed),
-            dead_lettered: read(&self.counters.dead_lettered),
-            dropped: read(&self.counters.dropped),
-            failed: read(&self.counters.failed),
-        }
+        self.counters.outcomes()
     }
 }
 
@@ -148,6 +248,14 @@ impl Call {
         match self {
             Self::Guest(lease) => &lease.module().description().version,
             Self::Native(native) => native.version(),
+        }
+    }
+
+    /// What counts how this version does.
+    pub(super) fn record(&self) -> Arc<Record> {
+        match self {
+            Self::Guest(lease) => Arc::clone(lease.generation().record()),
+            Self::Native(native) => Arc::clone(native.record()),
         }
     }
 }

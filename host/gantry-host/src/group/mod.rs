@@ -2,8 +2,11 @@
 
 mod answers;
 mod batch;
+mod breaker;
+mod chooser;
 mod clash;
 mod consume;
+mod counters;
 mod direct;
 mod dividing;
 mod driver;
@@ -13,12 +16,16 @@ mod keeping;
 mod listener;
 mod native;
 mod notice;
+mod outcomes;
+mod pausing;
 mod rates;
 mod requests;
 mod running_info;
 mod settings;
+mod shadow;
 mod tally;
 mod threads;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,11 +37,14 @@ use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use chooser::Chooser;
 pub(crate) use keeping::Keeping;
 pub(crate) use listener::Listener;
 pub(crate) use native::Native;
 pub use native::NativeListener;
+pub(crate) use shadow::Shadow;
 pub(crate) use threads::ListenerThreads;
+pub(crate) use trial::Trial;
 
 use crate::client_instance::ClientInstance;
 use crate::config::GantryConfig;

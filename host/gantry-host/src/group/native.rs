@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gantry_engine::{
     BatchReport, Cause, ConsumeContext, ConsumeResult, GuestFailure, ListenerDescription, MessageBatch,
-    Outcome, RetryDelay,
+    Outcome, Record, RetryDelay,
 };
 
 /// A listener in Rust, part of the program that embeds the host (RocketMQ: `MessageListenerConcurrently`).
@@ -28,15 +28,20 @@ pub trait NativeListener: Send + Sync + 'static {
 pub(crate) struct Native {
     code: Arc<dyn NativeListener>,
     version: String,
+    record: Arc<Record>,
 }
 
 impl Native {
     pub(crate) fn new(code: Arc<dyn NativeListener>, version: String) -> Self {
-        Self { code, version }
+        Self { code, version, record: Arc::default() }
     }
 
     pub(crate) fn version(&self) -> &str {
         &self.version
+    }
+
+    pub(super) fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 
     /// One outcome for every message, whatever the listener does.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use super::signature::MAX_SIGNATURE;
+
 /// How long a file must stand still before it is read.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// How often the directory is listed when no notice comes.
@@ -31,6 +33,8 @@ pub(crate) enum FileEvent {
         stem: String,
         /// Its content, whole.
         bytes: Vec<u8>,
+        /// The signature beside it, in `NAME.wasm.minisig`.
+        signature: Option<String>,
     },
     /// A file that cannot be used as it stands.
     Unusable {
@@ -70,6 +74,8 @@ pub(super) struct Fingerprint {
     len: u64,
     modified: Option<SystemTime>,
     inode: u64,
+    /// Length and time of the signature beside it: a file whose signature changed is another file.
+    signature: Option<(u64, Option<SystemTime>)>,
 }
 
 #[derive(Debug)]
@@ -228,7 +234,8 @@ fn report(
         match read_still(&path, listing.get(&stem)) {
             Ok(Some(bytes)) => {
                 comparison.reported(&stem);
-                send(FileEvent::Changed { stem, bytes })?;
+                let signature = read_signature(&path);
+                send(FileEvent::Changed { stem, bytes, signature })?;
             }
             Ok(None) => comparison.moved(&stem),
             Err(error) => {
@@ -242,7 +249,7 @@ fn report(
 
 /// The file's content, or none when it changed while it was read.
 fn read_still(path: &Path, expected: Option<&Fingerprint>) -> io::Result<Option<Vec<u8>>> {
-    let before = fingerprint(&std::fs::metadata(path)?);
+    let before = fingerprint(path)?;
     if Some(&before) != expected {
         return Ok(None);
     }
@@ -251,7 +258,7 @@ fn read_still(path: &Path, expected: Option<&Fingerprint>) -> io::Result<Option<
         return Err(io::Error::other(message));
     }
     let bytes = std::fs::read(path)?;
-    let after = fingerprint(&std::fs::metadata(path)?);
+    let after = fingerprint(path)?;
     Ok((after == before && bytes.len() as u64 == before.len).then_some(bytes))
 }
 
@@ -266,11 +273,11 @@ fn list(directory: &Path) -> io::Result<BTreeMap<String, Fingerprint>> {
             continue;
         };
         // A file that vanishes between listing and looking is simply not there.
-        if let Ok(metadata) = std::fs::metadata(&path)
-            && metadata.is_file()
-            && !stem.starts_with('.')
+        if !stem.starts_with('.')
+            && path.is_file()
+            && let Ok(fingerprint) = fingerprint(&path)
         {
-            listing.insert(stem.to_owned(), fingerprint(&metadata));
+            listing.insert(stem.to_owned(), fingerprint);
         }
     }
     Ok(listing)
@@ -304,12 +311,34 @@ fn still_for(path: &Path) -> Option<Duration> {
     Some(modified.min(changed))
 }
 
-fn fingerprint(metadata: &std::fs::Metadata) -> Fingerprint {
+/// The signature beside a component, if there is one that may be one.
+fn read_signature(component: &Path) -> Option<String> {
+    let path = component.with_extension("wasm.minisig");
+    let sound = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= MAX_SIGNATURE);
+    if sound { std::fs::read_to_string(path).ok() } else { None }
+}
+
+/// Reads a plugin's file as it is now, with the signature beside it. Blocks.
+///
+/// # Errors
+/// It cannot be read, is too long, or changes meanwhile.
+pub(super) fn read_now(path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
+    let expected = fingerprint(path)?;
+    match read_still(path, Some(&expected))? {
+        Some(bytes) => Ok((bytes, read_signature(path))),
+        None => Err(io::Error::other("it is being written")),
+    }
+}
+
+fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+    let metadata = std::fs::metadata(path)?;
     #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
     #[cfg(not(unix))]
     let inode = 0;
-    Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode }
+    let signature = std::fs::metadata(path.with_extension("wasm.minisig")).ok();
+    let signature = signature.map(|metadata| (metadata.len(), metadata.modified().ok()));
+    Ok(Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode, signature })
 }
 
 #[cfg(test)]
@@ -317,7 +346,7 @@ mod tests {
     use super::*;
 
     fn listing(files: &[(&str, u64)]) -> BTreeMap<String, Fingerprint> {
-        let print = |len| Fingerprint { len, modified: None, inode: 1 };
+        let print = |len| Fingerprint { len, modified: None, inode: 1, signature: None };
         files.iter().map(|(stem, len)| ((*stem).to_owned(), print(*len))).collect()
     }
 

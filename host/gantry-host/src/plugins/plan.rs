@@ -104,6 +104,23 @@ impl ListenerPlan {
         self.group == other.group && self.kind() == other.kind()
     }
 
+    /// Whether another version can be tried beside it on the same batches. If not, what it has otherwise.
+    pub(crate) fn runs_beside(&self, other: &Self) -> Result<(), &'static str> {
+        let checks = [
+            (self.joins_like(other), "joins another group, or another kind of group"),
+            (self.subscriptions == other.subscriptions, "subscribes otherwise"),
+            (self.batch_max_size == other.batch_max_size, "wants batches of another size"),
+            (self.max_reconsume_times == other.max_reconsume_times, "wants other retries"),
+            (self.consume_timeout == other.consume_timeout, "wants another consume-timeout"),
+        ];
+        checks.into_iter().find(|(same, _)| !same).map_or(Ok(()), |(_, what)| Err(what))
+    }
+
+    /// Whether the order of a queue's messages is kept.
+    pub(crate) fn is_orderly(&self) -> bool {
+        self.consume_mode == ConsumeMode::Orderly
+    }
+
     /// How messages reach it, in words.
     pub(crate) fn kind(&self) -> &'static str {
         match (self.message_model, self.consume_mode) {

@@ -1,18 +1,23 @@
 //! Every plugin file and the version of it that serves: load, swap, reject, retire.
 //!
-//! One task owns the registry and takes the directory's reports in order, so a swap during a swap waits its turn. A
-//! version that fails anywhere before the switch leaves the serving one untouched.
+//! One task owns the registry and takes the directory's reports in order, operators' commands, and the loads that have
+//! ended. A version that fails anywhere before the switch leaves the serving one untouched. Which version is to serve, and
+//! when it gives way, is in [`life`](super::life).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use gantry_core::ListenerId;
-use gantry_engine::{ContentHash, Engine, ListenerModule, LoadError, Plugin, PluginState, Retired};
+use gantry_engine::{ContentHash, Engine, ListenerModule, Plugin, PluginState, Retired};
 use tokio::sync::{mpsc, oneshot};
 
+use super::candidate::Candidate;
+use super::commands::Command;
 use super::directory::FileEvent;
+use super::life::{LOOK, Life};
+use super::loads::{LoadParts, Loaded, Loads};
 use super::plan::ListenerPlan;
 use super::selectors::{Counters, Selectors};
 use crate::config::GantryConfig;
@@ -20,25 +25,29 @@ use crate::granted::Services;
 use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
 use crate::native::NativeError;
 use crate::observer::{PluginChange, SharedObserver};
-use crate::status::{Outcomes, PluginStatus};
+use crate::state::StateDirectory;
+use crate::state::versions::{VersionRecord, Versions};
+use crate::status::{Outcomes, PluginDetail, PluginStatus};
 use crate::tasks::Tasks;
 
-/// Instances made before a version serves its first batch.
-const WARM_INSTANCES: usize = 2;
-
 /// One plugin file as the status shows it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct PluginEntry {
     state: &'static str,
-    rejected: Option<String>,
+    pub(super) rejected: Option<String>,
+    rejections: u64,
     version: Option<String>,
-    hash: Option<ContentHash>,
+    pub(super) hash: Option<ContentHash>,
     /// What it serves as: `listener`, `strategy`, `selector`. Empty while no version serves.
-    roles: Vec<&'static str>,
-    listener: Option<Arc<Listener>>,
+    pub(super) roles: Vec<&'static str>,
+    pub(super) listener: Option<Arc<Listener>>,
     /// What its selector, if it has one, was asked.
     selections: Option<Arc<Counters>>,
     swaps: u64,
+    /// Why the file's content does not serve though nothing is wrong with it.
+    pub(super) held: Option<String>,
+    pub(super) candidate: Option<Arc<Candidate>>,
+    pub(super) record: Arc<VersionRecord>,
 }
 
 impl PluginEntry {
@@ -56,8 +65,35 @@ impl PluginEntry {
             subscriptions: plan.as_ref().map(|plan| plan.subscription_lines()).unwrap_or_default(),
             swaps: self.swaps,
             selections: self.selections.as_ref().map(|counters| counters.read()),
+            generation: self.listener.as_ref().and_then(|listener| listener.generation()).map(|(n, ..)| n),
+            rejections: self.rejections,
+            held: self.held.clone(),
+            candidate: self.candidate.as_ref().map(|candidate| candidate.status(self.listener.as_deref())),
+            breaker: self.listener.as_ref().map(|listener| listener.breaker()),
             outcomes: self.listener.as_ref().map_or(Outcomes::default(), |listener| listener.outcomes()),
         }
+    }
+}
+
+impl PluginEntry {
+    /// The same with its history.
+    pub(crate) fn detail(&self, name: &str) -> PluginDetail {
+        PluginDetail {
+            status: self.status(name),
+            history: self.record.served.clone(),
+            held_back: self.record.held_back.clone(),
+            quarantined: self.record.quarantined.clone(),
+        }
+    }
+
+    /// Its listener, if it has one that serves.
+    pub(crate) fn listener(&self) -> Option<&Arc<Listener>> {
+        self.listener.as_ref()
+    }
+
+    /// Whether a version serves.
+    pub(super) fn serves(&self) -> bool {
+        !self.roles.is_empty()
     }
 }
 
@@ -72,30 +108,94 @@ pub(crate) type Entries = Arc<ArcSwap<BTreeMap<String, PluginEntry>>>;
 
 /// The plugins of one host.
 pub(crate) struct Registry {
-    pub(crate) engine: Engine,
+    pub(super) loads: Loads,
+    pub(super) lives: BTreeMap<String, Life>,
+    /// Plugins that were there at the start and are being loaded, in the order they join their groups.
+    arriving: Arriving,
+    state: Arc<StateDirectory>,
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) groups: Groups,
-    /// What is behind the plugins' grants.
-    pub(crate) services: Services,
-    pub(crate) selectors: Selectors,
+    next_listener: u64,
+    selectors: Selectors,
+    services: Services,
     pub(crate) observer: SharedObserver,
     pub(crate) tasks: Tasks,
     pub(crate) entries: Entries,
     /// Whether every plugin that was there at the start has been taken or rejected.
     pub(crate) surveyed: Arc<AtomicBool>,
-    pub(crate) next_listener: u64,
+}
+
+/// What a registry is made of.
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) config: Arc<GantryConfig>,
+    pub(crate) groups: Groups,
+    pub(crate) services: Services,
+    pub(crate) selectors: Selectors,
+    pub(crate) observer: SharedObserver,
+    pub(crate) tasks: Tasks,
+    pub(crate) state: Arc<StateDirectory>,
+    pub(crate) entries: Entries,
+    /// See [`Registry::surveyed`].
+    pub(crate) surveyed: Arc<AtomicBool>,
+}
+
+/// What comes to the registry.
+pub(crate) struct Inbox {
+    pub(crate) events: mpsc::Receiver<FileEvent>,
+    pub(crate) additions: mpsc::Receiver<Addition>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) loaded: mpsc::Receiver<Loaded>,
+}
+
+/// The order in which the plugins of the start join their groups: that of the directory, whichever is compiled first. It
+/// decides who gets a message that two want.
+#[derive(Default)]
+struct Arriving {
+    order: VecDeque<String>,
+    loaded: BTreeMap<String, Loaded>,
+    all_reported: bool,
 }
 
 impl Registry {
-    /// Takes the directory's reports and native listeners until the host stops, then lets every group end.
-    pub(crate) async fn run(
-        mut self,
-        mut events: mpsc::Receiver<FileEvent>,
-        mut additions: mpsc::Receiver<Addition>,
-    ) {
+    /// A registry without a plugin, and what comes to it.
+    pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Loaded>) {
+        let Parts { engine, config, groups, services, selectors, observer, tasks, state, entries, surveyed } =
+            parts;
+        let loading = LoadParts {
+            engine,
+            signatures: config.signatures.clone(),
+            services: services.clone(),
+            observer: Arc::clone(&observer),
+            tasks: tasks.clone(),
+        };
+        let (loads, loaded) = Loads::new(loading);
+        let (lives, arriving) = (BTreeMap::new(), Arriving::default());
+        let registry = Self {
+            loads,
+            lives,
+            arriving,
+            state,
+            config,
+            groups,
+            selectors,
+            services,
+            next_listener: 0,
+            observer,
+            tasks,
+            entries,
+            surveyed,
+        };
+        (registry, loaded)
+    }
+
+    /// Takes what comes until the host stops, then lets every group end.
+    pub(crate) async fn run(mut self, mut inbox: Inbox) {
+        let mut look_at = tokio::time::Instant::now();
         loop {
+            let watches = self.lives.values().any(Life::is_watched);
             tokio::select! {
-                event = events.recv() => match event {
+                event = inbox.events.recv() => match event {
                     Some(event) => self.handle(event).await,
                     None => {
                         tracing::error!("the plugins directory is no longer watched; plugins stay as they are");
@@ -103,14 +203,56 @@ impl Registry {
                         break;
                     }
                 },
-                Some(Addition { code, done }) = additions.recv() => {
+                Some(loaded) = inbox.loaded.recv() => self.arrived(loaded).await,
+                Some(command) = inbox.commands.recv() => self.command(command).await,
+                Some(Addition { code, done }) = inbox.additions.recv() => {
                     let _caller_gone = done.send(self.add_native(code).await);
+                }
+                () = tokio::time::sleep_until(look_at), if watches => {
+                    self.look().await;
+                    look_at = tokio::time::Instant::now() + LOOK;
                 }
                 () = self.tasks.cancelled() => break,
             }
         }
-        drop((events, additions));
+        drop(inbox);
         self.groups.stop_all(self.config.shutdown_grace.duration()).await;
+    }
+
+    /// A load has ended; at the start, those before it in the directory come first.
+    async fn arrived(&mut self, loaded: Loaded) {
+        if !self.arriving.order.contains(&loaded.stem) {
+            return self.loaded(loaded).await;
+        }
+        self.arriving.loaded.insert(loaded.stem.clone(), loaded);
+        while let Some(stem) = self.arriving.order.front().cloned()
+            && let Some(first) = self.arriving.loaded.remove(&stem)
+        {
+            self.loaded(first).await;
+            // Newer content of it may be on its way.
+            if self.is_loading(&stem) {
+                return;
+            }
+            self.arriving.order.pop_front();
+        }
+        self.begin_when_all_have_arrived();
+    }
+
+    fn is_loading(&self, stem: &str) -> bool {
+        self.lives.get(stem).is_some_and(|life| life.loading.is_running())
+    }
+
+    fn begin_when_all_have_arrived(&mut self) {
+        if self.arriving.all_reported && self.arriving.order.is_empty() {
+            self.surveyed.store(true, Ordering::Relaxed);
+            self.groups.begin.cancel();
+        }
+    }
+
+    /// What is kept of the plugin in the file `stem`.
+    pub(super) fn life(&mut self, stem: &str) -> &mut Life {
+        let state = &self.state;
+        self.lives.entry(stem.to_owned()).or_insert_with(|| Life::new(Versions::open(state, stem)))
     }
 
     async fn add_native(&mut self, code: Arc<dyn NativeListener>) -> Result<(), NativeError> {
@@ -122,7 +264,8 @@ impl Registry {
         }
         let plan = ListenerPlan::new(name, &description, &self.config);
         let native = Native::new(code, description.version.clone());
-        let listener = Arc::new(Listener::native(self.next_id(), name, plan, native));
+        let breaker = self.config.plugin_settings(name).breaker;
+        let listener = Arc::new(Listener::native(self.next_id(), name, plan, breaker, native));
         self.join(&listener).await.map_err(NativeError::Refused)?;
         self.update(name, PluginState::Active.name(), None, |entry| {
             entry.version = Some(description.version.clone());
@@ -140,60 +283,70 @@ impl Registry {
             );
         }
         match event {
-            FileEvent::Changed { stem, bytes, .. } => self.changed(stem, bytes).await,
+            FileEvent::Changed { stem, bytes, signature } => self.changed(&stem, bytes, signature),
             FileEvent::Unusable { stem, reason, .. } => self.reject(&stem, reason),
             FileEvent::Surveyed => {
-                self.surveyed.store(true, Ordering::Relaxed);
-                self.groups.begin.cancel();
+                self.arriving.all_reported = true;
+                self.begin_when_all_have_arrived();
             }
             FileEvent::Removed { stem } => self.removed(&stem).await,
         }
     }
 
-    async fn changed(&mut self, stem: String, bytes: Vec<u8>) {
-        if self.config.plugin_settings(&stem).enabled == Some(false) {
-            return self.update(&stem, "disabled", None, |_| ());
+    fn changed(&mut self, stem: &str, bytes: Vec<u8>, signature: Option<String>) {
+        if self.config.plugin_settings(stem).enabled == Some(false) {
+            return self.update(stem, "disabled", None, |_| ());
         }
-        let serving = self.entry(&stem).and_then(|entry| entry.hash);
-        if serving == Some(ContentHash::of(&bytes)) {
-            // The file is back at what serves: whatever was rejected in between no longer matters.
-            return self.update(&stem, PluginState::Active.name(), None, |entry| entry.rejected = None);
+        self.consider(stem, bytes, signature);
+        let arrives = !self.arriving.all_reported && self.is_loading(stem);
+        if arrives && !self.arriving.order.iter().any(|other| other == stem) {
+            self.arriving.order.push_back(stem.to_owned());
         }
-        self.say(&stem, PluginState::Discovered.name(), None, None);
-        match self.load(&stem, bytes).await {
-            Err(reason) => self.reject(&stem, reason),
-            Ok(plugin) => {
-                if let Err(reason) = self.serve(&stem, plugin).await {
-                    self.reject(&stem, reason);
-                }
-            }
-        }
+        self.show_record(stem);
     }
 
-    /// Validates, compiles and warms, all off the async threads.
-    async fn load(&self, stem: &str, bytes: Vec<u8>) -> Result<Plugin, String> {
-        let (services, settings) = (self.services.clone(), self.config.plugin_settings(stem));
-        let engine = self.engine.clone();
-        let (observer, name) = (Arc::clone(&self.observer), stem.to_owned());
-        let work = move || {
-            let grants = services.grants(&name, &settings)?;
-            // The engine does not know the file's name, by which gantry.toml knows the plugin.
-            let named =
-                |error: LoadError| error.to_string().replace("[plugin.NAME", &format!("[plugin.{name}"));
-            let plugin = engine
-                .load_plugin(&bytes, &grants, &mut |state| say(&observer, &name, state.name(), None, None))
-                .map_err(named)?;
-            if let Some(listener) = &plugin.listener {
-                listener.warm(WARM_INSTANCES).map_err(|error| error.to_string())?;
+    /// The file's content is the version that serves, and nothing else is to be said of it.
+    pub(super) fn settle_active(&self, stem: &str) {
+        self.update(stem, PluginState::Active.name(), None, |entry| {
+            (entry.rejected, entry.held) = (None, None);
+        });
+    }
+
+    /// The file's content does not serve, though nothing is wrong with it.
+    pub(super) fn hold(&self, stem: &str, reason: String) {
+        tracing::warn!("plugin {stem}: {reason}");
+        let told = Some(reason.clone());
+        self.change(|entries| {
+            let entry = entries.entry(stem.to_owned()).or_default();
+            if !entry.serves() {
+                entry.state = "held";
             }
-            Ok(plugin)
+            (entry.rejected, entry.held) = (None, Some(reason));
+        });
+        let change = PluginChange { plugin: stem.to_owned(), state: "held", version: None, reason: told };
+        self.observer.plugin_changed(&change);
+    }
+
+    /// Lets the status have what is remembered of the plugin's versions.
+    pub(super) fn show_record(&mut self, stem: &str) {
+        let Some(record) = self.lives.get(stem).map(|life| Arc::clone(life.versions.record())) else {
+            return;
         };
-        let joined = tokio::task::spawn_blocking(work).await;
-        joined.map_err(|error| format!("loading failed inside the host: {error}"))?
+        self.change(|entries| {
+            if let Some(entry) = entries.get_mut(stem) {
+                entry.record = record;
+            }
+        });
     }
 
-    /// Lets a version serve in every role it plays, and in none that only the one before it played.
-    async fn serve(&mut self, stem: &str, plugin: Plugin) -> Result<(), String> {
+    /// Lets a version serve in every role it plays, and in none that only the one before it played. `held` is why the file's
+    /// content does not, if it is another.
+    pub(super) async fn serve(
+        &mut self,
+        stem: &str,
+        plugin: Plugin,
+        held: Option<String>,
+    ) -> Result<(), String> {
         let (listener, retired) = match &plugin.listener {
             Some(module) => {
                 let (listener, retired) = self.serve_listener(stem, module).await?;
@@ -205,7 +358,7 @@ impl Registry {
         let selections = self.selectors.set(stem, plugin.selector.clone());
         self.update(stem, PluginState::Active.name(), None, |entry| {
             entry.swaps += u64::from(!entry.roles.is_empty());
-            entry.rejected = None;
+            (entry.rejected, entry.held) = (None, held);
             entry.version = Some(plugin.version().to_owned());
             entry.hash = Some(plugin.hash);
             entry.roles = plugin.roles();
@@ -231,12 +384,12 @@ impl Registry {
             Some(old) if old.plan().group == plan.group => {
                 self.recast(&old, &plan)?;
                 let retired = self.leave(&old).await;
-                let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
+                let listener = self.new_listener(stem, plan, module);
                 self.join(&listener).await?;
                 Ok((listener, retired))
             }
             moved => {
-                let listener = Arc::new(Listener::plugin(self.next_id(), stem, plan, module.clone()));
+                let listener = self.new_listener(stem, plan, module);
                 self.join(&listener).await?;
                 let retired = match moved {
                     Some(old) => self.leave(&old).await,
@@ -310,6 +463,11 @@ impl Registry {
         added
     }
 
+    fn new_listener(&mut self, stem: &str, plan: ListenerPlan, module: &ListenerModule) -> Arc<Listener> {
+        let breaker = self.config.plugin_settings(stem).breaker;
+        Arc::new(Listener::plugin(self.next_id(), stem, plan, breaker, module.clone()))
+    }
+
     fn next_id(&mut self) -> ListenerId {
         self.next_listener += 1;
         ListenerId(self.next_listener)
@@ -339,7 +497,17 @@ impl Registry {
     }
 
     async fn removed(&mut self, stem: &str) {
-        let reason = || Some("its file was removed".to_owned());
+        const WHY: &str = "its file was removed";
+        let reason = || Some(WHY.to_owned());
+        self.end_candidate(stem, WHY);
+        if let Some(life) = self.lives.get_mut(stem) {
+            life.loading.give_up();
+            life.versions.ended(WHY);
+            life.file = None;
+        }
+        if !self.is_loading(stem) {
+            self.lives.remove(stem);
+        }
         if self.entry(stem).is_some_and(|entry| entry.listener.is_some()) {
             self.say(stem, "draining", None, reason());
         }
@@ -353,8 +521,8 @@ impl Registry {
         self.say(stem, PluginState::Retired.name(), None, reason());
     }
 
-    fn reject(&self, stem: &str, reason: String) {
-        let serving = self.entry(stem).is_some_and(|entry| !entry.roles.is_empty());
+    pub(super) fn reject(&self, stem: &str, reason: String) {
+        let serving = self.entry(stem).is_some_and(|entry| entry.serves());
         let state = if serving { PluginState::Active.name() } else { "rejected" };
         let note = if serving { "; the version before it serves on" } else { "" };
         tracing::warn!("plugin {stem} rejected: {reason}{note}");
@@ -362,6 +530,7 @@ impl Registry {
         self.change(|entries| {
             let entry = entries.entry(stem.to_owned()).or_default();
             entry.state = state;
+            entry.rejections += 1;
             entry.rejected = Some(reason);
         });
         let change =
@@ -369,7 +538,7 @@ impl Registry {
         self.observer.plugin_changed(&change);
     }
 
-    fn await_drain(&self, stem: &str, retired: Retired) {
+    pub(super) fn await_drain(&self, stem: &str, retired: Retired) {
         let (stem, observer, token) = (stem.to_owned(), Arc::clone(&self.observer), self.tasks.token());
         self.tasks.spawn("drain-generation", async move {
             tokio::select! {
@@ -382,7 +551,7 @@ impl Registry {
         });
     }
 
-    fn is_native(&self, name: &str) -> bool {
+    pub(super) fn is_native(&self, name: &str) -> bool {
         let entries = self.entries.load();
         entries
             .get(name)
@@ -390,11 +559,11 @@ impl Registry {
             .is_some_and(|listener| listener.is_native())
     }
 
-    fn entry(&self, stem: &str) -> Option<PluginEntry> {
+    pub(super) fn entry(&self, stem: &str) -> Option<PluginEntry> {
         self.entries.load().get(stem).cloned()
     }
 
-    fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, PluginEntry>)) {
+    pub(super) fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, PluginEntry>)) {
         let mut entries = BTreeMap::clone(&self.entries.load());
         edit(&mut entries);
         self.entries.store(Arc::new(entries));
@@ -417,12 +586,18 @@ impl Registry {
         self.say(stem, state, version, reason);
     }
 
-    fn say(&self, stem: &str, state: &'static str, version: Option<String>, reason: Option<String>) {
+    pub(super) fn say(
+        &self,
+        stem: &str,
+        state: &'static str,
+        version: Option<String>,
+        reason: Option<String>,
+    ) {
         say(&self.observer, stem, state, version, reason);
     }
 }
 
-fn say(
+pub(super) fn say(
     observer: &SharedObserver,
     plugin: &str,
     state: &'static str,

@@ -110,17 +110,25 @@ impl StateDirectory {
 
     /// The file with a broadcasting group's offsets, unless the configuration names another.
     pub(crate) fn offsets_file(&self, group: &str) -> PathBuf {
-        let mut path = self.path.join("offsets");
-        let name = utf8_percent_encode(group, ESCAPED).to_string();
+        self.folder("offsets", group).join("offsets.json")
+    }
+
+    /// The folder with the versions of the plugin in the file `stem`. Nothing in it is a folder but for longer names.
+    pub(super) fn versions_folder(&self, stem: &str) -> PathBuf {
+        self.folder("plugins", stem)
+    }
+
+    fn folder(&self, kind: &str, name: &str) -> PathBuf {
+        let mut path = self.path.join(kind);
+        let name = utf8_percent_encode(name, ESCAPED).to_string();
         let mut rest = name.as_str();
-        // A name too long for one folder continues in a folder below. Folders have no dots, so that no other group's
+        // A name too long for one folder continues in a folder below. Folders have no dots, so that no other one's
         // file can be in the way.
         while let Some((part, further)) = rest.split_at_checked(FOLDER_MAX) {
             path.push(part);
             rest = further;
         }
-        path.push(rest);
-        path.join("offsets.json")
+        path.join(rest)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a host keeps on its own machine from run to run: a directory that it alone holds, and in it the client ids of its
-//! former lives, the offsets of broadcasting groups, and the journal of what is settled above each commit point.
+//! former lives, the versions of its plugins, the offsets of broadcasting groups, and the journal of what is settled above each commit point.
 
 mod directory;
 mod files;
 pub(crate) mod journal;
 pub(crate) mod offsets_file;
+pub(crate) mod versions;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

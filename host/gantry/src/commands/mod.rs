@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod broker;
 mod cluster;
@@ -8,6 +9,7 @@ pub(crate) mod plugin;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod send;
+pub(crate) mod status;
 pub(crate) mod topic;
 
 /// Prints one JSON value on a line of its own.

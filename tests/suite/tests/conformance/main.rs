@@ -30,3 +30,4 @@ mod retrying;
 mod roles;
 mod size;
 mod swapping;
+mod versions;

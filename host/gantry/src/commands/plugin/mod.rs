@@ -1,12 +1,19 @@
 //! `gantry plugin`: a subject a file, with its own arguments.
 
+mod abort;
 mod bench;
 mod check;
+pub(super) mod list;
+mod promote;
+mod rollback;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
+
+use super::print_json;
 
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
@@ -17,6 +24,14 @@ pub(crate) enum PluginCommand {
     Bench(bench::BenchArgs),
     /// Run messages from a file through a plugin, without a broker, and compare its answers with the expected ones.
     Test(test::TestArgs),
+    /// List the plugins of a running host: states, versions, trials, and what is held back and why.
+    List(list::ListArgs),
+    /// Let an earlier version of a plugin serve again.
+    Rollback(rollback::RollbackArgs),
+    /// Let the version on trial serve, or the content of the file that is held back.
+    Promote(promote::PromoteArgs),
+    /// End the trial of a version: it does not serve.
+    Abort(abort::AbortArgs),
 }
 
 pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
@@ -24,5 +39,18 @@ pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
         PluginCommand::Check(args) => check::check(&args),
         PluginCommand::Bench(args) => tokio::task::block_in_place(|| bench::bench(&args)),
         PluginCommand::Test(args) => tokio::task::block_in_place(|| test::test(&args)),
+        PluginCommand::List(args) => list::list(&args),
+        PluginCommand::Rollback(args) => rollback::rollback(&args),
+        PluginCommand::Promote(args) => promote::promote(&args),
+        PluginCommand::Abort(args) => abort::abort(&args),
     }
+}
+
+/// Prints what the host says it has done.
+fn told(answer: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    match json {
+        true => print_json(answer)?,
+        false => println!("{}", answer.get("done").and_then(Value::as_str).unwrap_or("done")),
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,161 @@
+//! What a listener has done since it joined, whichever version did it: counted once a batch, without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use gantry_engine::Cause;
+
+use crate::observer::SettledAs;
+use crate::status::Outcomes;
+
+/// How messages end, by name.
+pub(crate) const OUTCOMES: [&str; 4] = ["success", "reconsume-later", "dead-letter", "dropped"];
+/// Why they do: the engine's names, and the host's own for a body that cannot be read.
+pub(crate) const CAUSES: [&str; 11] = [
+    "answered",
+    "answered-alone",
+    "trap",
+    "deadline",
+    "memory-exceeded",
+    "wrong-count",
+    "listener-error",
+    "not-run",
+    "no-instance",
+    "host-panic",
+    "corrupt-body",
+];
+/// Upper bounds of the histogram of batches by what they took, in seconds.
+pub(crate) const BUCKETS: [f64; 14] =
+    [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+type Matrix<T> = [[T; CAUSES.len()]; OUTCOMES.len()];
+
+/// Messages of one batch by outcome and cause, before they are added.
+#[derive(Debug, Default)]
+pub(super) struct BatchCounts {
+    ended: Matrix<u64>,
+    failed: u64,
+}
+
+impl BatchCounts {
+    /// A message has ended so; without a cause, because its body cannot be read.
+    pub(super) fn add(&mut self, as_: &SettledAs, cause: Option<&Cause>) {
+        let outcome = match as_ {
+            SettledAs::Success => 0,
+            SettledAs::ReconsumeLater { .. } => 1,
+            SettledAs::DeadLetter { .. } => 2,
+            SettledAs::Dropped { .. } => 3,
+        };
+        let name = cause.map_or("corrupt-body", Cause::name);
+        let place = CAUSES.iter().position(|known| *known == name);
+        let cell = place.and_then(|place| self.ended.get_mut(outcome)?.get_mut(place));
+        if let Some(cell) = cell {
+            *cell += 1;
+        }
+        let answered = matches!(cause, Some(Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack));
+        self.failed += u64::from(!answered);
+    }
+
+    /// The same without causes.
+    pub(super) fn outcomes(&self) -> Outcomes {
+        let [succeeded, reconsumed, dead_lettered, dropped] = self.ended.map(|causes| causes.iter().sum());
+        Outcomes { succeeded, reconsumed, dead_lettered, dropped, failed: self.failed }
+    }
+}
+
+/// The counters of one listener.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    ended: Matrix<AtomicU64>,
+    failed: AtomicU64,
+    batches: AtomicU64,
+    calls: AtomicU64,
+    instances_lost: AtomicU64,
+    micros: AtomicU64,
+    buckets: [AtomicU64; BUCKETS.len()],
+}
+
+impl Counters {
+    /// A batch has ended.
+    pub(super) fn batch(&self, counts: &BatchCounts, calls: u32, instances_lost: u32, took: Duration) {
+        let cells = self.ended.iter().flatten().zip(counts.ended.iter().flatten());
+        for (cell, more) in cells.filter(|(_, more)| **more > 0) {
+            cell.fetch_add(*more, Relaxed);
+        }
+        self.failed.fetch_add(counts.failed, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        self.calls.fetch_add(calls.into(), Relaxed);
+        self.instances_lost.fetch_add(instances_lost.into(), Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        let place = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound);
+        if let Some(bucket) = place.and_then(|place| self.buckets.get(place)) {
+            bucket.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Messages by how they ended.
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        let sum = |causes: &[AtomicU64]| causes.iter().map(|cell| cell.load(Relaxed)).sum();
+        let [succeeded, reconsumed, dead_lettered, dropped] = self.ended.each_ref().map(|causes| sum(causes));
+        Outcomes { succeeded, reconsumed, dead_lettered, dropped, failed: self.failed.load(Relaxed) }
+    }
+
+    /// Messages by outcome and cause, where there are any.
+    pub(crate) fn by_cause(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let rows = OUTCOMES.iter().zip(&self.ended);
+        let cells = rows.flat_map(|(outcome, causes)| {
+            CAUSES.iter().zip(causes).map(|(cause, cell)| (*outcome, *cause, cell.load(Relaxed)))
+        });
+        cells.filter(|(_, _, messages)| *messages > 0)
+    }
+
+    /// Batches, calls, and instances lost.
+    pub(crate) fn work(&self) -> (u64, u64, u64) {
+        (self.batches.load(Relaxed), self.calls.load(Relaxed), self.instances_lost.load(Relaxed))
+    }
+
+    /// What batches took: seconds in all, their number, and how many are in each bucket, the last without a bound.
+    pub(crate) fn durations(&self) -> (f64, u64, Vec<(f64, u64)>) {
+        let batches = self.batches.load(Relaxed);
+        let mut buckets: Vec<_> =
+            BUCKETS.iter().zip(&self.buckets).map(|(bound, count)| (*bound, count.load(Relaxed))).collect();
+        let within: u64 = buckets.iter().map(|(_, count)| count).sum();
+        buckets.push((f64::MAX, batches.saturating_sub(within)));
+        (self.micros.load(Relaxed) as f64 / 1e6, batches, buckets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gantry_engine::GuestFailure;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_by_outcome_and_cause_and_batches_by_what_they_took() {
+        let (counters, mut counts) = (Counters::default(), BatchCounts::default());
+        let trap = Arc::new(GuestFailure::Trap { reason: "unreachable".into(), last_words: None });
+        let later = SettledAs::ReconsumeLater { level: 0 };
+        counts.add(&SettledAs::Success, Some(&Cause::AnsweredAlone));
+        counts.add(&later, Some(&Cause::FailedAlone(trap)));
+        counts.add(&later, None);
+        let expected = Outcomes { succeeded: 1, reconsumed: 2, failed: 2, ..Outcomes::default() };
+        assert_eq!(counts.outcomes(), expected);
+        counters.batch(&counts, 4, 2, Duration::from_millis(3));
+        counters.batch(&BatchCounts::default(), 1, 0, Duration::from_secs(3_000));
+        assert_eq!(counters.outcomes(), expected);
+        let by_cause: Vec<_> = counters.by_cause().collect();
+        let cells = [
+            ("success", "answered-alone", 1),
+            ("reconsume-later", "trap", 1),
+            ("reconsume-later", "corrupt-body", 1),
+        ];
+        assert_eq!(by_cause, cells);
+        assert_eq!(counters.work(), (2, 5, 2));
+        let (seconds, batches, buckets) = counters.durations();
+        assert_eq!((batches, buckets[5], buckets[14]), (2, (0.005, 1), (f64::MAX, 1)));
+        assert!((seconds - 3_000.003).abs() < 1e-6);
+    }
+}
