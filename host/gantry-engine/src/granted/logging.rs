@@ -122,7 +122,7 @@ impl PluginLog {
                 return tracing::warn!(
                     %plugin,
                     "logs more than {most} lines a second; the rest of this second is dropped (lines-per-second under \
-                     [plugin.NAME.logging])"
+                     [plugin.{plugin}.logging])"
                 );
             }
             Verdict::Written { dropped_before: 0 } => {}

@@ -49,6 +49,7 @@ pub(super) enum OpenError {
 /// A plugin's store.
 #[derive(Debug)]
 pub(super) struct PluginStore {
+    plugin: String,
     quota: u64,
     inner: Mutex<Inner>,
 }
@@ -84,7 +85,8 @@ impl PluginStore {
             })
             .map_err(unusable)?;
         let (used, version) = (used.unsigned_abs(), version.unsigned_abs());
-        Ok(Self { quota, inner: Mutex::new(Inner { connection, used, version }) })
+        let plugin = stem.to_owned();
+        Ok(Self { plugin, quota, inner: Mutex::new(Inner { connection, used, version }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -98,7 +100,8 @@ impl PluginStore {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(&error))?;
-        let mut step = Step { transaction, used: *used, version: *version, quota: self.quota };
+        let mut step =
+            Step { transaction, used: *used, version: *version, quota: self.quota, plugin: &self.plugin };
         let answer = work(&mut step)?;
         let Step { transaction, used: used_then, version: version_then, .. } = step;
         transaction.commit().map_err(|error| failed(&error))?;
@@ -132,6 +135,7 @@ struct Step<'a> {
     used: u64,
     version: u64,
     quota: u64,
+    plugin: &'a str,
 }
 
 fn size(bucket: &str, key: &str, value: &[u8]) -> u64 {
@@ -156,9 +160,9 @@ impl Step<'_> {
         let before = self.find(bucket, key)?.map_or(0, |found| size(bucket, key, &found.value));
         let used = self.used.saturating_sub(before).saturating_add(size(bucket, key, value));
         if used > self.quota && used > self.used {
-            let quota = self.quota;
+            let (quota, plugin) = (self.quota, self.plugin);
             return Err(KeyValueError::Other(format!(
-                "the store would hold {used} bytes; its quota is {quota} (quota under [plugin.NAME.keyvalue])"
+                "the store would hold {used} bytes; its quota is {quota} (quota under [plugin.{plugin}.keyvalue])"
             )));
         }
         self.version += 1;
@@ -266,6 +270,21 @@ mod tests {
         assert_eq!(value(&again, "k").as_deref(), Some("one"));
         assert_eq!(value(&again, "gone"), None);
         assert_eq!(again.get("other", "k").unwrap().unwrap().value, b"two");
+    }
+
+    #[test]
+    fn values_outlive_a_host_that_had_no_time_to_close_the_store() {
+        let (directory, found) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let running = store(&directory, 1 << 20);
+        running.increment("b", "n", 17).unwrap();
+        // What a killed host leaves: the files as they are while the store is open.
+        std::fs::create_dir(found.path().join("keyvalue")).unwrap();
+        for entry in std::fs::read_dir(directory.path().join("keyvalue")).unwrap() {
+            let file = entry.unwrap();
+            std::fs::copy(file.path(), found.path().join("keyvalue").join(file.file_name())).unwrap();
+        }
+        assert_eq!(value(&store(&found, 1 << 20), "n").as_deref(), Some("17"));
+        drop(running);
     }
 
     #[test]

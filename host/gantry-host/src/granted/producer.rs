@@ -10,6 +10,7 @@ use gantry_engine::{
     DeliveryTime, MessageQueueSelector, OutgoingMessage as GuestMessage, SendError, SendReceipt, SendStatus,
 };
 use gantry_protocol::MessageQueue;
+use gantry_protocol::names::is_system_topic;
 use gantry_remoting::InvokeError;
 
 use super::select::SelectByPlugin;
@@ -175,6 +176,9 @@ impl gantry_engine::Producer for PluginProducer {
 /// The message as the client sends it, where it keeps the rules that the client does not look at.
 fn outgoing(message: GuestMessage) -> Result<OutgoingMessage, SendError> {
     let invalid = |rule: String| Err(SendError::Invalid(format!("the message to {} {rule}", message.topic)));
+    if is_system_topic(&message.topic) {
+        return invalid("goes to a topic that brokers keep for themselves".to_owned());
+    }
     if let Some(key) = message.keys.iter().find(|key| key.is_empty() || key.contains(char::is_whitespace)) {
         return invalid(format!("has the key {key:?}; a key is not empty and holds no white space"));
     }
@@ -266,6 +270,12 @@ mod tests {
             let keys = vec![key.to_owned()];
             assert!(rule(GuestMessage { keys, ..message() }).contains("white space"), "{key:?}");
         }
+    }
+
+    #[test]
+    fn a_topic_of_the_brokers_own_is_refused() {
+        let topic = "SCHEDULE_TOPIC_XXXX".to_owned();
+        assert!(rule(GuestMessage { topic, ..message() }).contains("keep for themselves"));
     }
 
     /// A producer whose name server takes connections and says nothing.

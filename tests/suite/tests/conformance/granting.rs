@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_host::SettledAs;
 use gantry_host::client_instance::OutgoingMessage;
-use gantry_suite::{HostSetup, World, versioned};
+use gantry_suite::{HostSetup, HostUnderTest, World, versioned, warned};
 
 gantry_suite::scenarios! {
     a_plugin_sends_on_and_its_counts_outlive_a_swap_and_a_restart,
     a_plugin_without_its_grants_is_rejected_with_the_lines_to_add,
     ordered_sends_of_one_key_share_a_queue,
+    sends_end_as_values_and_delayed_ones_arrive,
+    what_a_plugin_logs_is_in_the_log_under_its_name,
 }
 
 const GRANTS: [&str; 4] = ["producer", "keyvalue", "logging", "metrics"];
@@ -135,6 +137,63 @@ async fn ordered_sends_of_one_key_share_a_queue(world: World) {
     }
     let (one, two) = (["4", "5", "6"].map(str::to_owned).into(), ["1", "2", "3"].map(str::to_owned).into());
     assert_eq!(queues, BTreeMap::from([(1, one), (2, two)]));
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+/// What came of a script, as the dead letter of `uses-grants` says.
+fn told(host: &HostUnderTest, script: &str) -> String {
+    match host.observed.of(script).as_slice() {
+        [end] => match &end.how {
+            SettledAs::DeadLetter { reason } => reason.clone(),
+            other => panic!("{script}: {other:?}"),
+        },
+        ends => panic!("{script}: {ends:?}"),
+    }
+}
+
+async fn sends_end_as_values_and_delayed_ones_arrive(world: World) {
+    let (topic, group, out) = (world.topic("t", 1).await, world.name("g"), world.topic("o", 2).await);
+    let setup = granted(world.host_with("p", &group, &topic), "p", &GRANTS, &[]);
+    let host = setup.with_file("uses-grants", "p").start().await;
+    let (sent, one_way, later) =
+        (format!("send:{out}=a"), format!("one-way:{out}=b"), format!("later:{out} 3000=c"));
+    let empty = format!("send:{out}=");
+    let scripts = [&sent, &one_way, &later, &empty, "send:a.b=x", "send:TBW102=x"];
+    world.cluster.send(&topic, &scripts.map(|script| script as &str)).await;
+    host.settled(scripts.len()).await;
+    assert_eq!(told(&host, &one_way), "handed on");
+    for (script, rule) in
+        [(&*empty, "its body is empty"), ("send:a.b=x", "breaks a rule"), ("send:TBW102=x", "themselves")]
+    {
+        let told = told(&host, script);
+        assert!(told.contains(rule), "{script}: {told}");
+    }
+    let arrived = world.cluster.readable(&out, 3).await;
+    let of = |body: &[u8]| arrived.iter().find(|message| message.body().unwrap() == body).unwrap();
+    let (first, delayed) = (of(b"a"), of(b"c"));
+    assert_eq!(first.message_id(), told(&host, &sent));
+    assert_eq!(delayed.message_id(), told(&host, &later));
+    assert_eq!((first.tags(), first.property("by")), (Some("sent"), Some("uses-grants")));
+    let waited = delayed.store_timestamp() - delayed.born_timestamp();
+    assert!(waited >= 1_500, "3 s, which brokers may cut to whole seconds: {waited} ms");
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+async fn what_a_plugin_logs_is_in_the_log_under_its_name(world: World) {
+    let (topic, group) = (world.topic("t", 1).await, world.name("g"));
+    let stem = "talkative";
+    let setup = granted(world.host_with(stem, &group, &topic), stem, &GRANTS, &[])
+        .plugin_settings(stem, |settings| settings.logging.lines_per_second = 5);
+    let host = setup.with_file("uses-grants", stem).start().await;
+    let line = format!("the rates of {topic} are old");
+    world.cluster.send(&topic, &[&format!("log:{line}"), "flood:1000"]).await;
+    host.settled(2).await;
+    let logged = warned(stem, &line).unwrap();
+    assert!(logged.contains("WARN"), "{logged}");
+    let cut = warned(stem, "more than 5 lines a second").unwrap();
+    assert!(cut.contains("lines-per-second under [plugin.talkative.logging]"), "{cut}");
     host.stop().await;
     world.cluster.end().await;
 }
