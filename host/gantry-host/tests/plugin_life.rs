@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use gantry_dev_broker::{Broker, BrokerConfig};
 use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig};
 use gantry_host::config::{
-    CanarySettings, ConsumeFrom, GantryConfig, Millis, PluginSettings, ShadowSettings, Share,
-    SubscriptionSetting, Token,
+    CanarySettings, ConsumeFrom, ConsumeMode, GantryConfig, Millis, PluginSettings, ShadowSettings, Share,
+    ShareOf, SubscriptionSetting, Token,
 };
 use gantry_host::status::PluginStatus;
 use gantry_host::{Host, Observer, Settled, SettledAs};
@@ -245,7 +245,7 @@ async fn a_rollback_brings_the_version_before_back_and_holds_the_file_back_until
     place.end(host).await;
 }
 
-fn canary(of: gantry_host::config::ShareOf) -> CanarySettings {
+fn canary(of: ShareOf) -> CanarySettings {
     CanarySettings {
         share: Share(200),
         of,
@@ -259,7 +259,7 @@ fn canary(of: gantry_host::config::ShareOf) -> CanarySettings {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_crashes_is_rolled_back_and_no_message_is_lost() {
     let place = Place::new(|settings| {
-        settings.canary = Some(canary(gantry_host::config::ShareOf::Batches));
+        settings.canary = Some(canary(ShareOf::Batches));
     })
     .await;
     let (good, bad) = (component("scripted", 0), component("traps", 0));
@@ -296,7 +296,7 @@ async fn a_canary_that_crashes_is_rolled_back_and_no_message_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_does_well_is_promoted_and_newer_content_takes_its_place() {
     let place = Place::new(|settings| {
-        settings.canary = Some(canary(gantry_host::config::ShareOf::Queues));
+        settings.canary = Some(canary(ShareOf::Queues));
     })
     .await;
     let versions = [0, 1, 2, 3].map(|version| component("scripted", version));
@@ -323,6 +323,29 @@ async fn a_canary_that_does_well_is_promoted_and_newer_content_takes_its_place()
     let aborted = plugin(&host);
     assert!(aborted.candidate.is_none() && serves(&versions[2])(&aborted), "{aborted:?}");
     assert!(aborted.held.unwrap().contains("aborted"));
+    place.end(host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_an_orderly_group_a_canary_has_whole_queues() {
+    let mut place = Place::new(|settings| {
+        settings.canary = Some(canary(ShareOf::Batches));
+    })
+    .await;
+    place.config.consumer.consume_mode = Some(ConsumeMode::Orderly);
+    let (good, bad) = (component("scripted", 0), component("traps", 0));
+    place.put(&good);
+    let host = place.host().await;
+    until("the good one serves", &host, serves(&good)).await;
+    place.put(&bad);
+    let on_trial = until("the bad one is on trial", &host, |plugin| plugin.candidate.is_some()).await;
+    assert_eq!(on_trial.candidate.unwrap().share, "20% of the queues");
+    place.send(numbered(0..100)).await;
+    until("it is rolled back", &host, |plugin| plugin.held.is_some()).await;
+    until("the good one does what it left", &host, |plugin| plugin.outcomes.succeeded == 100).await;
+    // In place: the queue's head came again until the good version took it.
+    let bodies: Vec<_> = numbered(0..100).collect();
+    assert_eq!(place.ended.succeeded(), bodies);
     place.end(host).await;
 }
 

@@ -240,4 +240,26 @@ mod tests {
         let error = GantryConfig::from_toml("gantry.toml", text).unwrap_err().to_string();
         assert!(error.contains("tags or sql"), "{error}");
     }
+
+    #[test]
+    fn a_version_runs_beside_another_that_takes_the_same_batches() {
+        let plan = |change: fn(&mut ListenerDescription)| {
+            let mut description = description();
+            change(&mut description);
+            ListenerPlan::new("orders", &description, &GantryConfig::default())
+        };
+        let own = plan(|_| ());
+        assert_eq!(own.runs_beside(&plan(|other| other.version = "2".into())), Ok(()));
+        let others: [(fn(&mut ListenerDescription), &str); 5] = [
+            (|other| other.consumer_group = "others".into(), "group"),
+            (|other| other.consume_mode = gantry_engine::ConsumeMode::Orderly, "group"),
+            (|other| other.subscriptions[0].topic = "returns".into(), "subscribes"),
+            (|other| other.consume_message_batch_max_size = Some(1), "batches"),
+            (|other| other.consume_timeout = None, "consume-timeout"),
+        ];
+        for (change, what) in others {
+            let said = own.runs_beside(&plan(change)).unwrap_err();
+            assert!(said.contains(what), "{said}");
+        }
+    }
 }
