@@ -20,6 +20,7 @@ pub(crate) fn start(core: &Arc<Core>) {
     core.tasks.spawn("hold sweep", sweep_held(Arc::clone(core)));
     core.tasks.spawn("member sweep", sweep_members(Arc::clone(core)));
     core.tasks.spawn("offset flush", flush_offsets(Arc::clone(core)));
+    core.tasks.spawn("transaction check", check_transactions(Arc::clone(core)));
 }
 
 /// Answers held pulls as soon as something arrives for them.
@@ -82,7 +83,29 @@ async fn sweep_members(core: Arc<Core>) {
             peer.close(CloseReason::Silent);
             core.peer_gone(&peer);
         }
+        core.producers.sweep(now_ms - expiry_ms);
         core.locks.sweep(now_ms);
+    }
+}
+
+/// Asks producers about transactions that have been open for too long.
+async fn check_transactions(core: Arc<Core>) {
+    let mut ticks = ticks(core.config.timing.transaction_check);
+    while ticked(&core, &mut ticks).await {
+        loop {
+            match handlers::check_transactions(&core).await {
+                Ok(0) => break,
+                Ok(_) if core.tasks.stopping.is_cancelled() => return,
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::warn!(
+                        reason = refusal.remark,
+                        "open transactions were not asked about; trying again"
+                    );
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gantry_protocol::message_id::UniqueKeyGenerator;
-use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC};
+use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::perm;
 use tokio::net::TcpListener;
 
@@ -19,6 +19,7 @@ use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
+use crate::state::producers::Producers;
 use crate::state::settings::SettingsTable;
 use crate::state::topics::{TIMER_TOPIC, Topics, new_topic};
 use crate::store::{Recovered, Store};
@@ -157,7 +158,14 @@ fn check(config: &BrokerConfig) -> Result<(), StartError> {
         return broken("limits.output_frames", "a connection needs room for one frame");
     }
     let timing = &config.timing;
-    if [timing.hold_sweep, timing.member_sweep, timing.offset_flush].iter().any(Duration::is_zero) {
+    let intervals = [
+        timing.hold_sweep,
+        timing.member_sweep,
+        timing.offset_flush,
+        timing.transaction_check,
+        timing.pop_revive,
+    ];
+    if intervals.iter().any(Duration::is_zero) {
         return broken("timing", "an interval must be longer than nothing");
     }
     Ok(())
@@ -188,6 +196,7 @@ fn core(
         topics,
         settings,
         groups: Groups::new(limits.members),
+        producers: Producers::new(limits.members),
         offsets: Offsets::new(recovered.offsets, limits.offsets),
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),
@@ -207,11 +216,18 @@ fn add_system_topics(topics: &Topics, config: &BrokerConfig) {
     let levels = i32::try_from(config.delay_levels.len()).unwrap_or(1);
     topics.put(new_topic(SCHEDULE_TOPIC, levels, BOTH));
     topics.put(new_topic(TIMER_TOPIC, 1, BOTH));
+    topics.put(new_topic(TRANS_HALF_TOPIC, 1, BOTH));
+    topics.put(new_topic(&reply_topic(&config.cluster), 1, BOTH));
     if config.auto_create_topics {
         topics.put(new_topic(AUTO_CREATE_TOPIC, config.default_topic_queue_nums, BOTH | perm::INHERIT));
     } else {
         topics.remove(AUTO_CREATE_TOPIC);
     }
+}
+
+/// Where replies to request messages are kept (RocketMQ: MixAll.getReplyTopic).
+fn reply_topic(cluster: &str) -> String {
+    format!("{cluster}_REPLY_TOPIC")
 }
 
 fn low_half(id: u32) -> u16 {

@@ -9,12 +9,15 @@ mod message;
 mod offset;
 mod pull;
 mod query;
+mod recall;
 mod relay;
+mod reply;
 mod reset;
 mod route;
 mod send;
 mod send_back;
 mod topic;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -26,6 +29,7 @@ use crate::server::Call;
 
 pub(crate) use message::redeliver;
 pub(crate) use pull::{resume, sweep};
+pub(crate) use transaction::check as check_transactions;
 
 /// A response, or the refusal that stands for it.
 type Answer = Result<RemotingCommand, Refusal>;
@@ -58,7 +62,7 @@ pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingComm
             None => {
                 let core_of_task = Arc::clone(core);
                 core.tasks.spawn("request", async move {
-                    let answer = in_task(&core_of_task, &request).await;
+                    let answer = in_task(&core_of_task, &call, &request).await;
                     settle(call, answer);
                 });
             }
@@ -94,10 +98,15 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
 }
 
 /// Requests that wait for the store or for another client.
-async fn in_task(core: &Arc<Core>, request: &RemotingCommand) -> Answer {
+async fn in_task(core: &Arc<Core>, call: &Call, request: &RemotingCommand) -> Answer {
     type Code = RequestCode;
     match request.request_code() {
         Code::CONSUMER_SEND_MSG_BACK => send_back::send_back(core, request).await,
+        Code::END_TRANSACTION => transaction::end(core, request).await,
+        Code::RECALL_MESSAGE => recall::recall(core, request).await,
+        Code::SEND_REPLY_MESSAGE | Code::SEND_REPLY_MESSAGE_V2 => {
+            reply::reply(core, &call.peer, request).await
+        }
         Code::QUERY_CONSUMER_OFFSET => offset::query_first(core, request).await,
         Code::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(core, request).await,
         Code::GET_EARLIEST_MSG_STORETIME => offset::earliest(core, request).await,
