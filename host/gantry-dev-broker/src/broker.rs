@@ -19,6 +19,7 @@ use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
+use crate::state::popping::Popping;
 use crate::state::producers::Producers;
 use crate::state::settings::SettingsTable;
 use crate::state::topics::{TIMER_TOPIC, Topics, new_topic};
@@ -54,7 +55,7 @@ pub struct BrokerStats {
     pub messages_stored: u64,
     /// Writes refused, because the store was full or failed.
     pub writes_refused: u64,
-    /// Pulls held now.
+    /// Pulls and pops held now.
     pub held_pulls: usize,
 }
 
@@ -110,7 +111,7 @@ impl Broker {
             silent: server.silent.load(Ordering::Relaxed),
             messages_stored: store.messages_stored.load(Ordering::Relaxed),
             writes_refused: store.writes_refused.load(Ordering::Relaxed),
-            held_pulls: self.core.held.count(),
+            held_pulls: self.core.held.count() + self.core.popping.count(),
         }
     }
 
@@ -190,6 +191,9 @@ fn core(
     for group in recovered.groups.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
         settings.put(group, limits.topics);
     }
+    for mode in recovered.request_modes.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
+        settings.put_mode(mode, limits.topics);
+    }
     add_system_topics(&topics, &config);
     Core {
         address,
@@ -200,6 +204,7 @@ fn core(
         offsets: Offsets::new(recovered.offsets, limits.offsets),
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),
+        popping: Popping::new(limits.locks, limits.held_pulls),
         unique_keys: UniqueKeyGenerator::new(ip, low_half(std::process::id()), fastrand::u32(..)),
         gate,
         server: ServerCounters::default(),

@@ -14,6 +14,7 @@ use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
+use crate::state::popping::Popping;
 use crate::state::producers::Producers;
 use crate::state::settings::SettingsTable;
 use crate::state::topics::{Topics, check_name, new_topic};
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) offsets: Offsets,
     pub(crate) locks: Locks,
     pub(crate) held: HeldPulls,
+    pub(crate) popping: Popping,
     pub(crate) unique_keys: UniqueKeyGenerator,
     pub(crate) gate: Gate,
     pub(crate) server: ServerCounters,

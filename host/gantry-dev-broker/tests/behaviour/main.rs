@@ -16,6 +16,7 @@ mod durability;
 mod filters;
 mod groups;
 mod locks;
+mod popping;
 mod pulling;
 mod replies;
 mod resets;
