@@ -20,9 +20,11 @@ pub(crate) fn start(core: &Arc<Core>) {
     core.tasks.spawn("hold sweep", sweep_held(Arc::clone(core)));
     core.tasks.spawn("member sweep", sweep_members(Arc::clone(core)));
     core.tasks.spawn("offset flush", flush_offsets(Arc::clone(core)));
+    core.tasks.spawn("pop revive", revive(Arc::clone(core)));
+    core.tasks.spawn("transaction check", check_transactions(Arc::clone(core)));
 }
 
-/// Answers held pulls as soon as something arrives for them.
+/// Answers held pulls and pops as soon as something arrives for them.
 async fn arrivals(core: Arc<Core>) {
     let arrivals = &core.store.shared.arrivals;
     loop {
@@ -32,6 +34,7 @@ async fn arrivals(core: Arc<Core>) {
         }
         for queue in arrivals.take() {
             core.held.take_matching(&queue).into_iter().for_each(|pull| handlers::resume(&core, pull));
+            core.popping.arrived(&queue.topic);
         }
     }
 }
@@ -82,7 +85,50 @@ async fn sweep_members(core: Arc<Core>) {
             peer.close(CloseReason::Silent);
             core.peer_gone(&peer);
         }
+        core.producers.sweep(now_ms - expiry_ms);
         core.locks.sweep(now_ms);
+    }
+}
+
+/// Asks producers about transactions that have been open for too long.
+async fn check_transactions(core: Arc<Core>) {
+    let mut ticks = ticks(core.config.timing.transaction_check);
+    while ticked(&core, &mut ticks).await {
+        loop {
+            match handlers::check_transactions(&core).await {
+                Ok(0) => break,
+                Ok(_) if core.tasks.stopping.is_cancelled() => return,
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::warn!(
+                        reason = refusal.remark,
+                        "open transactions were not asked about; trying again"
+                    );
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Brings popped messages back that were not settled in time.
+async fn revive(core: Arc<Core>) {
+    let mut ticks = ticks(core.config.timing.pop_revive);
+    while ticked(&core, &mut ticks).await {
+        loop {
+            match handlers::revive(&core).await {
+                Ok(0) => break,
+                Ok(_) if core.tasks.stopping.is_cancelled() => return,
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::warn!(
+                        reason = refusal.remark,
+                        "popped messages were not brought back; trying again"
+                    );
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gantry_protocol::message_id::UniqueKeyGenerator;
-use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC};
+use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::perm;
 use tokio::net::TcpListener;
 
@@ -19,6 +19,8 @@ use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
+use crate::state::popping::Popping;
+use crate::state::producers::Producers;
 use crate::state::settings::SettingsTable;
 use crate::state::topics::{TIMER_TOPIC, Topics, new_topic};
 use crate::store::{Recovered, Store};
@@ -53,7 +55,7 @@ pub struct BrokerStats {
     pub messages_stored: u64,
     /// Writes refused, because the store was full or failed.
     pub writes_refused: u64,
-    /// Pulls held now.
+    /// Pulls and pops held now.
     pub held_pulls: usize,
 }
 
@@ -109,7 +111,7 @@ impl Broker {
             silent: server.silent.load(Ordering::Relaxed),
             messages_stored: store.messages_stored.load(Ordering::Relaxed),
             writes_refused: store.writes_refused.load(Ordering::Relaxed),
-            held_pulls: self.core.held.count(),
+            held_pulls: self.core.held.count() + self.core.popping.count(),
         }
     }
 
@@ -157,7 +159,14 @@ fn check(config: &BrokerConfig) -> Result<(), StartError> {
         return broken("limits.output_frames", "a connection needs room for one frame");
     }
     let timing = &config.timing;
-    if [timing.hold_sweep, timing.member_sweep, timing.offset_flush].iter().any(Duration::is_zero) {
+    let intervals = [
+        timing.hold_sweep,
+        timing.member_sweep,
+        timing.offset_flush,
+        timing.transaction_check,
+        timing.pop_revive,
+    ];
+    if intervals.iter().any(Duration::is_zero) {
         return broken("timing", "an interval must be longer than nothing");
     }
     Ok(())
@@ -182,15 +191,20 @@ fn core(
     for group in recovered.groups.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
         settings.put(group, limits.topics);
     }
+    for mode in recovered.request_modes.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
+        settings.put_mode(mode, limits.topics);
+    }
     add_system_topics(&topics, &config);
     Core {
         address,
         topics,
         settings,
         groups: Groups::new(limits.members),
+        producers: Producers::new(limits.members),
         offsets: Offsets::new(recovered.offsets, limits.offsets),
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),
+        popping: Popping::new(limits.locks, limits.held_pulls),
         unique_keys: UniqueKeyGenerator::new(ip, low_half(std::process::id()), fastrand::u32(..)),
         gate,
         server: ServerCounters::default(),
@@ -207,11 +221,18 @@ fn add_system_topics(topics: &Topics, config: &BrokerConfig) {
     let levels = i32::try_from(config.delay_levels.len()).unwrap_or(1);
     topics.put(new_topic(SCHEDULE_TOPIC, levels, BOTH));
     topics.put(new_topic(TIMER_TOPIC, 1, BOTH));
+    topics.put(new_topic(TRANS_HALF_TOPIC, 1, BOTH));
+    topics.put(new_topic(&reply_topic(&config.cluster), 1, BOTH));
     if config.auto_create_topics {
         topics.put(new_topic(AUTO_CREATE_TOPIC, config.default_topic_queue_nums, BOTH | perm::INHERIT));
     } else {
         topics.remove(AUTO_CREATE_TOPIC);
     }
+}
+
+/// Where replies to request messages are kept (RocketMQ: MixAll.getReplyTopic).
+fn reply_topic(cluster: &str) -> String {
+    format!("{cluster}_REPLY_TOPIC")
 }
 
 fn low_half(id: u32) -> u16 {

@@ -127,6 +127,14 @@ pub struct Timing {
     pub lock_lease: Duration,
     /// How often changed consumer offsets are written (RocketMQ: flushConsumerOffsetInterval, 5 s). Default 1 s.
     pub offset_flush: Duration,
+    /// A transaction open for this long is asked about (RocketMQ: transactionTimeOut, 6 s).
+    pub transaction_timeout: Duration,
+    /// How often open transactions are looked for (RocketMQ: transactionCheckInterval, 30 s).
+    pub transaction_check: Duration,
+    /// How often a transaction is asked about before it is given up (RocketMQ: transactionCheckMax, 15).
+    pub transaction_checks: i32,
+    /// How often popped messages are looked for that were not settled in time (RocketMQ: reviveInterval, 1 s).
+    pub pop_revive: Duration,
     /// How long [`crate::Broker::stop`] waits for connections to take their last replies. Default 2 s.
     pub drain: Duration,
 }
@@ -180,6 +188,10 @@ impl Default for Timing {
             member_sweep: Duration::from_secs(10),
             lock_lease: Duration::from_secs(60),
             offset_flush: Duration::from_secs(1),
+            transaction_timeout: Duration::from_secs(6),
+            transaction_check: Duration::from_secs(30),
+            transaction_checks: 15,
+            pop_revive: Duration::from_secs(1),
             drain: Duration::from_secs(2),
         }
     }

@@ -14,6 +14,8 @@ use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
+use crate::state::popping::Popping;
+use crate::state::producers::Producers;
 use crate::state::settings::SettingsTable;
 use crate::state::topics::{Topics, check_name, new_topic};
 use crate::store::{Settings, Store};
@@ -28,10 +30,12 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) producers: Producers,
     pub(crate) settings: SettingsTable,
     pub(crate) offsets: Offsets,
     pub(crate) locks: Locks,
     pub(crate) held: HeldPulls,
+    pub(crate) popping: Popping,
     pub(crate) unique_keys: UniqueKeyGenerator,
     pub(crate) gate: Gate,
     pub(crate) server: ServerCounters,
@@ -114,6 +118,7 @@ impl Core {
     /// A connection ended: it leaves its groups, and nobody waits for messages on it any more.
     pub(crate) fn peer_gone(&self, peer: &Peer) {
         self.held.forget(peer.id);
+        self.producers.leave_all(peer.id);
         for group in self.groups.leave_all(peer.id) {
             self.notify_group(&group);
         }

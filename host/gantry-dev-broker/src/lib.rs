@@ -6,14 +6,17 @@
 //!
 //! # What it keeps
 //! One SQLite database (or memory): messages in RocketMQ's own stored layout, topics, consumer groups' settings and
-//! offsets, the delay schedule. One thread writes, gathering what waits into one transaction; a send is answered
+//! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are
+//! not settled. One thread writes, gathering what waits into one transaction; a send is answered
 //! after its commit, so an acknowledged message survives the death of the process, and with
-//! [`FsyncPolicy::EveryCommit`] a power failure. Group membership, queue locks and held pulls live in memory.
+//! [`FsyncPolicy::EveryCommit`] a power failure. Group membership, queue locks, held pulls and replies on their way live
+//! in memory.
 //!
 //! # What is deliberately absent
 //! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
-//! - Transactions (prepared messages are refused with 16), request-reply, POP and its family, inner batches,
-//!   compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
+//! - Inner batches, compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
+//! - Of POP: retry topics of the second form (`%RETRY%group+topic`), and orders over a restart: what an ordered pop hid is
+//!   popped again then, and counted from 0.
 //! - Permissions by topic or group: an account may do everything, and without accounts everybody may. It listens on
 //!   loopback unless told otherwise.
 //! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.

@@ -141,6 +141,8 @@ codes! {
         GET_TOPIC_CONFIG = 351,
         /// [`Self::PULL_MESSAGE`] of a lite pull consumer.
         LITE_PULL_MESSAGE = 361,
+        /// Cancel a timer message that is not due yet.
+        RECALL_MESSAGE = 370,
         /// Which queues a client shall consume, computed by the broker.
         QUERY_ASSIGNMENT = 400,
         /// Whether a group pulls or pops a topic.

@@ -19,9 +19,12 @@ pub(super) fn members(core: &Core, request: &RemotingCommand) -> Answer {
     with_json(&ConsumerListBody { consumer_id_list })
 }
 
-/// UNREGISTER_CLIENT 35: leave one group. Producer groups are not kept, so leaving one is nothing.
+/// UNREGISTER_CLIENT 35: leave a producer group, a consumer group, or both.
 pub(super) fn unregister(core: &Core, peer: &Peer, request: &RemotingCommand) -> Answer {
     let header: UnregisterClientRequestHeader = request.header()?;
+    if let Some(group) = header.producer_group {
+        core.producers.leave(peer.id, &group);
+    }
     if let Some(group) = header.consumer_group
         && core.groups.leave(peer.id, &group)
     {

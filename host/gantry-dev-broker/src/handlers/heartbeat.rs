@@ -9,6 +9,7 @@ use crate::core::{Core, Refusal};
 use crate::filter::Filter;
 use crate::server::Peer;
 use crate::state::groups::{Change, GroupKind, Registration, Subscription};
+use crate::state::producers::ProducerClient;
 
 /// A heartbeat as the broker needs it: clients differ in how they write tag sets and enumerations, so the sets are
 /// computed here from the expression, and the words are taken in any case.
@@ -18,8 +19,15 @@ struct Heartbeat {
     #[serde(rename = "clientID")]
     client_id: String,
     consumer_data_set: Vec<Consumer>,
+    producer_data_set: Vec<Producer>,
     heartbeat_fingerprint: i64,
     without_sub: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Producer {
+    group_name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,9 +49,10 @@ struct Subscribed {
     topic: String,
 }
 
-/// HEART_BEAT 34: who consumes what. The groups' retry topics exist from here on at the latest.
+/// HEART_BEAT 34: who produces, and who consumes what. The groups' retry topics exist from here on at the latest.
 pub(super) async fn heartbeat(core: &Arc<Core>, peer: &Arc<Peer>, request: &RemotingCommand) -> Answer {
     let heartbeat: Heartbeat = read_json(request)?;
+    produces(core, peer, &heartbeat, request)?;
     // Version 1 heartbeats are always answered true, as Java does.
     let mut sub_change = heartbeat.heartbeat_fingerprint == 0;
     let named = |consumer: &Consumer| !consumer.group_name.trim().is_empty();
@@ -65,11 +74,36 @@ pub(super) async fn heartbeat(core: &Arc<Core>, peer: &Arc<Peer>, request: &Remo
     Ok(success().with_header(&header))
 }
 
+fn produces(
+    core: &Core,
+    peer: &Arc<Peer>,
+    heartbeat: &Heartbeat,
+    request: &RemotingCommand,
+) -> Result<(), Refusal> {
+    let client = ProducerClient {
+        client_id: &heartbeat.client_id,
+        language: request.language,
+        version: request.version,
+    };
+    let now_ms = core.clock.ticks_ms();
+    let named = |producer: &&Producer| !producer.group_name.trim().is_empty();
+    for producer in heartbeat.producer_data_set.iter().filter(named) {
+        if !core.producers.register(peer, &producer.group_name, &client, now_ms) {
+            return Err(full(core));
+        }
+    }
+    Ok(())
+}
+
+fn full(core: &Core) -> Refusal {
+    let remark = format!("the broker has its {} group members already", core.config.limits.members);
+    Refusal::new(ResponseCode::SYSTEM_BUSY, remark)
+}
+
 /// Tells the group; answers whether the client must send its subscriptions again.
 fn apply(core: &Arc<Core>, group: &str, change: Change) -> Result<bool, Refusal> {
     if change.full {
-        let remark = format!("the broker has its {} group members already", core.config.limits.members);
-        return Err(Refusal::new(ResponseCode::SYSTEM_BUSY, remark));
+        return Err(full(core));
     }
     if change.notify {
         core.notify_group(group);

@@ -2,9 +2,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gantry_protocol::names::SCHEDULE_TOPIC;
+use gantry_protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, MessageRecord, RecordError, ResponseCode, tag};
+use gantry_protocol::{MessageExt, MessageRecord, RecordError, ResponseCode, sys_flag, tag};
 
 use crate::clock::millis;
 use crate::core::{Core, Refusal};
@@ -16,6 +16,8 @@ use crate::store::{NewRecord, Redeliver, Stored};
 const TIMER_PRECISION_MS: i64 = 1000;
 /// Furthest point in time a timer message may ask for (RocketMQ: timerMaxDelaySec), 3 days.
 const TIMER_MAX_MS: i64 = 3 * 24 * 3600 * 1000;
+/// For how many seconds a prepared message is not asked about (RocketMQ: CHECK_IMMUNITY_TIME_IN_SECONDS).
+const CHECK_IMMUNITY: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 const TIMERS: [&str; 3] = [keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
 
 /// A message about to be stored, wherever it came from.
@@ -28,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) born_timestamp: i64,
     pub(super) born_host: SocketAddr,
     pub(super) reconsume_times: i32,
+    /// Physical offset of the prepared record of a transaction, else 0.
+    pub(super) prepared_offset: i64,
     pub(super) body: Bytes,
     pub(super) properties: Properties<'a>,
 }
@@ -36,8 +40,32 @@ impl Draft<'_> {
     /// Makes the record, in the schedule when the properties ask for a delay.
     pub(super) fn into_record(mut self, core: &Core) -> Result<NewRecord, Refusal> {
         let due_ms = self.schedule(core)?;
-        // Copies in the schedule are not found by key: the delivered record is.
-        let keys = if due_ms.is_some() { Vec::new() } else { key_hashes(&self.topic, &self.properties) };
+        let record = self.encode(core, due_ms.is_none())?;
+        Ok(NewRecord { due_ms, ..record })
+    }
+
+    /// Makes the record of a transaction that is not decided: out of every consumer's sight (RocketMQ:
+    /// TransactionalMessageBridge.parseHalfMessageInner).
+    pub(super) fn into_prepared(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+        let immune_seconds = self.properties.number(CHECK_IMMUNITY).filter(|seconds| *seconds > 0);
+        let timeout_ms = millis(core.config.timing.transaction_timeout.as_millis());
+        let immune_ms = immune_seconds.map_or(timeout_ms, |seconds| seconds.saturating_mul(1000));
+        self.move_to(TRANS_HALF_TOPIC, 0);
+        self.sys_flag &= !sys_flag::TRANSACTION_MASK;
+        let check_ms = Some(core.clock.wall_ms().saturating_add(immune_ms));
+        let record = self.encode(core, false)?;
+        Ok(NewRecord { check_ms, ..record })
+    }
+
+    /// Makes the record of a message that cancels a timer: it is kept with the timers and never delivered.
+    pub(super) fn into_timer_mark(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+        self.move_to(TIMER_TOPIC, 0);
+        self.encode(core, false)
+    }
+
+    /// The record as it is stored. Copies that wait for something are not found by key: the delivered record is.
+    pub(super) fn encode(self, core: &Core, found_by_key: bool) -> Result<NewRecord, Refusal> {
+        let keys = if found_by_key { key_hashes(&self.topic, &self.properties) } else { Vec::new() };
         let queue = core.store.queue(&self.topic, self.queue_id);
         let tags = self.properties.get(keys::TAGS).map_or(0, tags_hash);
         let record = MessageRecord {
@@ -49,6 +77,7 @@ impl Draft<'_> {
             born_host: self.born_host,
             store_host: core.address,
             reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: self.prepared_offset,
             body: self.body,
             properties: Bytes::from(self.properties.encode()),
             ..MessageRecord::default()
@@ -56,7 +85,8 @@ impl Draft<'_> {
         let mut bytes = BytesMut::with_capacity(record.encoded_len());
         record.encode(&mut bytes).map_err(|error| too_long(core, &error))?;
         let timestamp_at = if self.born_host.is_ipv4() { 56 } else { 68 };
-        Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, stored: Stored::default() })
+        let (due_ms, check_ms) = (None, None);
+        Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, check_ms, stored: Stored::default() })
     }
 
     /// Applies DELAY and the timer properties as RocketMQ's HookUtils does, a level before a time: moves the
@@ -98,7 +128,7 @@ impl Draft<'_> {
 }
 
 /// When a timer message is due; `None` for any other message.
-fn timer_due(properties: &Properties<'_>, now_ms: i64) -> Option<i64> {
+pub(super) fn timer_due(properties: &Properties<'_>, now_ms: i64) -> Option<i64> {
     if let Some(seconds) = properties.number(keys::TIMER_DELAY_SEC) {
         return Some(now_ms.saturating_add(seconds.saturating_mul(1000)));
     }
@@ -108,7 +138,7 @@ fn timer_due(properties: &Properties<'_>, now_ms: i64) -> Option<i64> {
     properties.number(keys::TIMER_DELIVER_MS)
 }
 
-fn whole_seconds(ms: i64) -> i64 {
+pub(super) fn whole_seconds(ms: i64) -> i64 {
     ms / TIMER_PRECISION_MS * TIMER_PRECISION_MS
 }
 
@@ -122,8 +152,45 @@ pub(super) fn recall_handle(core: &Core, topic: &str, properties: &Properties<'_
     Some(base64(text.as_bytes()))
 }
 
+/// What a recall handle says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RecallHandle {
+    pub(super) topic: String,
+    pub(super) broker_name: String,
+    pub(super) deliver_ms: i64,
+    pub(super) unique_key: String,
+}
+
+/// Reads a handle made by [`recall_handle`], or by RocketMQ.
+pub(super) fn parse_recall_handle(handle: &str) -> Option<RecallHandle> {
+    let text = String::from_utf8(unbase64(handle)?).ok()?;
+    let mut parts = text.split(' ');
+    if parts.next() != Some("v1") {
+        return None;
+    }
+    let (topic, broker_name) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+    let (deliver_ms, unique_key) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
+    parts.next().is_none().then_some(RecallHandle { topic, broker_name, deliver_ms, unique_key })
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    for chunk in digits.chunks(4) {
+        let mut word = 0u32;
+        for (at, digit) in chunk.iter().enumerate() {
+            let value = ALPHABET.iter().position(|known| known == digit)?;
+            word |= u32::try_from(value).ok()? << (18 - 6 * at);
+        }
+        let [_, tail @ ..] = word.to_be_bytes();
+        bytes.extend(tail.get(..chunk.len().checked_sub(1)?)?);
+    }
+    Some(bytes)
+}
+
 fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let letter = |bits: u32| ALPHABET.get((bits & 63) as usize).map_or('=', |byte| char::from(*byte));
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -174,7 +241,8 @@ fn deliverable(core: &Core, record: Bytes) -> Result<NewRecord, String> {
     let mut bytes = BytesMut::with_capacity(record.encoded_len());
     record.encode(&mut bytes).map_err(|error| error.to_string())?;
     let timestamp_at = if record.born_host.is_ipv4() { 56 } else { 68 };
-    Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms: None, stored: Stored::default() })
+    let (due_ms, check_ms) = (None, None);
+    Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, check_ms, stored: Stored::default() })
 }
 
 /// Hash of a tag as the consume queue keeps it.
@@ -221,6 +289,11 @@ mod tests {
         let captured =
             "djEgQ2FwRGVsYXkgYnJva2VyLWEgMTc5NTQ3MTM5NDAwMSBDMDAwMDIwMjI2MDI0RTBFMkYyQTc2MDc1NUREMDAwQQ==";
         assert_eq!(base64(text.as_bytes()), captured);
+        let handle = parse_recall_handle(captured).unwrap();
+        assert_eq!((handle.topic.as_str(), handle.deliver_ms), ("CapDelay", 1_795_471_394_001));
+        assert_eq!(handle.unique_key, "C000020226024E0E2F2A760755DD000A");
+        assert_eq!(parse_recall_handle("djEgYQ=="), None);
+        assert_eq!(parse_recall_handle("!"), None);
     }
 
     #[test]

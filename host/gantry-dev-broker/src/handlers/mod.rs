@@ -2,19 +2,27 @@
 //! answers.
 
 mod account;
+mod ack;
 mod admin;
+mod assignment;
 mod group;
 mod heartbeat;
 mod message;
 mod offset;
+mod pop;
 mod pull;
 mod query;
+mod recall;
 mod relay;
+mod reply;
 mod reset;
+mod revive;
 mod route;
 mod send;
 mod send_back;
+mod take;
 mod topic;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -26,6 +34,8 @@ use crate::server::Call;
 
 pub(crate) use message::redeliver;
 pub(crate) use pull::{resume, sweep};
+pub(crate) use revive::revive;
+pub(crate) use transaction::check as check_transactions;
 
 /// A response, or the refusal that stands for it.
 type Answer = Result<RemotingCommand, Refusal>;
@@ -43,6 +53,8 @@ pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingComm
             send::send(core, call, request).await;
         }
         Code::PULL_MESSAGE | Code::LITE_PULL_MESSAGE => pull::pull(core, call, &request),
+        Code::POP_MESSAGE => pop::pop(core, call, &request),
+        Code::NOTIFICATION => pop::notification(core, call, &request),
         // The next request on the connection may rely on these.
         Code::HEART_BEAT => {
             let answer = heartbeat::heartbeat(core, &call.peer, &request).await;
@@ -58,7 +70,7 @@ pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingComm
             None => {
                 let core_of_task = Arc::clone(core);
                 core.tasks.spawn("request", async move {
-                    let answer = in_task(&core_of_task, &request).await;
+                    let answer = in_task(&core_of_task, &call, &request).await;
                     settle(call, answer);
                 });
             }
@@ -81,6 +93,8 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
         Code::CHECK_CLIENT_CONFIG => group::check(request),
         Code::GET_BROKER_CLUSTER_INFO => route::cluster(core, &call.peer),
         Code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => route::topic_list(core),
+        Code::QUERY_ASSIGNMENT => assignment::query(core, request),
+        Code::POLLING_INFO => pop::polling_info(core, request),
         Code::GET_TOPIC_CONFIG => topic::config(core, request),
         admin::GET_BROKER_RUNTIME_INFO => admin::runtime_info(core),
         Code::GET_TOPIC_STATS_INFO => admin::topic_stats(core, request),
@@ -94,10 +108,20 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
 }
 
 /// Requests that wait for the store or for another client.
-async fn in_task(core: &Arc<Core>, request: &RemotingCommand) -> Answer {
+async fn in_task(core: &Arc<Core>, call: &Call, request: &RemotingCommand) -> Answer {
     type Code = RequestCode;
     match request.request_code() {
         Code::CONSUMER_SEND_MSG_BACK => send_back::send_back(core, request).await,
+        Code::ACK_MESSAGE => ack::ack(core, request).await,
+        Code::BATCH_ACK_MESSAGE => ack::batch_ack(core, request).await,
+        Code::CHANGE_MESSAGE_INVISIBLETIME => ack::change_invisible_time(core, request).await,
+        Code::PEEK_MESSAGE => pop::peek(core, &call.peer, request).await,
+        Code::SET_MESSAGE_REQUEST_MODE => assignment::set_mode(core, request).await,
+        Code::END_TRANSACTION => transaction::end(core, request).await,
+        Code::RECALL_MESSAGE => recall::recall(core, request).await,
+        Code::SEND_REPLY_MESSAGE | Code::SEND_REPLY_MESSAGE_V2 => {
+            reply::reply(core, &call.peer, request).await
+        }
         Code::QUERY_CONSUMER_OFFSET => offset::query_first(core, request).await,
         Code::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(core, request).await,
         Code::GET_EARLIEST_MSG_STORETIME => offset::earliest(core, request).await,

@@ -44,7 +44,7 @@ pub(super) fn query(core: &Core, request: &RemotingCommand) -> Option<Answer> {
 /// checkInMemByConsumeOffset).
 pub(super) async fn query_first(core: &Core, request: &RemotingCommand) -> Answer {
     let header: QueryConsumerOffsetRequestHeader = request.header()?;
-    let remark = match (is_young(core, &header).await?, header.set_zero_if_not_found) {
+    let remark = match (is_young(core, &header.topic, header.queue_id).await?, header.set_zero_if_not_found) {
         (true, Some(false)) => "Not found, do not set to zero, maybe this group boot first",
         (true, _) => return found(0),
         (false, _) => "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first",
@@ -53,8 +53,8 @@ pub(super) async fn query_first(core: &Core, request: &RemotingCommand) -> Answe
 }
 
 /// Whether no more has been stored since the queue's first message than is kept in memory.
-async fn is_young(core: &Core, header: &QueryConsumerOffsetRequestHeader) -> Result<bool, Refusal> {
-    let Some(queue) = core.store.existing_queue(&header.topic, header.queue_id) else { return Ok(false) };
+pub(super) async fn is_young(core: &Core, topic: &str, queue_id: i32) -> Result<bool, Refusal> {
+    let Some(queue) = core.store.existing_queue(topic, queue_id) else { return Ok(false) };
     if queue.span().min > 0 {
         return Ok(false);
     }

@@ -9,7 +9,7 @@ use gantry_protocol::properties::{MAX_PROPERTIES, keys};
 use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, batch, message_id, names, perm, sys_flag};
 
 use super::message::{Draft, recall_handle};
-use super::no_such_topic;
+use super::{no_such_topic, recall};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
 use crate::props::Properties;
@@ -18,7 +18,9 @@ use crate::state::topics::{self, new_topic};
 use crate::store::{NewRecord, Stored};
 
 /// The region every reply names (RocketMQ: regionId).
-const REGION: &str = "DefaultRegion";
+pub(super) const REGION: &str = "DefaultRegion";
+/// The property that names a message's transaction (RocketMQ: PROPERTY_TRANSACTION_ID).
+const TRANSACTION_ID: &str = "__transactionId__";
 
 /// A send that passed its checks.
 struct Checked {
@@ -155,11 +157,6 @@ async fn single(
     queue_id: i32,
     request: RemotingCommand,
 ) -> Result<Checked, Refusal> {
-    if header.sys_flag & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_PREPARED {
-        let remark =
-            "the broker sending transaction message is forbidden: the embedded broker has no transactions";
-        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
-    }
     let text = header.properties.as_deref().unwrap_or_default();
     if text.len() > MAX_PROPERTIES {
         return Err(too_large(core));
@@ -181,7 +178,15 @@ async fn single(
         }
         None => (header.topic.clone(), queue_id),
     };
-    let recall_handle = recall_handle(core, &topic, &properties);
+    let prepared = is_prepared(header, &properties);
+    if prepared {
+        properties.put(TRANSACTION_ID, unique_key.clone());
+        if properties.get(keys::PRODUCER_GROUP).is_none() {
+            properties.put(keys::PRODUCER_GROUP, header.producer_group.clone());
+        }
+    }
+    let cancelled = if prepared { None } else { recall::cancelled(core, &topic, &properties) };
+    let recall_handle = recall_handle(core, &topic, &properties).filter(|_| cancelled.is_none() && !prepared);
     let draft = Draft {
         topic,
         queue_id,
@@ -190,11 +195,28 @@ async fn single(
         born_timestamp: header.born_timestamp,
         born_host: call.peer.address,
         reconsume_times,
+        prepared_offset: 0,
         body: request.body,
         properties,
     };
-    let record = draft.into_record(core)?;
+    let record = match cancelled {
+        _ if prepared => draft.into_prepared(core)?,
+        Some(timer) => {
+            recall::cancel(core, timer).await?;
+            draft.into_timer_mark(core)?
+        }
+        None => draft.into_record(core)?,
+    };
     Ok(Checked { records: vec![record], queue_id, transaction_id: Some(unique_key), recall_handle })
+}
+
+/// Whether the message is the first half of a transaction: its property or its flag says so.
+fn is_prepared(header: &SendMessageRequestHeader, properties: &Properties<'_>) -> bool {
+    let says_so = properties.get(keys::TRANSACTION_PREPARED).is_some_and(|value| value == "true");
+    let delayed = properties.number(keys::DELAY).is_some_and(|level| level > 0);
+    let retried = header.reconsume_times.unwrap_or(0) > 0 && delayed;
+    let flagged = header.sys_flag & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_PREPARED;
+    (says_so || flagged) && !retried
 }
 
 /// The group whose dead-letter topic takes a send to its retry topic: retried too often, or an orderly group,
@@ -250,6 +272,7 @@ fn batch(
             born_timestamp: header.born_timestamp,
             born_host: call.peer.address,
             reconsume_times: header.reconsume_times.unwrap_or(0),
+            prepared_offset: 0,
             body: item.body,
             properties,
         };

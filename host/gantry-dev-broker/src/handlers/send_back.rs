@@ -82,6 +82,7 @@ fn copy(
         born_timestamp: message.born_timestamp(),
         born_host: message.born_host(),
         reconsume_times: message.reconsume_times() + 1,
+        prepared_offset: message.prepared_transaction_offset(),
         body: message.shared(message.stored_body()),
         properties,
     };

@@ -134,6 +134,16 @@ impl Peer {
         self.closing.cancel();
     }
 
+    /// Whether the connection ends, or has ended.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Returns when the connection ends.
+    pub(crate) async fn closed(&self) {
+        self.closing.cancelled().await;
+    }
+
     pub(super) fn closed_for(&self) -> Option<CloseReason> {
         lock(&self.closed_for).take()
     }

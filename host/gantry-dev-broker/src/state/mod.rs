@@ -5,5 +5,8 @@ pub(crate) mod groups;
 pub(crate) mod held;
 pub(crate) mod locks;
 pub(crate) mod offsets;
+pub(crate) mod order;
+pub(crate) mod popping;
+pub(crate) mod producers;
 pub(crate) mod settings;
 pub(crate) mod topics;

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use gantry_protocol::body::SubscriptionGroupConfig;
+use gantry_protocol::body::{SetMessageRequestModeRequestBody, SubscriptionGroupConfig};
 
 use crate::sync::lock;
 
@@ -11,6 +11,8 @@ pub(crate) struct SettingsTable {
     /// Groups that have pulled: RocketMQ gives them settings at that moment.
     seen: Mutex<HashSet<String>>,
     table: Mutex<HashMap<String, Arc<SubscriptionGroupConfig>>>,
+    /// How groups consume topics, where somebody said so: by topic and group.
+    modes: Mutex<HashMap<(String, String), SetMessageRequestModeRequestBody>>,
 }
 
 impl SettingsTable {
@@ -45,6 +47,22 @@ impl SettingsTable {
     pub(crate) fn remove(&self, group: &str) {
         lock(&self.table).remove(group);
         lock(&self.seen).remove(group);
+    }
+
+    /// How the group consumes the topic, when somebody said so.
+    pub(crate) fn mode(&self, group: &str, topic: &str) -> Option<SetMessageRequestModeRequestBody> {
+        lock(&self.modes).get(&(topic.to_owned(), group.to_owned())).cloned()
+    }
+
+    /// Adds or replaces; `false` when there are `limit` of them.
+    pub(crate) fn put_mode(&self, mode: SetMessageRequestModeRequestBody, limit: usize) -> bool {
+        let mut modes = lock(&self.modes);
+        let key = (mode.topic.clone(), mode.consumer_group.clone());
+        if modes.len() >= limit && !modes.contains_key(&key) {
+            return false;
+        }
+        modes.insert(key, mode);
+        true
     }
 
     /// Whether the group was configured or has pulled.

@@ -26,6 +26,8 @@ pub(crate) struct NewRecord {
     pub(crate) keys: Vec<i64>,
     /// When to deliver a scheduled record.
     pub(crate) due_ms: Option<i64>,
+    /// When to ask for the first time how the transaction of a prepared record ended.
+    pub(crate) check_ms: Option<i64>,
     /// Where the writer put it.
     pub(crate) stored: Stored,
 }
@@ -47,11 +49,43 @@ pub(crate) struct OffsetRow {
     pub(crate) offset: i64,
 }
 
-/// The two tables of named settings.
+/// A message of a queue that a group has popped and not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Popped {
+    pub(crate) group: Arc<str>,
+    /// [`Queue::id`].
+    pub(crate) queue: i64,
+    pub(crate) offset: i64,
+    /// When it was popped, which tells one pop of it from the next.
+    pub(crate) popped_ms: i64,
+}
+
+/// A change of the tables beside the log: what is scheduled, prepared or popped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Hide a popped message until `due_ms`.
+    Pop { popped: Popped, due_ms: i64 },
+    /// Hide a popped message from now, `again_ms`, until `due_ms`.
+    PopLonger { popped: Popped, again_ms: i64, due_ms: i64 },
+    /// A popped message is settled.
+    Settle(Popped),
+    /// A group's offset, together with what it popped.
+    Offset(OffsetRow),
+    /// The prepared record at this physical offset is committed or rolled back.
+    EndTransaction { physical: i64 },
+    /// The prepared record at this physical offset was asked about.
+    Checked { physical: i64, checks: i32, next_check_ms: i64 },
+    /// A scheduled record is not to be delivered.
+    Unschedule { due_ms: i64, physical: i64 },
+}
+
+/// The tables of named settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settings {
     Topic,
     ConsumerGroup,
+    /// Whether a group pulls or pops a topic.
+    RequestMode,
 }
 
 /// What the writer thread is asked to do.
@@ -66,6 +100,8 @@ pub(super) enum Command {
     DeleteGroup { name: String, offsets: bool, done: Done<()> },
     /// Remove a topic with its records and offsets.
     DeleteTopic { name: Arc<str>, queues: Vec<Arc<Queue>>, done: Done<()> },
+    /// Make the changes, and store the records if they changed anything; answers how many did.
+    Change { changes: Vec<Change>, records: Vec<NewRecord>, changed: usize, done: Done<usize> },
     /// Write consumer offsets.
     SaveOffsets { rows: Vec<OffsetRow>, done: Done<()> },
     /// End, after what was asked before.
@@ -77,7 +113,7 @@ impl Command {
     pub(super) fn refuse(self, error: StoreError) {
         match self {
             Self::Append { done, .. } => done(Err(error)),
-            Self::DeliverDue { done, .. } => done(Err(error)),
+            Self::DeliverDue { done, .. } | Self::Change { done, .. } => done(Err(error)),
             Self::Put { done, .. }
             | Self::DeleteGroup { done, .. }
             | Self::DeleteTopic { done, .. }
@@ -89,7 +125,9 @@ impl Command {
     /// Bytes of records, for the bound of one transaction.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Append { records, .. } => records.iter().map(|record| record.bytes.len()).sum(),
+            Self::Append { records, .. } | Self::Change { records, .. } => {
+                records.iter().map(|record| record.bytes.len()).sum()
+            }
             _ => 0,
         }
     }

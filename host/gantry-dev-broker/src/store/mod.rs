@@ -4,6 +4,7 @@
 //! Nothing outside this module knows of SQL. Writes are gathered into transactions (group commit) and answered
 //! after the commit; queue offsets become visible at the same moment.
 
+mod change;
 mod command;
 mod queue;
 mod reader;
@@ -21,7 +22,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-pub(crate) use command::{Done, NewRecord, OffsetRow, Redeliver, Settings, Stored};
+pub(crate) use change::{Expired, Prepared};
+pub(crate) use command::{Change, Done, NewRecord, OffsetRow, Popped, Redeliver, Settings, Stored};
 pub(crate) use queue::{Queue, ReadRange, ReadResult, Span};
 pub(crate) use reader::Boundary;
 pub(crate) use recover::Recovered;
@@ -158,6 +160,35 @@ impl Store {
     /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
     pub(crate) async fn deliver_due(&self, now_ms: i64, redeliver: Redeliver) -> Result<usize, StoreError> {
         self.ask(|done| Command::DeliverDue { now_ms, redeliver, built: Vec::new(), taken: 0, done }).await
+    }
+
+    /// Makes changes beside the log, and stores the records if anything changed; answers how many rows did.
+    pub(crate) async fn change(
+        &self,
+        changes: Vec<Change>,
+        records: Vec<NewRecord>,
+    ) -> Result<usize, StoreError> {
+        self.ask(|done| Command::Change { changes, records, changed: 0, done }).await
+    }
+
+    /// Prepared records to ask about now, a bounded number.
+    pub(crate) async fn to_check(&self, now_ms: i64) -> Result<Vec<Prepared>, StoreError> {
+        self.question(move |connection| change::to_check(connection, now_ms)).await
+    }
+
+    /// Popped records that were not settled in time, a bounded number.
+    pub(crate) async fn expired(&self, now_ms: i64) -> Result<Vec<Expired>, StoreError> {
+        self.question(move |connection| change::expired(connection, now_ms)).await
+    }
+
+    /// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
+    pub(crate) async fn find_scheduled(
+        &self,
+        from_ms: i64,
+        until_ms: i64,
+        wanted: impl Fn(Bytes) -> bool + Send + 'static,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        self.question(move |connection| change::find_scheduled(connection, from_ms, until_ms, wanted)).await
     }
 
     /// Writes a topic's or a group's settings.

@@ -12,6 +12,8 @@ pub(crate) struct Recovered {
     pub(crate) topics: Vec<(String, String)>,
     /// Name and settings.
     pub(crate) groups: Vec<(String, String)>,
+    /// Group and topic as one name, and settings.
+    pub(crate) request_modes: Vec<(String, String)>,
     pub(crate) offsets: Vec<OffsetRow>,
     pub(super) queues: Vec<Queue>,
     pub(super) next_physical: i64,
@@ -22,6 +24,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
     Ok(Recovered {
         topics: settings(connection, "SELECT name, config FROM topic")?,
         groups: settings(connection, "SELECT name, config FROM consumer_group")?,
+        request_modes: settings(connection, "SELECT name, config FROM request_mode")?,
         offsets: offsets(connection)?,
         queues: queues(connection)?,
         next_physical: next_physical(connection)?,

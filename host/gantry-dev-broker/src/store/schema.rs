@@ -32,6 +32,13 @@ CREATE TABLE IF NOT EXISTS consume_queue(
 CREATE TABLE IF NOT EXISTS message_key(hash INTEGER NOT NULL, physical INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS schedule(
     due_ms INTEGER NOT NULL, physical INTEGER NOT NULL, PRIMARY KEY(due_ms, physical)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS prepared(
+    physical INTEGER PRIMARY KEY, checks INTEGER NOT NULL, next_check_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS popped(
+    group_name TEXT NOT NULL, queue INTEGER NOT NULL, position INTEGER NOT NULL, popped_ms INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL, PRIMARY KEY(group_name, queue, position)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS popped_due ON popped(due_ms);
+CREATE TABLE IF NOT EXISTS request_mode(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// The open database.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::change;
 use super::command::{Command, NewRecord, OffsetRow, Settings, Stored};
 use super::queue::{CachedRecord, Queue};
 use crate::clock::Clock;
@@ -134,6 +135,16 @@ impl Writer {
                 pending.delivered = true;
                 built.iter_mut().try_for_each(|record| self.append(tx, pending, record))
             }
+            Command::Change { changes, records, changed, .. } => {
+                *changed = 0;
+                for change in changes.iter() {
+                    *changed += change::apply(tx, change)?;
+                }
+                if *changed == 0 {
+                    return Ok(());
+                }
+                records.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+            }
             Command::Put { table, name, config, .. } => put_settings(tx, *table, name, config),
             Command::DeleteGroup { name, offsets, .. } => delete_group(tx, name, *offsets),
             Command::DeleteTopic { name, queues, .. } => {
@@ -175,6 +186,10 @@ impl Writer {
                 .execute(params![due_ms, stored.physical])?;
             pending.earliest_due = pending.earliest_due.min(due_ms);
         }
+        if let Some(check_ms) = record.check_ms {
+            tx.prepare_cached("INSERT INTO prepared(physical, checks, next_check_ms) VALUES(?1, 0, ?2)")?
+                .execute(params![stored.physical, check_ms])?;
+        }
         record.stored = stored;
         *next_offset += 1;
         pending.next_physical += size;
@@ -211,6 +226,12 @@ impl Writer {
             Command::DeliverDue { built, taken, done, .. } => {
                 built.into_iter().for_each(|record| self.publish(record));
                 done(Ok(taken));
+            }
+            Command::Change { records, changed, done, .. } => {
+                if changed > 0 {
+                    records.into_iter().for_each(|record| self.publish(record));
+                }
+                done(Ok(changed));
             }
             Command::DeleteTopic { queues, done, .. } => {
                 queues.iter().for_each(|queue| queue.release(&self.shared.budget));
@@ -276,6 +297,7 @@ fn put_settings(tx: &Transaction<'_>, table: Settings, name: &str, config: &str)
     let statement = match table {
         Settings::Topic => "INSERT OR REPLACE INTO topic(name, config) VALUES(?1, ?2)",
         Settings::ConsumerGroup => "INSERT OR REPLACE INTO consumer_group(name, config) VALUES(?1, ?2)",
+        Settings::RequestMode => "INSERT OR REPLACE INTO request_mode(name, config) VALUES(?1, ?2)",
     };
     tx.prepare_cached(statement)?.execute(params![name, config])?;
     Ok(())
@@ -285,6 +307,7 @@ fn delete_group(tx: &Transaction<'_>, name: &str, offsets: bool) -> Result<(), S
     tx.execute("DELETE FROM consumer_group WHERE name = ?1", [name])?;
     if offsets {
         tx.execute("DELETE FROM consumer_offset WHERE group_name = ?1", [name])?;
+        tx.execute("DELETE FROM popped WHERE group_name = ?1", [name])?;
     }
     Ok(())
 }
@@ -300,9 +323,13 @@ fn delete_topic(
             "DELETE FROM commit_log WHERE physical IN (SELECT physical FROM consume_queue WHERE queue = ?1)";
         let keys =
             "DELETE FROM message_key WHERE physical IN (SELECT physical FROM consume_queue WHERE queue = ?1)";
-        for statement in
-            [keys, log, "DELETE FROM consume_queue WHERE queue = ?1", "DELETE FROM queue WHERE id = ?1"]
-        {
+        for statement in [
+            keys,
+            log,
+            "DELETE FROM consume_queue WHERE queue = ?1",
+            "DELETE FROM popped WHERE queue = ?1",
+            "DELETE FROM queue WHERE id = ?1",
+        ] {
             tx.execute(statement, [queue.id])?;
         }
     }
@@ -313,7 +340,7 @@ fn delete_topic(
     Ok(())
 }
 
-fn save_offsets(tx: &Transaction<'_>, rows: &[OffsetRow]) -> Result<(), StoreError> {
+pub(super) fn save_offsets(tx: &Transaction<'_>, rows: &[OffsetRow]) -> Result<(), StoreError> {
     let mut insert = tx.prepare_cached(
         "INSERT OR REPLACE INTO consumer_offset(group_name, topic, queue_id, next_offset) VALUES(?1, ?2, ?3, ?4)",
     )?;

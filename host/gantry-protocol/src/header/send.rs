@@ -91,6 +91,24 @@ command_header! {
         trace_on: Option<bool> = "TRACE_ON",
     }
 
+    /// RECALL_MESSAGE 370.
+    RecallMessageRequestHeader {
+        /// The producer group.
+        producer_group: Option<String> = "producerGroup",
+        /// The message's topic.
+        topic: String = "topic",
+        /// The handle that the send was answered with.
+        recall_handle: String = "recallHandle",
+        /// The broker's name.
+        broker_name: Option<String> = "bname",
+    }
+
+    /// The answer to RECALL_MESSAGE.
+    RecallMessageResponseHeader {
+        /// The unique key of the cancelled message.
+        msg_id: String = "msgId",
+    }
+
     /// CONSUMER_SEND_MSG_BACK 36.
     ConsumerSendMsgBackRequestHeader {
         /// The commit-log offset of the message.

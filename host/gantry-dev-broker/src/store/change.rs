@@ -1,0 +1,122 @@
+//! Changes of the tables beside the log, and what is due in them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::command::{Change, Popped};
+use super::writer::save_offsets;
+use crate::error::StoreError;
+
+/// Most due rows looked at together.
+const AT_ONCE: i64 = 256;
+
+/// Carries a change out; answers how many rows it changed.
+pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<usize, StoreError> {
+    let changed = match change {
+        Change::Pop { popped: Popped { group, queue, offset, popped_ms }, due_ms } => tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO popped(group_name, queue, position, popped_ms, due_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![&**group, queue, offset, popped_ms, due_ms])?,
+        Change::PopLonger { popped: Popped { group, queue, offset, popped_ms }, again_ms, due_ms } => tx
+            .prepare_cached(
+                "UPDATE popped SET popped_ms = ?5, due_ms = ?6
+                 WHERE group_name = ?1 AND queue = ?2 AND position = ?3 AND popped_ms = ?4",
+            )?
+            .execute(params![&**group, queue, offset, popped_ms, again_ms, due_ms])?,
+        Change::Settle(Popped { group, queue, offset, popped_ms }) => tx
+            .prepare_cached(
+                "DELETE FROM popped WHERE group_name = ?1 AND queue = ?2 AND position = ?3 AND popped_ms = ?4",
+            )?
+            .execute(params![&**group, queue, offset, popped_ms])?,
+        Change::Offset(row) => {
+            save_offsets(tx, std::slice::from_ref(row))?;
+            1
+        }
+        Change::EndTransaction { physical } => {
+            tx.prepare_cached("DELETE FROM prepared WHERE physical = ?1")?.execute([physical])?
+        }
+        Change::Checked { physical, checks, next_check_ms } => tx
+            .prepare_cached("UPDATE prepared SET checks = ?2, next_check_ms = ?3 WHERE physical = ?1")?
+            .execute(params![physical, checks, next_check_ms])?,
+        Change::Unschedule { due_ms, physical } => tx
+            .prepare_cached("DELETE FROM schedule WHERE due_ms = ?1 AND physical = ?2")?
+            .execute(params![due_ms, physical])?,
+    };
+    Ok(changed)
+}
+
+/// A prepared record whose transaction has not ended.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) physical: i64,
+    /// How often it was asked about.
+    pub(crate) checks: i32,
+    pub(crate) record: Bytes,
+}
+
+/// A popped record that was not settled in time; `None` for the record of a deleted topic.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    pub(crate) popped: Popped,
+    pub(crate) record: Option<Bytes>,
+}
+
+/// Prepared records to ask about, the longest waiting first.
+pub(super) fn to_check(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Prepared>> {
+    let mut select = connection.prepare_cached(
+        "SELECT p.physical, p.checks, l.record FROM prepared p JOIN commit_log l ON l.physical = p.physical
+         WHERE p.next_check_ms <= ?1 ORDER BY p.next_check_ms, p.physical LIMIT ?2",
+    )?;
+    let prepared =
+        |row: &Row<'_>| Ok(Prepared { physical: row.get(0)?, checks: row.get(1)?, record: blob(row, 2)? });
+    select.query_map(params![now_ms, AT_ONCE], prepared)?.collect()
+}
+
+/// Popped records whose time is up, the longest waiting first.
+pub(super) fn expired(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Expired>> {
+    let mut select = connection.prepare_cached(
+        "SELECT p.group_name, p.queue, p.position, p.popped_ms, l.record FROM popped p
+         LEFT JOIN consume_queue q ON q.queue = p.queue AND q.position = p.position
+         LEFT JOIN commit_log l ON l.physical = q.physical
+         WHERE p.due_ms <= ?1 ORDER BY p.due_ms, p.queue, p.position LIMIT ?2",
+    )?;
+    let expired = |row: &Row<'_>| {
+        let group: String = row.get(0)?;
+        let popped = Popped {
+            group: Arc::from(group),
+            queue: row.get(1)?,
+            offset: row.get(2)?,
+            popped_ms: row.get(3)?,
+        };
+        let bytes: Option<Vec<u8>> = row.get(4)?;
+        Ok(Expired { popped, record: bytes.map(Bytes::from) })
+    };
+    select.query_map(params![now_ms, AT_ONCE], expired)?.collect()
+}
+
+/// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
+pub(super) fn find_scheduled(
+    connection: &Connection,
+    from_ms: i64,
+    until_ms: i64,
+    wanted: impl Fn(Bytes) -> bool,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT s.due_ms, s.physical, l.record FROM schedule s JOIN commit_log l ON l.physical = s.physical
+         WHERE s.due_ms >= ?1 AND s.due_ms < ?2 ORDER BY s.due_ms, s.physical",
+    )?;
+    let mut rows = select.query(params![from_ms, until_ms])?;
+    while let Some(row) = rows.next()? {
+        if wanted(blob(row, 2)?) {
+            return Ok(Some((row.get(0)?, row.get(1)?)));
+        }
+    }
+    Ok(None)
+}
+
+fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
+}
