@@ -30,6 +30,7 @@ use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use batch::stored_batch;
 pub(crate) use keeping::Keeping;
 pub(crate) use listener::Listener;
 pub(crate) use native::Native;

@@ -16,9 +16,9 @@ use super::figure::Figure;
 use super::throughput::Native;
 use super::{BATCH, BODY_BYTES};
 
-const CONTEXT: ConsumeContext<'static> =
+pub(super) const CONTEXT: ConsumeContext<'static> =
     ConsumeContext { consumer_group: "group", topic: "topic", broker_name: "broker", queue_id: 0 };
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow::Result<Vec<Figure>> {
     let engine = Engine::new(EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() })?;
@@ -51,7 +51,12 @@ pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow:
 }
 
 /// A figure of many samples, which would fill pages: of each, the summary counts.
-fn figure(key: &'static str, label: &'static str, unit: &'static str, samples: Vec<f64>) -> Figure {
+pub(super) fn figure(
+    key: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    samples: Vec<f64>,
+) -> Figure {
     let mut figure = Figure::new(key, label, unit, samples);
     figure.samples = vec![figure.median];
     figure
@@ -70,7 +75,7 @@ fn switches(module: &ListenerModule, calls: usize) -> Vec<f64> {
 }
 
 /// Nanoseconds of each call, after some to get warm.
-fn times(calls: usize, mut call: impl FnMut()) -> Vec<f64> {
+pub(super) fn times(calls: usize, mut call: impl FnMut()) -> Vec<f64> {
     (0..calls / 10).for_each(|_| call());
     let timed = (0..calls).map(|_| {
         let began = Instant::now();
