@@ -77,7 +77,7 @@ pub fn consume_packed<L: Listener>(
     context: types::ConsumeContext,
     batch: Vec<u8>,
 ) -> Result<Vec<types::ConsumeResult>, String> {
-    let batch: Vec<Message> = packed::split(batch)?.into_iter().map(Message::packed).collect();
+    let batch = packed::split(batch, Message::packed)?;
     L::consume_batch(&Context(context), &batch)
 }
 

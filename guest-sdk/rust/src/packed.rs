@@ -36,7 +36,7 @@ pub(crate) const SYSTEM_PROPERTIES: &[&str] = &[
 /// One message of a packed batch.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    batch: Arc<[u8]>,
+    batch: Arc<Vec<u8>>,
     start: usize,
     end: usize,
     /// Its place in the batch.
@@ -45,13 +45,16 @@ pub(crate) struct Packed {
     offset_message_id: OnceLock<String>,
 }
 
-/// The messages of a batch.
+/// The messages of a batch, each made of its bytes, which stay where they are.
 ///
 /// # Errors
 /// The bytes are not whole messages one after the other, in words.
-pub(crate) fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
-    let batch: Arc<[u8]> = batch.into();
-    let (mut messages, mut start) = (Vec::new(), 0);
+pub(crate) fn split<M>(batch: Vec<u8>, make: impl Fn(Packed) -> M) -> Result<Vec<M>, String> {
+    let batch = Arc::new(batch);
+    // Messages of one batch are much alike.
+    let first = usize::try_from(u32_at(&batch, 0)).unwrap_or(usize::MAX);
+    let mut messages = Vec::with_capacity(batch.len() / first.max(MIN_SIZE));
+    let mut start = 0;
     while start < batch.len() {
         let left = batch.get(start..).unwrap_or_default();
         let size = usize::try_from(u32_at(left, 0)).unwrap_or(usize::MAX);
@@ -64,13 +67,13 @@ pub(crate) fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
         }
         let index = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let end = start + size;
-        messages.push(Packed {
+        messages.push(make(Packed {
             batch: Arc::clone(&batch),
             start,
             end,
             index,
             offset_message_id: OnceLock::new(),
-        });
+        }));
         start = end;
     }
     Ok(messages)

@@ -5,7 +5,8 @@ use gantry_protocol::{MessageExt, MessageRecord, decode_all};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::*;
+use super::{Packed, SYSTEM_PROPERTIES};
+use std::net::SocketAddr;
 
 fn host() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![
@@ -44,6 +45,10 @@ fn record() -> impl Strategy<Value = MessageRecord> {
             ..MessageRecord::default()
         },
     )
+}
+
+fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
+    super::split(batch, |packed| packed)
 }
 
 fn packed(records: &[MessageRecord]) -> Vec<u8> {

@@ -37,7 +37,7 @@ pub use gantry_engine::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, FilterExpression, ListenerDescription,
     MessageBatch, MessageModel, MessageView, RetryDelay, Subscription,
 };
-pub use group::NativeListener;
+pub use group::{NativeListener, stored_batch};
 pub use host::{Host, StartError, StopReport};
 pub use native::NativeError;
 pub use observer::{Observer, PluginChange, Settled, SettledAs, SharedObserver, Unobserved};

@@ -37,7 +37,7 @@ pub(crate) struct Bench {
 
 /// The sample plugin, then `gantry bench`.
 pub(crate) fn bench(project: &Project, bench: &Bench) -> Result<()> {
-    guests(project, &["minimal".into()], false)?;
+    guests(project, &["minimal".into(), "minimal-records".into()], false)?;
     let mut gantry = if bench.debug { tested(project)? } else { released() };
     gantry.args(["bench", "--plugins"]).arg(project.components());
     let flags = [(bench.short, "--short"), (bench.json, "--json")];

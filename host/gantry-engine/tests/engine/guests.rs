@@ -26,6 +26,7 @@ const TESTS: &[(&str, fn())] = &[
     ("listener-and-strategy", strategies::a_component_may_be_a_listener_and_a_strategy),
     ("listener-error", the_listeners_own_error_gives_the_whole_batch_back),
     ("messaging", messaging::every_answer_of_a_handler_comes_through),
+    ("minimal-records", a_listener_of_records_answers),
     ("orderly", an_orderly_batch_stops_at_the_first_message_that_is_not_consumed),
     ("poison", a_panic_retries_only_the_poison_message),
     ("reaches-out", reaching::a_listed_host_is_asked_and_no_other),
@@ -186,9 +187,18 @@ fn answers_as_asked(module: &ListenerModule) {
 }
 
 #[test]
+fn a_listener_of_records_answers() {
+    for name in ["minimal", "minimal-records"] {
+        let results: Vec<_> = consume(&guest(name), &["hello", ""], PATIENCE).outcomes;
+        assert_eq!(results[0].result, ConsumeResult::Success);
+        assert_eq!(results[1].result, ConsumeResult::DeadLetter("a greeting without words".into()), "{name}");
+    }
+}
+
+#[test]
 fn both_forms_of_listener_are_told_the_same() {
     let message = |index: usize| OwnedMessage {
-        tags: (index % 2 == 0).then(|| "created".to_owned()),
+        tags: index.is_multiple_of(2).then(|| "created".to_owned()),
         keys: "a b".into(),
         reconsume_times: u32::try_from(index).unwrap(),
         queue_offset: 1 << 40,

@@ -1,13 +1,21 @@
 //! A batch of stored messages as the engine sees it: views into the pull answer, nothing copied.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use gantry_engine::{MessageBatch, MessageView};
 use gantry_protocol::MessageExt;
 use gantry_protocol::compression::CompressionError;
 use gantry_protocol::properties::keys;
+
+/// Stored messages as listeners are given them: for programs that have messages and no host, such as benchmarks and checks
+/// of plugins. None where a body cannot be inflated.
+#[must_use]
+pub fn stored_batch(messages: Vec<MessageExt>) -> Option<Arc<dyn MessageBatch>> {
+    let (batch, corrupt) = HostBatch::new(messages, 0, false);
+    corrupt.is_empty().then(|| Arc::new(batch) as Arc<dyn MessageBatch>)
+}
 
 /// Messages of one queue on their way to a listener.
 #[derive(Debug)]

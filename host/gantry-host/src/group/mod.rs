@@ -37,6 +37,7 @@ use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use batch::stored_batch;
 pub(crate) use chooser::Chooser;
 pub(crate) use keeping::Keeping;
 pub(crate) use listener::Listener;

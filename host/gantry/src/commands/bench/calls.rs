@@ -16,9 +16,9 @@ use super::figure::Figure;
 use super::throughput::Native;
 use super::{BATCH, BODY_BYTES};
 
-const CONTEXT: ConsumeContext<'static> =
+pub(super) const CONTEXT: ConsumeContext<'static> =
     ConsumeContext { consumer_group: "group", topic: "topic", broker_name: "broker", queue_id: 0 };
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow::Result<Vec<Figure>> {
     let engine = Engine::new(EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() })?;

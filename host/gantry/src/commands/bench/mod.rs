@@ -12,6 +12,7 @@ mod stage;
 mod start;
 mod swap;
 mod throughput;
+mod worlds;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -89,6 +90,9 @@ async fn measure(args: &BenchArgs, plan: Plan, bar: &ProgressBar) -> anyhow::Res
     let (component, cache) = (stage.component()?, stage.cache());
     let calls = tokio::task::spawn_blocking(move || calls::measure(&component, cache, plan.calls));
     results.extend(calls.await.context("measuring calls failed")??);
+    let (packed, records, cache) = (stage.component()?, stage.records_component()?, stage.cache());
+    let worlds = tokio::task::spawn_blocking(move || worlds::measure(&packed, &records, cache, plan.calls));
+    results.extend(worlds.await.context("measuring calls failed")??);
 
     next(format!("sending {} messages", plan.messages));
     stage.load(plan.messages).await?;

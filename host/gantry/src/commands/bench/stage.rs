@@ -80,6 +80,14 @@ impl Stage {
         std::fs::read(&self.sample).with_context(|| format!("cannot read {}", self.sample.display()))
     }
 
+    /// The same listener, which takes records.
+    pub(super) fn records_component(&self) -> anyhow::Result<Vec<u8>> {
+        let file = self.sample.with_file_name(format!("{PLUGIN}-records.wasm"));
+        std::fs::read(&file).with_context(|| {
+            format!("cannot read {}; build it with `cargo xtask guests {PLUGIN}-records`", file.display())
+        })
+    }
+
     /// Where compiled components are kept: apart from the user's, so that it is known what is in it.
     pub(super) fn cache(&self) -> PathBuf {
         self.files.join("compiled")
