@@ -25,6 +25,7 @@ mod host;
 mod native;
 mod observer;
 mod plugins;
+pub mod pull_consumer;
 mod state;
 pub mod status;
 mod tasks;
