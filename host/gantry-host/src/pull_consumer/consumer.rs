@@ -21,6 +21,8 @@ use crate::tasks::Tasks;
 
 /// How long the consumer's task may take to end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+/// The shortest time between persists.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Settings of a [`PullConsumer`], with RocketMQ's defaults.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub struct PullConsumerConfig {
     pub consumer_pull_timeout: Duration,
     /// How often a message may be sent back before it is a dead letter (`maxReconsumeTimes`). Default 16.
     pub max_reconsume_times: i32,
-    /// How often offsets go from memory to their place (`persistConsumerOffsetInterval`). Default 5 s.
+    /// How often offsets go from memory to their place, 10 ms at least (`persistConsumerOffsetInterval`). Default 5 s.
     pub persist_consumer_offset_interval: Duration,
     /// Where offsets are kept (`offsetStore`). Default: at the brokers.
     pub offset_store: OffsetStore,
@@ -147,7 +149,7 @@ impl PullConsumer {
         let membership = config.join_group.then(|| begin(client.clone())).transpose()?;
         let offsets = Arc::new(Offsets::open(client.clone(), group, &config.offset_store).await);
         let tasks = Tasks::default();
-        let interval = config.persist_consumer_offset_interval;
+        let interval = config.persist_consumer_offset_interval.max(LEAST_INTERVAL);
         tasks.spawn("offsets", persist_every(interval, Arc::clone(&offsets), tasks.token()));
         Ok(Self {
             puller: Puller::new(client.clone(), group, false),

@@ -65,10 +65,11 @@ impl Membership {
         Ok(())
     }
 
-    /// Leaves the group and tells its brokers.
+    /// Leaves the group and tells its brokers; once left, the name may be another consumer's.
     pub(super) async fn leave(&self) {
-        self.left.store(true, Ordering::Relaxed);
-        self.client.unregister_group(&self.data.group_name).await;
+        if !self.left.swap(true, Ordering::Relaxed) {
+            self.client.unregister_group(&self.data.group_name).await;
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use gantry_host::client_instance::ClientInstance;
 use gantry_host::pull_consumer::{
-    LitePullConsumer, LitePullConsumerConfig, MessageQueueListener, PullConsumerError,
+    LitePullConsumer, LitePullConsumerConfig, MessageQueueListener, OffsetStore, PullConsumerError,
     TopicMessageQueueChangeListener,
 };
 use gantry_protocol::MessageQueue;
-use gantry_protocol::body::{ConsumeFromWhere, ConsumeType};
+use gantry_protocol::body::{ConsumeFromWhere, ConsumeType, MessageModel};
 
 use super::support::{GROUP, SECOND, Setup, TOPIC, bodies, eventually, every, numbers, tags};
 
@@ -299,6 +299,38 @@ async fn members_share_a_topics_queues_and_take_over_what_one_leaves() {
     eventually("it reads again", || async { one.assignment().len() == 4 }).await;
     one.shutdown().await.unwrap();
     other_client.close().await;
+    setup.end().await;
+}
+
+#[tokio::test]
+async fn broadcasting_members_each_read_everything_and_keep_their_offsets_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::new().await;
+    let queues = setup.topic(2).await;
+    setup.send(&queues[0], 0..3).await;
+    setup.send(&queues[1], 3..5).await;
+    let clients = [setup.client.clone(), setup.client().await];
+    let alone = |name: &str| LitePullConsumerConfig {
+        message_model: MessageModel::Broadcasting,
+        offset_store: OffsetStore::File(directory.path().join(name)),
+        ..by_hand()
+    };
+    for (client, name) in clients.iter().zip(["one", "two"]) {
+        let consumer = start(client, alone(name)).await;
+        consumer.subscribe(TOPIC, &every()).await.unwrap();
+        let mut read = poll_all(&consumer, 5).await;
+        read.sort();
+        assert_eq!(read, numbers(0..5));
+        consumer.commit_sync().await.unwrap();
+        assert_eq!(consumer.committed(&queues[0]).await.unwrap(), Some(3));
+        consumer.shutdown().await.unwrap();
+    }
+    setup.send(&queues[1], 5..6).await;
+    let again = start(&clients[1], alone("two")).await;
+    again.subscribe(TOPIC, &every()).await.unwrap();
+    assert_eq!(polled(&again).await, ["5"]);
+    again.shutdown().await.unwrap();
+    clients[1].close().await;
     setup.end().await;
 }
 

@@ -15,6 +15,8 @@ use crate::pull_consumer::puller::Filter;
 
 /// How soon an allocation that could not be made is tried again.
 const SOON: Duration = Duration::from_secs(1);
+/// Whatever the configuration says, there is so much time between looks.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// Is told of the queues that are allocated to this consumer (RocketMQ: MessageQueueListener).
 pub trait MessageQueueListener: Send + Sync + 'static {
@@ -58,7 +60,7 @@ pub(super) async fn rebalance_service(shared: Arc<Shared>) {
             () = shared.changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        let interval = shared.config.rebalance_interval;
+        let interval = shared.config.rebalance_interval.max(LEAST);
         let rebalancing = stop.run_until_cancelled(rebalance(&shared));
         wait = match rebalancing.await {
             None => return,
@@ -127,7 +129,7 @@ async fn take(shared: &Arc<Shared>, topic: &Arc<str>, all: &[MessageQueue], mine
 /// Looks at the queues of watched topics now and then.
 pub(super) async fn watch_topics(shared: Arc<Shared>) {
     let stop = shared.tasks.token();
-    let interval = shared.config.topic_metadata_check_interval.max(Duration::from_millis(10));
+    let interval = shared.config.topic_metadata_check_interval.max(LEAST);
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         let topics: Vec<_> = shared.interest().watched.keys().cloned().collect();
         for topic in topics {

@@ -21,6 +21,7 @@ const SHORT_REST: Duration = Duration::from_millis(50);
 pub(super) async fn fetch(shared: Arc<Shared>, Added { mq, signals, stop }: Added) {
     let ended = shared.tasks.token();
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = ended.cancelled() => {}
         () = steps(&shared, &mq, &signals) => {}

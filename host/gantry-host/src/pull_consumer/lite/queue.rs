@@ -9,9 +9,13 @@ use super::settings::LitePullConsumerConfig;
 use crate::client_instance::PullStatus;
 use crate::pull_consumer::puller::PullResult;
 
-/// Counts the seeks, so that what was asked before one does not count after it.
+/// Tells the times a queue is read apart, each assignment and each seek, so that what was asked in one does not count in
+/// another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Generation(u64);
+pub(super) struct Generation {
+    assignment: u64,
+    seek: u64,
+}
 
 /// What the queue's fetcher is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,11 @@ pub(super) struct AssignedQueue {
 }
 
 impl AssignedQueue {
+    /// A queue that is read from now on; no other has this number.
+    pub(super) fn new(assignment: u64) -> Self {
+        Self { generation: Generation { assignment, seek: 0 }, ..Self::default() }
+    }
+
     pub(super) fn step(&self, config: &LitePullConsumerConfig) -> Step {
         match self.position {
             _ if self.paused => Step::Wait,
@@ -112,7 +121,7 @@ impl AssignedQueue {
     /// Goes on at this offset, whatever was read ahead.
     pub(super) fn seek(&mut self, offset: i64) {
         self.clear();
-        self.generation.0 += 1;
+        self.generation.seek += 1;
         self.position = Some(offset);
     }
 
@@ -172,7 +181,7 @@ mod tests {
 
     fn at(offset: i64) -> AssignedQueue {
         let mut queue = AssignedQueue::default();
-        queue.located(Generation(0), offset);
+        queue.located(Generation::default(), offset);
         queue
     }
 
@@ -184,7 +193,7 @@ mod tests {
     fn a_commit_never_passes_what_poll_has_not_returned() {
         let mut queue = at(5);
         assert_eq!(queue.returned_up_to(), Some(5));
-        assert!(queue.pulled(Generation(0), result(PullStatus::Found, 10, &[5, 6, 8])));
+        assert!(queue.pulled(Generation::default(), result(PullStatus::Found, 10, &[5, 6, 8])));
         assert_eq!((queue.returned_up_to(), queue.finished_up_to()), (Some(5), Some(5)));
         assert_eq!(offsets(&queue.take(2)), [5, 6]);
         assert_eq!((queue.returned_up_to(), queue.finished_up_to()), (Some(8), Some(5)));
@@ -197,20 +206,30 @@ mod tests {
     #[test]
     fn what_nobody_wants_is_passed_by() {
         let mut queue = at(0);
-        assert!(!queue.pulled(Generation(0), result(PullStatus::NoMatchedMsg, 32, &[])));
+        assert!(!queue.pulled(Generation::default(), result(PullStatus::NoMatchedMsg, 32, &[])));
         assert_eq!(queue.finished_up_to(), Some(32));
-        assert_eq!(queue.step(&config()), Step::Pull(Generation(0), 32));
+        assert_eq!(queue.step(&config()), Step::Pull(Generation::default(), 32));
     }
 
     #[test]
     fn a_seek_forgets_what_was_read_ahead_and_what_is_on_its_way() {
         let mut queue = at(0);
-        queue.pulled(Generation(0), result(PullStatus::Found, 2, &[0, 1]));
+        queue.pulled(Generation::default(), result(PullStatus::Found, 2, &[0, 1]));
         queue.take(1);
         queue.seek(50);
-        assert!(!queue.pulled(Generation(0), result(PullStatus::Found, 4, &[2, 3])));
+        assert!(!queue.pulled(Generation::default(), result(PullStatus::Found, 4, &[2, 3])));
         assert_eq!((queue.cached(), queue.cached_bytes(), queue.finished_up_to()), (0, 0, Some(50)));
-        assert_eq!(queue.step(&config()), Step::Pull(Generation(1), 50));
+        assert_eq!(queue.step(&config()), Step::Pull(Generation { assignment: 0, seek: 1 }, 50));
+    }
+
+    #[test]
+    fn what_was_pulled_for_a_former_assignment_is_dropped() {
+        let mut queue = AssignedQueue::new(2);
+        let Step::Locate(asked) = queue.step(&config()) else { panic!() };
+        queue.located(asked, 0);
+        let former = AssignedQueue::new(1).generation;
+        assert!(!queue.pulled(former, result(PullStatus::Found, 2, &[0, 1])));
+        assert!(queue.pulled(asked, result(PullStatus::Found, 2, &[0, 1])));
     }
 
     #[test]
@@ -225,20 +244,20 @@ mod tests {
     #[test]
     fn an_offset_moved_back_leaves_nothing_that_could_be_committed_past_it() {
         let mut queue = at(10);
-        queue.pulled(Generation(0), result(PullStatus::Found, 12, &[10, 11]));
+        queue.pulled(Generation::default(), result(PullStatus::Found, 12, &[10, 11]));
         queue.take(1);
-        queue.pulled(Generation(0), result(PullStatus::OffsetIllegal, 3, &[]));
+        queue.pulled(Generation::default(), result(PullStatus::OffsetIllegal, 3, &[]));
         assert_eq!((queue.cached(), queue.finished_up_to()), (0, Some(3)));
         // Forward, what was read ahead is still what comes next.
-        queue.pulled(Generation(0), result(PullStatus::Found, 5, &[3, 4]));
-        queue.pulled(Generation(0), result(PullStatus::OffsetIllegal, 40, &[]));
+        queue.pulled(Generation::default(), result(PullStatus::Found, 5, &[3, 4]));
+        queue.pulled(Generation::default(), result(PullStatus::OffsetIllegal, 40, &[]));
         assert_eq!((queue.cached(), queue.finished_up_to()), (2, Some(3)));
     }
 
     #[test]
     fn a_paused_queue_is_neither_pulled_nor_polled() {
         let mut queue = at(0);
-        queue.pulled(Generation(0), result(PullStatus::Found, 1, &[0]));
+        queue.pulled(Generation::default(), result(PullStatus::Found, 1, &[0]));
         queue.pause(true);
         assert_eq!((queue.step(&config()), queue.take(10).len()), (Step::Wait, 0));
         queue.pause(false);
@@ -251,7 +270,7 @@ mod tests {
             let mut config = config();
             change(&mut config);
             let mut queue = at(0);
-            queue.pulled(Generation(0), result(PullStatus::Found, 60, &[0, 1, 50]));
+            queue.pulled(Generation::default(), result(PullStatus::Found, 60, &[0, 1, 50]));
             assert_ne!(queue.step(&self::config()), Step::Wait);
             queue.step(&config) == Step::Wait
         };

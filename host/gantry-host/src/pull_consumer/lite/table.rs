@@ -40,6 +40,8 @@ pub(super) struct Added {
 #[derive(Default)]
 pub(super) struct Table {
     slots: BTreeMap<MessageQueue, Slot>,
+    /// How many there have been.
+    assignments: u64,
     /// The queue poll returned messages of last.
     last: Option<MessageQueue>,
     /// Messages read ahead, of all queues.
@@ -56,10 +58,11 @@ impl Table {
             if self.slots.contains_key(&mq) {
                 continue;
             }
+            self.assignments += 1;
+            let queue = AssignedQueue::new(self.assignments);
             let (signals, stop) = (Arc::<Signals>::default(), CancellationToken::new());
             let fetcher = stop.clone().drop_guard();
-            let slot =
-                Slot { queue: AssignedQueue::default(), signals: Arc::clone(&signals), _fetcher: fetcher };
+            let slot = Slot { queue, signals: Arc::clone(&signals), _fetcher: fetcher };
             self.slots.insert(mq.clone(), slot);
             added.push(Added { mq, signals, stop });
         }

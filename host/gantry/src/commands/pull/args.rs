@@ -21,8 +21,8 @@ use crate::cli::ClusterArgs;
   gantry pull orders --follow --from end
   gantry pull orders --offsets orders.json
 
-Every queue is read from its begin to the end it had at the start, one after the other. Messages go to standard output, the
-status of each pull (FOUND, NO_NEW_MSG, NO_MATCHED_MSG, OFFSET_ILLEGAL) to standard error; with --json both are lines of
+Every queue is read from its begin to the end it had at the start, one after the other. Messages go to standard output, the \
+status of each pull (FOUND, NO_NEW_MSG, NO_MATCHED_MSG, OFFSET_ILLEGAL) to standard error; with --json both are lines of \
 standard output. No group is joined and no offset of one is moved, so this may read beside any consumer.
 
 Exit codes: 0 what was asked for was read, or Ctrl-C ended it; 1 something could not be read or kept; 2 the command line is wrong.")]

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use gantry_host::client_instance::ClientInstance;
 use gantry_host::pull_consumer::{OffsetStore, PullConsumer, PullConsumerConfig};
 use gantry_protocol::MessageQueue;
+use gantry_protocol::tag::TagExpression;
 
 use super::cluster::client;
 use crate::signals::asked_to_stop;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: PullArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn pull(client: &ClientInstance, args: &PullArgs) -> anyhow::Result<ExitCode> {
+    TagExpression::parse(&args.tags)?;
     let store = args.offsets.clone().map_or(OffsetStore::Broker, OffsetStore::File);
     let config = PullConsumerConfig {
         offset_store: store,
