@@ -27,6 +27,7 @@ mod metrics;
 mod native;
 mod observer;
 mod plugins;
+pub mod pull_consumer;
 mod state;
 pub mod status;
 mod tasks;

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Send messages to a topic.
     Send(SendArgs),
+    /// Read messages of a topic, without joining a group: every queue to its end, or on and on.
+    Pull(crate::commands::pull::PullArgs),
     /// Measure on this machine what a host costs, beside what it is meant to cost.
     Bench(BenchArgs),
     /// Make and list topics.

@@ -54,6 +54,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Send(args) => commands::send::run(args).await,
+        Command::Pull(args) => commands::pull::run(args).await,
         Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
         Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,
         Command::Plugin(command) => commands::plugin::run(command).await,

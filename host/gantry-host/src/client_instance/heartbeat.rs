@@ -78,6 +78,11 @@ impl ClientInstance {
         self.unregister(header, self.brokers_of(&consumer)).await
     }
 
+    /// Leaves a consumer group without a word: brokers forget this member after 120 s.
+    pub(crate) fn forget_group(&self, group: &str) {
+        self.0.groups.remove(group);
+    }
+
     /// Sends every group's heartbeat to every broker concerned.
     pub(super) async fn heartbeat_all(&self) {
         for consumer in self.0.groups.consumers() {

@@ -84,8 +84,8 @@ pub enum PullBodyError {
 }
 
 impl ClientInstance {
-    /// PULL_MESSAGE from the queue's broker of this id, or from its master where there is none. The commit-offset
-    /// bit of the sysFlag is cleared where a slave is asked. `timeout` has to exceed the time the broker may hold
+    /// PULL_MESSAGE, or LITE_PULL_MESSAGE where the sysFlag says so, from the queue's broker of this id, or from its
+    /// master where there is none. The commit-offset bit of the sysFlag is cleared where a slave is asked. `timeout` has to exceed the time the broker may hold
     /// the request.
     ///
     /// # Errors
@@ -102,8 +102,11 @@ impl ClientInstance {
             header.sys_flag &= !sys_flag::PULL_COMMIT_OFFSET;
         }
         header.broker_name.get_or_insert_with(|| broker_name.to_string());
-        let request = RemotingCommand::request(RequestCode::PULL_MESSAGE, &header);
-        let answer = self.ask(&broker.addr, request, timeout).await?;
+        let code = match header.sys_flag & sys_flag::PULL_LITE {
+            0 => RequestCode::PULL_MESSAGE,
+            _ => RequestCode::LITE_PULL_MESSAGE,
+        };
+        let answer = self.ask(&broker.addr, RemotingCommand::request(code, &header), timeout).await?;
         let Some(status) = status(answer.code()) else { return Err(answer.refusal()) };
         let header: PullMessageResponseHeader = answer.header()?;
         Ok(PullAnswer {

@@ -6,6 +6,7 @@ pub(crate) mod broker;
 mod cluster;
 pub(crate) mod demo;
 pub(crate) mod plugin;
+pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod send;

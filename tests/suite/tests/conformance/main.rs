@@ -24,6 +24,7 @@ mod members;
 mod mixed;
 mod ordering;
 mod outage;
+mod pulling;
 mod rebalancing;
 mod refusing;
 mod retrying;
