@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Drop a .wasm file into the plugins directory and messages flow through it; overwrite it and the new logic takes
 /// over, without a restart and with nothing lost.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, propagate_version = true)]
+#[command(name = "gantry", version, propagate_version = true, after_help = crate::commands::exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -33,12 +33,25 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Measure on this machine what a host costs, beside what it is meant to cost.
     Bench(BenchArgs),
-    /// Make and list topics.
+    /// Make, list, describe and delete topics.
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Look at consumer groups, and move their offsets.
+    #[command(subcommand)]
+    Group(crate::commands::group::GroupCommand),
+    /// Look at dead letters, export them, and send them again.
+    #[command(subcommand)]
+    Dlq(crate::commands::dlq::DlqCommand),
+    /// Find messages by id and by key.
+    #[command(subcommand)]
+    Message(crate::commands::message::MessageCommand),
     /// Check plugin files.
     #[command(subcommand)]
     Plugin(crate::commands::plugin::PluginCommand),
+    /// Write the completions of a shell to standard output.
+    Completions(crate::commands::completions::CompletionsArgs),
+    /// Write the manual page to standard output.
+    Man(crate::commands::completions::ManArgs),
 }
 
 /// Where the cluster is.
@@ -230,6 +243,12 @@ pub(crate) enum TopicCommand {
     Create(TopicCreateArgs),
     /// List the topics the name server knows.
     List(TopicListArgs),
+    /// Show which brokers have a topic, with how many queues, and whether they may be read and written.
+    Route(TopicOneArgs),
+    /// Show how many messages a topic has, and where each queue begins and ends.
+    Stats(TopicOneArgs),
+    /// Delete a topic with its messages. Shows what would be lost, and does it with --yes.
+    Delete(TopicDeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -260,7 +279,33 @@ pub(crate) struct TopicListArgs {
     pub(crate) json: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// One topic and nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct TopicOneArgs {
+    /// The topic.
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicDeleteArgs {
+    /// The topic.
+    pub(crate) topic: String,
+    /// Do it. Without, only what would be lost is shown.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit {

@@ -1,12 +1,20 @@
-//! One file a command.
+//! One file a command, one directory where a command has several.
 
 pub(crate) mod bench;
 pub(crate) mod broker;
 mod cluster;
+pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod dlq;
+pub(crate) mod exit;
+pub(crate) mod group;
+pub(crate) mod message;
+mod moment;
 pub(crate) mod plugin;
 pub(crate) mod run;
 pub(crate) mod send;
+mod stored;
+mod table;
 pub(crate) mod topic;
 
 /// Prints one JSON value on a line of its own.

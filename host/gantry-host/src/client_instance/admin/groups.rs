@@ -7,8 +7,8 @@ use gantry_protocol::body::{
     ConsumeStats, ConsumerConnection, SubscriptionGroupConfig, SubscriptionGroupTable,
 };
 use gantry_protocol::header::{
-    GetAllSubscriptionGroupRequestHeader, GetAllSubscriptionGroupResponseHeader, GetConsumeStatsRequestHeader,
-    GetConsumerConnectionListRequestHeader,
+    GetAllSubscriptionGroupRequestHeader, GetAllSubscriptionGroupResponseHeader,
+    GetConsumeStatsRequestHeader, GetConsumerConnectionListRequestHeader,
 };
 use gantry_protocol::names::{check_topic, group_of, is_retry};
 use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode};

@@ -38,8 +38,7 @@ impl ClientInstance {
         topic: Option<&str>,
     ) -> Result<MessageExt, CallError> {
         let addr: Arc<str> = broker.to_string().into();
-        let header =
-            ViewMessageRequestHeader { topic: topic.map(str::to_owned), offset: physical_offset };
+        let header = ViewMessageRequestHeader { topic: topic.map(str::to_owned), offset: physical_offset };
         let request = RemotingCommand::request(RequestCode::VIEW_MESSAGE_BY_ID, &header);
         let answer = self.ask(&addr, request, self.api_timeout()).await?.success()?;
         MessageExt::decode(answer.command.body.clone()).map_err(|error| answer.unreadable(&error))
@@ -73,7 +72,7 @@ impl ClientInstance {
             }
         }
         found.retain(|message| has_key(message, query));
-        found.sort_by_key(MessageExt::store_timestamp);
+        found.sort_by_key(|message| (message.store_timestamp(), message.physical_offset()));
         Ok(found)
     }
 }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use gantry_protocol::header::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
 use gantry_protocol::names::{AUTO_CREATE_TOPIC, is_dlq};
 use gantry_protocol::properties::{self, keys};
-use gantry_protocol::{
-    MessageExt, MessageQueue, RemotingCommand, RequestCode, ResponseCode, sys_flag,
-};
+use gantry_protocol::{MessageExt, MessageQueue, RemotingCommand, RequestCode, ResponseCode, sys_flag};
 
 use crate::client_instance::{CallError, ClientInstance};
 
