@@ -28,3 +28,4 @@ mod refusing;
 mod retrying;
 mod size;
 mod swapping;
+mod tools;
