@@ -244,11 +244,11 @@ pub(crate) enum TopicCommand {
     /// List the topics the name server knows.
     List(TopicListArgs),
     /// Show which brokers have a topic, with how many queues, and whether they may be read and written.
-    Route(TopicOneArgs),
+    Route(crate::commands::topic::OneTopicArgs),
     /// Show how many messages a topic has, and where each queue begins and ends.
-    Stats(TopicOneArgs),
+    Stats(crate::commands::topic::OneTopicArgs),
     /// Delete a topic with its messages. Shows what would be lost, and does it with --yes.
-    Delete(TopicDeleteArgs),
+    Delete(crate::commands::topic::DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -275,32 +275,6 @@ pub(crate) struct TopicListArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// A JSON array instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// One topic and nothing else.
-#[derive(Debug, Args)]
-pub(crate) struct TopicOneArgs {
-    /// The topic.
-    pub(crate) topic: String,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// One JSON object instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TopicDeleteArgs {
-    /// The topic.
-    pub(crate) topic: String,
-    /// Do it. Without, only what would be lost is shown.
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }

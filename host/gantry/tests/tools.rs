@@ -37,10 +37,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(BrokerConfig::default())
+    }
+
+    fn with(config: BrokerConfig) -> Self {
         let runtime = Runtime::new().unwrap();
         let (broker, client) = runtime.block_on(async {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let broker = Broker::start(BrokerConfig { listen, ..BrokerConfig::default() }).await.unwrap();
+            let broker = Broker::start(BrokerConfig { listen, ..config }).await.unwrap();
             let name_servers = broker.local_addr().to_string();
             let config = ClientConfig { name_servers, ..ClientConfig::default() };
             (broker, ClientInstance::start(config).await.unwrap())
@@ -86,7 +90,7 @@ impl Stage {
     /// Sends messages `letter 0`, `letter 1` and so on, and has the group give them up.
     fn dead_letters(&self, group: &str, topic: &str, count: usize) -> Vec<SendReceipt> {
         let letter = |number: usize| {
-            let tag = if number % 2 == 0 { "even" } else { "odd" };
+            let tag = if number.is_multiple_of(2) { "even" } else { "odd" };
             let message = OutgoingMessage::new(topic, format!("letter {number}"));
             let receipt = self.send(
                 &message.with_tag(tag).with_key(format!("key-{number}")).with_property("color", "blau"),
@@ -269,6 +273,21 @@ fn a_reset_shows_what_it_would_do_and_does_it_when_told_to() {
     }
     let (code, error) = stage.fails(&["group", "reset", "billing", "--topic", "orders", "--to", "noon"]);
     assert!(code == 2 && error.contains("begin, end, an offset, or a time"), "{error}");
+}
+
+/// As brokers before 5.0 are: they reset through the members, and not single queues.
+#[test]
+fn a_group_that_is_not_online_is_reset_at_brokers_that_reset_through_the_members_only() {
+    let stage = Stage::with(BrokerConfig { server_side_reset: false, ..BrokerConfig::default() });
+    stage.topic("orders", 1);
+    for _ in 0..10 {
+        stage.send(&OutgoingMessage::new("orders", "x"));
+    }
+    stage.group("billing");
+    for (to, committed) in [("7", 7), ("begin", 0), ("end", 10), ("-2h", 0)] {
+        stage.says(&["group", "reset", "billing", "--topic", "orders", "--to", to, "--yes"]);
+        assert_eq!(stage.committed("billing", "orders"), Some(committed), "--to {to}");
+    }
 }
 
 #[test]

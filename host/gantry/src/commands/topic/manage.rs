@@ -7,7 +7,8 @@ use gantry_host::client_instance::TopicSettings;
 use gantry_protocol::names;
 use serde_json::json;
 
-use crate::cli::{TopicCreateArgs, TopicDeleteArgs, TopicListArgs};
+use super::DeleteArgs;
+use crate::cli::{TopicCreateArgs, TopicListArgs};
 use crate::commands::cluster::{client, with_client};
 use crate::commands::print_json;
 
@@ -46,7 +47,7 @@ pub(crate) async fn list(args: TopicListArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Deletes with `--yes`, and says what would be lost without.
-pub(crate) async fn delete(args: TopicDeleteArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
     let topic = &args.topic;
     if names::is_system_topic(topic) {
         anyhow::bail!("topic {topic} is the brokers' own and cannot be deleted");

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use gantry_protocol::perm;
 use serde_json::json;
 
-use crate::cli::TopicOneArgs;
+use super::OneTopicArgs;
 use crate::commands::cluster::with_client;
 use crate::commands::print_json;
 use crate::commands::table::{Table, left, right};
 
-pub(crate) async fn route(args: TopicOneArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn route(args: OneTopicArgs) -> anyhow::Result<ExitCode> {
     let route = with_client(&args.cluster, async |client| Ok(client.topic_route(&args.topic).await?)).await?;
     let mut queues: Vec<_> = route.queue_datas.iter().collect();
     queues.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::cli::TopicOneArgs;
+use super::OneTopicArgs;
 use crate::commands::cluster::with_client;
 use crate::commands::moment::shown;
 use crate::commands::print_json;
 use crate::commands::table::{Table, left, right};
 
-pub(crate) async fn stats(args: TopicOneArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn stats(args: OneTopicArgs) -> anyhow::Result<ExitCode> {
     let stats = with_client(&args.cluster, async |client| Ok(client.topic_stats(&args.topic).await?)).await?;
     let messages: i64 = stats.offset_table.values().map(|queue| queue.max_offset - queue.min_offset).sum();
     if args.json {
