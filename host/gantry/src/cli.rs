@@ -13,7 +13,7 @@ use crate::commands::select::SelectorArg;
 /// Drop a .wasm file into the plugins directory and messages flow through it; overwrite it and the new logic takes
 /// over, without a restart and with nothing lost.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, propagate_version = true)]
+#[command(name = "gantry", version, propagate_version = true, after_help = crate::commands::exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Pull(crate::commands::pull::PullArgs),
     /// Measure on this machine what a host costs, beside what it is meant to cost.
     Bench(BenchArgs),
-    /// Make and list topics.
+    /// Make, list, describe and delete topics.
     #[command(subcommand)]
     Topic(TopicCommand),
     /// Check plugin files, and drive the plugins of a running host.
@@ -45,6 +45,19 @@ pub(crate) enum Command {
     Plugin(crate::commands::plugin::PluginCommand),
     /// Show a running host: plugins, groups and queues.
     Status(crate::commands::status::StatusArgs),
+    /// Look at consumer groups, and move their offsets.
+    #[command(subcommand)]
+    Group(crate::commands::group::GroupCommand),
+    /// Look at dead letters, export them, and send them again.
+    #[command(subcommand)]
+    Dlq(crate::commands::dlq::DlqCommand),
+    /// Find messages by id and by key.
+    #[command(subcommand)]
+    Message(crate::commands::message::MessageCommand),
+    /// Write the completions of a shell to standard output.
+    Completions(crate::commands::completions::CompletionsArgs),
+    /// Write the manual page to standard output.
+    Man(crate::commands::completions::ManArgs),
 }
 
 /// Where the cluster is.
@@ -243,6 +256,12 @@ pub(crate) enum TopicCommand {
     Create(TopicCreateArgs),
     /// List the topics the name server knows.
     List(TopicListArgs),
+    /// Show which brokers have a topic, with how many queues, and whether they may be read and written.
+    Route(crate::commands::topic::OneTopicArgs),
+    /// Show how many messages a topic has, and where each queue begins and ends.
+    Stats(crate::commands::topic::OneTopicArgs),
+    /// Delete a topic with its messages. Shows what would be lost, and does it with --yes.
+    Delete(crate::commands::topic::DeleteArgs),
 }
 
 #[derive(Debug, Args)]

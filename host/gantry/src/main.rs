@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, TopicCommand};
+use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            commands::exit::code(&error)
         }
     }
 }
@@ -55,10 +55,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Send(args) => commands::send::run(args).await,
         Command::Pull(args) => commands::pull::run(args).await,
-        Command::Topic(TopicCommand::Create(args)) => commands::topic::create(args).await,
-        Command::Topic(TopicCommand::List(args)) => commands::topic::list(args).await,
-        Command::Plugin(command) => commands::plugin::run(command).await,
         Command::Status(args) => commands::status::status(&args),
+        Command::Topic(command) => commands::topic::run(command).await,
+        Command::Group(command) => commands::group::run(command).await,
+        Command::Dlq(command) => commands::dlq::run(command).await,
+        Command::Message(command) => commands::message::run(command).await,
+        Command::Plugin(command) => commands::plugin::run(command).await,
+        Command::Completions(args) => commands::completions::completions(&args),
+        Command::Man(args) => commands::completions::man(&args),
     }
 }
 

@@ -30,8 +30,11 @@ pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// One of the suite's own programs, which cargo builds with its tests: beside their directory.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// A program that cargo builds with the tests: one of the suite's own, or `gantry`; beside their directory.
+///
+/// # Panics
+/// When it was not built.
+pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let program = own.parent().and_then(|deps| deps.parent()).unwrap().join(name);
     assert!(program.exists(), "{} is not there; run the suite by `cargo test`", program.display());

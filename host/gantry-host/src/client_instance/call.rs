@@ -95,6 +95,11 @@ impl Answer {
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         fastjson::from_slice(&self.command.body).map_err(|source| bad_body(&self.addr, self.request, source))
     }
+
+    /// The error of a body that is not JSON and cannot be read.
+    pub(super) fn unreadable(&self, error: &impl std::fmt::Display) -> CallError {
+        bad_body(&self.addr, self.request, serde::de::Error::custom(error))
+    }
 }
 
 /// A request with a JSON body.

@@ -39,7 +39,7 @@ use gantry_remoting::{Client, NameServers, Stats, TlsDialer, parse_addresses};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use admin::TopicSettings;
+pub use admin::{MessageQuery, TopicSettings, dead_letter_origin};
 pub use config::ClientConfig;
 pub use error::{CallError, RouteError, SendError, StartError};
 pub use groups::{Answering, GroupListener, Unanswered};

@@ -36,15 +36,19 @@ impl NameService {
 
     /// GET_ROUTEINFO_BY_TOPIC.
     pub(super) async fn route(&self, topic: &Arc<str>) -> Result<TopicRoute, RouteError> {
+        Ok(TopicRoute::new(Arc::clone(topic), &self.route_data(topic).await?))
+    }
+
+    /// GET_ROUTEINFO_BY_TOPIC, all that the name server says.
+    pub(super) async fn route_data(&self, topic: &Arc<str>) -> Result<TopicRouteData, RouteError> {
         let header =
             GetRouteInfoRequestHeader { topic: topic.to_string(), accept_standard_json_only: Some(true) };
         let request = RemotingCommand::request(RequestCode::GET_ROUTEINFO_BY_TOPIC, &header);
         match self.ask::<TopicRouteData>(request).await {
-            Ok(data) => Ok(TopicRoute::new(Arc::clone(topic), &data)),
             Err(RouteError::Refused { code: ResponseCode::TOPIC_NOT_EXIST, .. }) => {
                 Err(RouteError::Missing { topic: Arc::clone(topic) })
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 

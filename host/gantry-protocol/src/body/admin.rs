@@ -223,3 +223,22 @@ pub struct KvTable {
     /// The facts.
     pub table: BTreeMap<String, String>,
 }
+
+/// The settings of a broker's consumer groups: the answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG 201
+/// (RocketMQ: SubscriptionGroupWrapper).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupTable {
+    /// Which state of the broker's settings this is; kept as it came.
+    pub data_version: serde_json::Value,
+    /// Settings by group.
+    pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
+}
+
+/// Names of consumer groups: the answer to QUERY_TOPIC_CONSUME_BY_WHO 300 (RocketMQ: GroupList).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupList {
+    /// The groups, in no order.
+    pub group_list: Vec<String>,
+}

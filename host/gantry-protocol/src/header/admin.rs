@@ -140,6 +140,29 @@ command_header! {
         broker_name: Option<String> = "bname",
     }
 
+    /// QUERY_TOPIC_CONSUME_BY_WHO 300. The answer's body is a [`crate::body::GroupList`].
+    QueryTopicConsumeByWhoRequestHeader {
+        /// The topic.
+        topic: String = "topic",
+    }
+
+    /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG 201. Brokers before 5.4 know no pages and answer everything. The answer's body is
+    /// a [`crate::body::SubscriptionGroupTable`].
+    GetAllSubscriptionGroupRequestHeader {
+        /// How many groups were read already.
+        group_seq: i32 = "groupSeq",
+        /// The data version of the pages read already, as JSON; another one begins again.
+        data_version: Option<String> = "dataVersion",
+        /// Most groups wanted.
+        max_group_num: Option<i32> = "maxGroupNum",
+    }
+
+    /// The answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
+    GetAllSubscriptionGroupResponseHeader {
+        /// How many groups there are; absent where there are no pages.
+        total_group_num: Option<i32> = "totalGroupNum",
+    }
+
     /// GET_TOPIC_CONFIG 351. The answer's body is a [`crate::body::TopicConfig`].
     GetTopicConfigRequestHeader {
         /// The topic.

@@ -1,5 +1,6 @@
 //! The cluster a command talks to.
 
+use anyhow::Context as _;
 use gantry_host::client_instance::{ClientConfig, ClientInstance};
 use gantry_host::config::GantryConfig;
 
@@ -8,6 +9,17 @@ use crate::cli::ClusterArgs;
 /// A client of the cluster the arguments name.
 pub(crate) async fn client(args: &ClusterArgs) -> anyhow::Result<ClientInstance> {
     Ok(ClientInstance::start(client_config(args)?).await?)
+}
+
+/// Does some work with a client of the cluster and closes it. An error says through which name servers.
+pub(crate) async fn with_client<T>(
+    args: &ClusterArgs,
+    work: impl AsyncFnOnce(&ClientInstance) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let client = client(args).await?;
+    let done = work(&client).await;
+    client.close().await;
+    done.with_context(|| format!("through name server {}", client.name_servers().join(";")))
 }
 
 fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {

@@ -1,16 +1,24 @@
-//! One file a command.
+//! One file a command, one directory where a command has several.
 
 pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod broker;
 mod cluster;
+pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod dlq;
+pub(crate) mod exit;
+pub(crate) mod group;
+pub(crate) mod message;
+mod moment;
 pub(crate) mod plugin;
 pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod send;
 pub(crate) mod status;
+mod stored;
+mod table;
 pub(crate) mod topic;
 
 /// Prints one JSON value on a line of its own.

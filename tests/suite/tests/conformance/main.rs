@@ -31,4 +31,5 @@ mod retrying;
 mod roles;
 mod size;
 mod swapping;
+mod tools;
 mod versions;

@@ -1,0 +1,93 @@
+//! Giving one group the offsets of another.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use gantry_host::client_instance::ClientInstance;
+use gantry_protocol::body::SubscriptionGroupConfig;
+use gantry_protocol::names::check_group;
+use serde_json::json;
+
+use super::moves::{self, Move, queues};
+use crate::cli::ClusterArgs;
+use crate::commands::cluster::with_client;
+use crate::commands::exit::unknown_group;
+use crate::commands::print_json;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  gantry group clone-offsets orders-group orders-group-v2 --topic orders --yes
+
+The group that gets the offsets must not be online: its members would store their own over them. It is created where it does
+not exist.")]
+pub(crate) struct CloneOffsetsArgs {
+    /// The group whose offsets are taken.
+    from: String,
+    /// The group that gets them.
+    to: String,
+    /// The topic.
+    #[arg(short, long)]
+    topic: String,
+    /// Do it. Without, only what would be done is shown.
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn clone_offsets(args: CloneOffsetsArgs) -> anyhow::Result<ExitCode> {
+    check_group(&args.to)?;
+    let moves = with_client(&args.cluster, async |client| {
+        let moves = plan(client, &args).await?;
+        if args.yes {
+            carry_out(client, &args, &moves).await?;
+        }
+        Ok(moves)
+    })
+    .await?;
+    if args.json {
+        let queues = moves::as_json(&moves);
+        print_json(
+            &json!({ "from": args.from, "to": args.to, "topic": args.topic, "done": args.yes, "queues": queues }),
+        )?;
+    } else if moves.is_empty() {
+        println!("group {} has stored no offset of {}; there is nothing to clone", args.from, args.topic);
+    } else {
+        moves::print(&moves, args.yes);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn plan(client: &ClientInstance, args: &CloneOffsetsArgs) -> anyhow::Result<Vec<Move>> {
+    let queues = queues(client, &args.topic).await?;
+    if !client.group_exists(&args.from).await? {
+        return Err(unknown_group(&args.from).into());
+    }
+    let mut moves = Vec::new();
+    for mq in queues {
+        if let Some(to) = client.query_offset(&args.from, &mq).await? {
+            let from = client.query_offset(&args.to, &mq).await?;
+            moves.push(Move { mq, from, to });
+        }
+    }
+    Ok(moves)
+}
+
+async fn carry_out(client: &ClientInstance, args: &CloneOffsetsArgs, moves: &[Move]) -> anyhow::Result<()> {
+    if client.group_connection(&args.to).await?.is_some() {
+        anyhow::bail!(
+            "group {} is online and its members would store their own offsets; stop them first (`gantry group members {}`)",
+            args.to,
+            args.to
+        );
+    }
+    if !client.group_exists(&args.to).await? {
+        let settings =
+            SubscriptionGroupConfig { group_name: args.to.clone(), ..SubscriptionGroupConfig::default() };
+        client.create_group(&settings).await?;
+    }
+    moves::store(client, &args.to, moves).await
+}

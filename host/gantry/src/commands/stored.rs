@@ -1,0 +1,88 @@
+//! Stored messages, for people and as JSON.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use gantry_protocol::MessageExt;
+use serde_json::{Map, Value, json};
+
+use super::moment::shown;
+
+/// A message as a JSON object. The body is `body` where it is text, and `bodyBase64` where it is not.
+pub(crate) fn to_json(message: &MessageExt) -> anyhow::Result<Value> {
+    let properties: Map<String, Value> =
+        message.properties().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let body = message.body()?;
+    let mut value = json!({
+        "messageId": message.message_id(),
+        "offsetMessageId": message.offset_msg_id(),
+        "topic": message.topic(),
+        "queueId": message.queue_id(),
+        "queueOffset": message.queue_offset(),
+        "physicalOffset": message.physical_offset(),
+        "tag": message.tags(),
+        "keys": message.keys().map(|keys| keys.split(' ').collect::<Vec<_>>()).unwrap_or_default(),
+        "flag": message.flag(),
+        "sysFlag": message.sys_flag(),
+        "reconsumeTimes": message.reconsume_times(),
+        "bornTimestamp": message.born_timestamp(),
+        "bornHost": message.born_host().to_string(),
+        "storeTimestamp": message.store_timestamp(),
+        "storeHost": message.store_host().to_string(),
+        "properties": properties,
+    });
+    if let Some(object) = value.as_object_mut() {
+        match std::str::from_utf8(&body) {
+            Ok(text) => object.insert("body".to_owned(), text.into()),
+            Err(_) => object.insert("bodyBase64".to_owned(), BASE64_STANDARD.encode(&body).into()),
+        };
+    }
+    Ok(value)
+}
+
+/// Prints a message with all that is known of it.
+pub(crate) fn print(message: &MessageExt) -> anyhow::Result<()> {
+    let body = message.body()?;
+    let facts = [
+        ("message id", message.message_id()),
+        ("offset message id", message.offset_msg_id()),
+        ("topic", message.topic().to_owned()),
+        ("tag", message.tags().unwrap_or("-").to_owned()),
+        ("keys", message.keys().unwrap_or("-").to_owned()),
+        ("queue", format!("{} at offset {}", message.queue_id(), message.queue_offset())),
+        ("commit log", format!("{} at offset {}", message.store_host(), message.physical_offset())),
+        ("born", format!("{} at {}", shown(message.born_timestamp()), message.born_host())),
+        ("stored", shown(message.store_timestamp())),
+        ("reconsume times", message.reconsume_times().to_string()),
+        ("flag", format!("{}, sysFlag {:#x}", message.flag(), message.sys_flag())),
+    ];
+    for (name, value) in facts {
+        println!("{name:<18} {value}");
+    }
+    println!("properties");
+    for (name, value) in message.properties() {
+        println!("  {name} = {value}");
+    }
+    println!("body, {} bytes", body.len());
+    println!("{}", readable(&body));
+    Ok(())
+}
+
+fn readable(body: &Bytes) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
+        _ => format!("not text; in base64: {}", BASE64_STANDARD.encode(body)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_would_disturb_a_terminal_are_shown_in_base64() {
+        assert_eq!(readable(&Bytes::from_static("ü\n\t€".as_bytes())), "ü\n\t€");
+        assert!(readable(&Bytes::from_static(b"\x1b[2J")).ends_with("G1sySg=="));
+        assert!(readable(&Bytes::from_static(b"\xff")).contains("/w=="));
+    }
+}
