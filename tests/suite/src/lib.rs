@@ -32,7 +32,7 @@ mod tally;
 mod wait;
 
 pub use cluster::{BrokerKind, TestCluster};
-pub use component::{component, versioned};
+pub use component::{built, component, versioned};
 pub use feed::fed;
 pub use host::{HostSetup, HostUnderTest};
 pub use host_process::{HostProcess, HostProcessSetup};

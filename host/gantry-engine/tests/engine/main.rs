@@ -7,6 +7,7 @@ mod cache;
 mod common;
 mod guests;
 mod hostile;
+mod languages;
 mod last_words;
 mod loading;
 mod pool;

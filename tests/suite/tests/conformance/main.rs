@@ -19,6 +19,7 @@ mod failing;
 mod faults;
 mod filtering;
 mod groups;
+mod languages;
 mod members;
 mod mixed;
 mod ordering;
