@@ -6,13 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+// One at a time: the first compiles, the others take what it has cached.
 gantry_suite::scenarios! {
+    quiet:
     the_same_orders_end_the_same_in_every_language,
     one_language_takes_over_from_another_under_load,
 }
 
 /// Compiling the largest runtime on a machine that does ten other things.
 const COMPILED: Duration = Duration::from_secs(200);
+/// Messages in one send, and as many as may wait.
+const CHUNK: usize = 100;
+const BACKLOG: usize = 4_000;
 const SAMPLES: [&str; 5] = ["orders", "orders-c", "orders-go", "orders-js", "orders-py"];
 
 const ORDERS: [&str; 14] = [
@@ -75,8 +80,8 @@ async fn the_same_orders_end_the_same_in_every_language(world: World) {
 
     let expected = ends(&host, "orders");
     let pending = &expected[ORDERS[2]];
-    let later = |level| SettledAs::ReconsumeLater { level };
-    assert_eq!(*pending, [(0, later(1)), (1, later(2))]);
+    assert_eq!(pending[0], (0, SettledAs::ReconsumeLater { level: 1 }));
+    assert!(matches!(pending[1..], [(1, SettledAs::DeadLetter { .. })]), "{pending:?}");
     assert_eq!(expected[ORDERS[0]], [(0, SettledAs::Success)]);
     assert_eq!(expected.len(), ORDERS.len());
     for stem in &samples {
@@ -92,14 +97,14 @@ async fn the_same_orders_end_the_same_in_every_language(world: World) {
     world.cluster.end().await;
 }
 
+fn paid(number: usize) -> String {
+    format!(r#"{{"id":"{number}","status":"paid","amount":1}}"#)
+}
+
 async fn one_language_takes_over_from_another_under_load(world: World) {
-    let versions: Vec<_> = built(&["faulty-c", "faulty-go", "faulty-js", "faulty-py"]);
-    if versions.is_empty() {
-        return world.cluster.end().await;
-    }
     // Each language, and the first again: the last swap comes back from the largest.
-    let mut files: Vec<_> = versions.iter().map(|name| component(name)).collect();
-    files.push(versioned(versions[0], 1));
+    let mut files: Vec<_> = built(&SAMPLES).into_iter().map(component).collect();
+    files.push(versioned(SAMPLES[0], 1));
     let (topic, group) = (world.topic("t", 8).await, world.name("g"));
     let host = world.host_with("p", &group, &topic).start().await;
     host.deploy_bytes("p", &files[0]);
@@ -110,9 +115,10 @@ async fn one_language_takes_over_from_another_under_load(world: World) {
     let sending = async {
         let mut sent = 0;
         while !swapped.load(Ordering::Relaxed) {
-            if sent < observed.len() + 4_000 {
-                cluster.send_range(&topic, sent..sent + 500).await;
-                sent += 500;
+            if sent < observed.len() + BACKLOG {
+                let orders: Vec<_> = (sent..sent + CHUNK).map(paid).collect();
+                cluster.send_batch(&topic, &orders.iter().map(String::as_str).collect::<Vec<_>>()).await;
+                sent += CHUNK;
             } else {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -140,7 +146,8 @@ async fn one_language_takes_over_from_another_under_load(world: World) {
     println!("{messages} messages through {} swaps", files.len() - 1);
     let observed = std::sync::Arc::clone(&host.observed);
     host.stop().await;
-    let missing = observed.missing(messages);
+    let consumed = observed.successes("p");
+    let missing: Vec<_> = (0..messages).map(paid).filter(|order| !consumed.contains_key(order)).collect();
     assert!(missing.is_empty(), "{} lost, such as {:?}", missing.len(), missing.first());
     let stored: i64 = world.cluster.end_offsets(&topic).await.values().sum();
     assert_eq!((observed.len(), observed.duplicates()), (usize::try_from(stored).unwrap(), 0));
