@@ -5,12 +5,12 @@ use std::path::Path;
 
 use crate::embedded;
 use crate::error::{BuildError, at};
-use crate::manifest::{self, Language, Manifest, Role, check_name};
+use crate::manifest::{self, Language, Role, check_name};
 
 /// A plugin to be.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Its name; see [`Manifest::name`].
+    /// Its name; see [`crate::Manifest::name`].
     pub name: String,
     /// What it is to be written in.
     pub language: Language,
@@ -41,7 +41,8 @@ pub fn create(directory: &Path, new: &New) -> Result<(), BuildError> {
     )?;
     for (name, content) in template(new) {
         let content = String::from_utf8_lossy(content).replace(PLACEHOLDER, &new.name);
-        embedded::write(directory, [(name, content.as_bytes())])?;
+        // A template that is no source yet: cargo would take its Cargo.toml for a crate's.
+        embedded::write(directory, [(name.trim_end_matches(".in"), content.as_bytes())])?;
     }
     Ok(())
 }
@@ -59,28 +60,22 @@ fn template(new: &New) -> impl Iterator<Item = (&'static str, &'static [u8])> {
 }
 
 fn manifest_text(new: &New) -> String {
-    let Manifest { name, language, roles, .. } = Manifest {
-        name: new.name.clone(),
-        language: new.language,
-        roles: vec![new.role],
-        imports: Vec::new(),
-    };
-    let roles: Vec<_> = roles.iter().map(|role| format!("{:?}", role.name())).collect();
+    let New { name, language, role } = new;
     format!(
         "# What this plugin is; `gantry plugin build` makes a component of it.\n\
          name = {name:?}\n\
          language = \"{language}\"\n\
          # listener, selector, strategy: one or several.\n\
-         roles = [{}]\n\
+         roles = [\"{role}\"]\n\
          # What it asks of the host: delivery; producer and metrics, which `grants` in gantry.toml must allow.\n\
-         # imports = [\"delivery\"]\n",
-        roles.join(", ")
+         # imports = [\"delivery\"]\n"
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Manifest;
 
     #[test]
     fn every_language_and_role_has_a_template_with_its_name_in_it() {

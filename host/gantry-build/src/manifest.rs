@@ -151,6 +151,14 @@ pub struct Manifest {
     /// What it asks of the host. Nothing unless said otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<Import>,
+    /// Whether a listener in C takes its batch as bytes, in RocketMQ's own message layout, instead of records: world
+    /// `message-listener-packed`. It makes no difference to the author, and a message costs a tenth. No, unless said.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub packed: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn a_listener() -> Vec<Role> {
@@ -180,9 +188,13 @@ impl Manifest {
         let whole = directory.canonicalize().map_err(|_| no_plugin())?;
         let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
         match name {
-            Some(name) if whole.join("Cargo.toml").is_file() => {
-                Ok(Self { name, language: Language::Rust, roles: a_listener(), imports: Vec::new() })
-            }
+            Some(name) if whole.join("Cargo.toml").is_file() => Ok(Self {
+                name,
+                language: Language::Rust,
+                roles: a_listener(),
+                imports: Vec::new(),
+                packed: false,
+            }),
             _ => Err(no_plugin()),
         }
     }
@@ -192,6 +204,9 @@ impl Manifest {
         check_name(&self.name)?;
         if self.roles.is_empty() {
             return Err("`roles` is empty; a plugin has at least one role, such as \"listener\"".into());
+        }
+        if self.packed && !(self.language == Language::C && self.plays(Role::Listener)) {
+            return Err("`packed` is for listeners in C; take it out".into());
         }
         let twice =
             self.roles.iter().enumerate().find(|(at, role)| self.roles.iter().take(*at).any(|r| r == *role));
@@ -247,6 +262,7 @@ mod tests {
         assert!(reason("name = \"a\"\nlanguage = \"c\"\nroles = []").contains("at least one role"));
         let twice = "name = \"a\"\nlanguage = \"c\"\nroles = [\"listener\", \"listener\"]";
         assert!(reason(twice).contains("names \"listener\" twice"));
+        assert!(reason("name = \"a\"\nlanguage = \"go\"\npacked = true").contains("for listeners in C"));
         assert!(reason("name = \"a\"\nlanguage = \"cobol\"").contains("cobol"));
         assert!(reason("name = \"a\"\nlanguage = \"c\"\nrole = \"listener\"").contains("unknown field"));
     }

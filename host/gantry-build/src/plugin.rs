@@ -98,7 +98,7 @@ pub fn build(
         Language::Go => go::build(plugin)?,
         Language::JavaScript => javascript::build(plugin, toolchains, say)?,
         Language::Python => python::build(plugin, toolchains, say)?,
-        Language::Rust => rust::build(plugin)?,
+        Language::Rust => rust::build(plugin, say)?,
     };
     let fresh = replace(&component, &bytes)?;
     fs::write(&stamp_file, stamp).map_err(at(&stamp_file))?;

@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::sync::{Mutex, PoisonError};
 
 use crate::command::run;
 use crate::error::{BuildError, at, missing};
@@ -88,6 +89,9 @@ impl Toolchains {
         say: &mut dyn FnMut(&str),
         fetch: impl FnOnce(&Path, &Path) -> Result<String, BuildError>,
     ) -> Result<PathBuf, BuildError> {
+        // One at a time in this process: two builds may want the same.
+        static FETCHING: Mutex<()> = Mutex::new(());
+        let _alone = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{}-{version}", package.trim_start_matches('@').replace('/', "-"));
         let whole = self.cache.join(&name);
         if whole.is_dir() {

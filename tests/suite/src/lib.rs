@@ -32,7 +32,7 @@ mod tally;
 mod wait;
 
 pub use cluster::{BrokerKind, TestCluster};
-pub use component::{component, program, versioned};
+pub use component::{built, component, program, versioned};
 pub use feed::fed;
 pub use host::{HostSetup, HostUnderTest};
 pub use host_process::{HostProcess, HostProcessSetup};

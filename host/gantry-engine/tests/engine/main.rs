@@ -8,6 +8,7 @@ mod common;
 mod granted;
 mod guests;
 mod hostile;
+mod languages;
 mod last_words;
 mod life;
 mod loading;

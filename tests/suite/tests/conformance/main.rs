@@ -20,6 +20,7 @@ mod faults;
 mod filtering;
 mod granting;
 mod groups;
+mod languages;
 mod members;
 mod mixed;
 mod ordering;

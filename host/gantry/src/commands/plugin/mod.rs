@@ -2,8 +2,11 @@
 
 mod abort;
 mod bench;
+mod build;
 mod check;
+mod dev;
 pub(super) mod list;
+mod new;
 mod promote;
 mod rollback;
 mod test;
@@ -20,6 +23,12 @@ use super::print_json;
 pub(crate) enum PluginCommand {
     /// Load a plugin file as the host would and show what it says of itself, or why it would be rejected.
     Check(check::CheckArgs),
+    /// Make a directory with a new plugin, in a language and for a role.
+    New(new::NewArgs),
+    /// Make a component of a plugin's sources; fetch the language's compiler where that is needed.
+    Build(build::BuildArgs),
+    /// Watch a plugin's sources and swap each new version into a running host.
+    Dev(dev::DevArgs),
     /// Measure what a plugin costs per message, beside a listener in Rust that does nothing.
     Bench(bench::BenchArgs),
     /// Run messages from a file through a plugin, without a broker, and compare its answers with the expected ones.
@@ -37,6 +46,9 @@ pub(crate) enum PluginCommand {
 pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::Check(args) => check::check(&args),
+        PluginCommand::New(args) => new::new(&args),
+        PluginCommand::Build(args) => tokio::task::block_in_place(|| build::build(&args)),
+        PluginCommand::Dev(args) => tokio::task::block_in_place(|| dev::dev(&args)),
         PluginCommand::Bench(args) => tokio::task::block_in_place(|| bench::bench(&args)),
         PluginCommand::Test(args) => tokio::task::block_in_place(|| test::test(&args)),
         PluginCommand::List(args) => list::list(&args),

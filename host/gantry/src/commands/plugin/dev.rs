@@ -1,0 +1,87 @@
+//! `gantry plugin dev`: builds at every change of the sources, straight into the plugins directory of a running host.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use gantry_build::{Plugin, Toolchains};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::build::{once, told};
+
+/// Quiet that ends a change: editors write a file in several steps.
+const SETTLED: Duration = Duration::from_millis(150);
+/// Sources are looked at so often even where the system tells of no change.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What to watch.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A build that fails changes nothing: the version before serves on. Ctrl-C ends it.\n\n\
+    Example:\n  gantry run --plugins ./plugins &\n  gantry plugin dev orders --plugins ./plugins"
+)]
+pub(crate) struct DevArgs {
+    /// The plugin's directory, with its gantry-plugin.toml.
+    #[arg(default_value = ".", value_name = "DIR")]
+    directory: PathBuf,
+    /// The plugins directory of the running host, as in `gantry run --plugins`.
+    #[arg(long, value_name = "DIR")]
+    plugins: PathBuf,
+}
+
+pub(crate) fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
+    let toolchains = Toolchains::of_user()?;
+    let plugins = args.plugins.canonicalize();
+    let plugins = plugins.with_context(|| {
+        format!("there is no plugins directory {}; give the one the host runs with", args.plugins.display())
+    })?;
+    let mut plugin = Plugin::open(&args.directory)?;
+    // Room for one notice: more would say the same, and are dropped.
+    let (sender, changes) = sync_channel(1);
+    let tell = move |_| sender.try_send(()).unwrap_or_default();
+    let mut watcher =
+        RecommendedWatcher::new(tell, notify::Config::default()).context("cannot watch files")?;
+    let watched = watcher.watch(&plugin.directory, RecursiveMode::Recursive);
+    watched.with_context(|| format!("cannot watch {}", plugin.directory.display()))?;
+    println!("watching {}; Ctrl-C ends it", plugin.directory.display());
+    let mut last = None;
+    loop {
+        // A manifest that is being edited may be no manifest just now.
+        match Plugin::open(&args.directory) {
+            Ok(fresh) => plugin = fresh,
+            Err(error) => eprintln!("{error}; the version before serves on"),
+        }
+        let now = plugin.fingerprint()?;
+        if last.as_ref() != Some(&now) {
+            build(&plugin, &plugins, &toolchains);
+            last = Some(now);
+        }
+        wait(&changes)?;
+    }
+}
+
+/// Builds into the plugins directory and says what came of it.
+fn build(plugin: &Plugin, plugins: &std::path::Path, toolchains: &Toolchains) {
+    let began = Instant::now();
+    let output = plugins.join(&plugin.manifest.name).with_extension("wasm");
+    match once(plugin, Some(&output), toolchains) {
+        Ok(built) => println!("{}; the host takes it over", told(&built, began)),
+        Err(error) => eprintln!("{error}\nthe version before serves on"),
+    }
+}
+
+/// Waits for a change and for it to be over, or until it is time to look anyway.
+fn wait(changes: &Receiver<()>) -> anyhow::Result<()> {
+    match changes.recv_timeout(LOOK) {
+        Ok(()) => {
+            let until = Instant::now() + LOOK;
+            while changes.recv_timeout(SETTLED).is_ok() && Instant::now() < until {}
+            Ok(())
+        }
+        Err(RecvTimeoutError::Timeout) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the file watcher has ended"),
+    }
+}
