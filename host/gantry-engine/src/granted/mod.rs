@@ -8,6 +8,7 @@
 //! values.
 
 mod config;
+mod files;
 mod grants;
 mod http;
 mod keyvalue;
@@ -31,12 +32,13 @@ use crate::guest::GuestState;
 
 type Store<'a> = StoreContextMut<'a, GuestState>;
 
-/// Offers every interface to components.
+/// Offers every interface to components, after `wasi` has linked what everyone has.
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     producer::add_to_linker(linker)?;
     config::add_to_linker(linker)?;
     keyvalue::add_to_linker(linker)?;
     logging::add_to_linker(linker)?;
     metrics::add_to_linker(linker)?;
-    http::add_to_linker(linker)
+    http::add_to_linker(linker)?;
+    files::look_before_opening(linker)
 }
