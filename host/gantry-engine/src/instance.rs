@@ -13,7 +13,7 @@ use wasmtime::{
 use crate::{
     engine::{EngineInner, Place},
     failure::{GuestFailure, InstantiateError},
-    granted::Grants,
+    granted::Held,
     guest::GuestState,
     ticker::ticks_for,
 };
@@ -49,7 +49,7 @@ pub(crate) struct Template<R> {
     /// For the log lines of the guest.
     pub(crate) plugin: Arc<str>,
     /// What its instances may touch.
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) grants: Arc<Held>,
 }
 
 /// A live instance.

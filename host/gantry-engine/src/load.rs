@@ -9,7 +9,7 @@ use crate::{
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
-    granted::Grants,
+    granted::{Grants, Held},
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
@@ -190,7 +190,7 @@ impl Engine {
         let strategy = plays(STRATEGY_INTERFACE).then(|| find::<StrategyRole>(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
-        let grants = Arc::new(grants.clone());
+        let grants = Arc::new(Held::new(grants));
         let listener =
             listener.map(|role| listener_of(self.template(&pre, role, &hash, &grants), hash)).transpose()?;
         let strategy =
@@ -204,7 +204,7 @@ impl Engine {
         pre: &InstancePre<GuestState>,
         role: R,
         hash: &ContentHash,
-        grants: &Arc<Grants>,
+        grants: &Arc<Held>,
     ) -> Template<R> {
         let (engine, grants) = (Arc::clone(&self.0), Arc::clone(grants));
         Template { engine, pre: pre.clone(), role, plugin: hash.short().into(), grants }
