@@ -9,7 +9,7 @@ use wasmtime_wasi_http::WasiHttpCtxView;
 use crate::{
     bounded_io::BoundedIo,
     delivery::AtHand,
-    granted::{Grants, GuestHttp},
+    granted::{Grants, GuestHttp, Held},
     limits::MemoryLimit,
     output::{Output, Stream},
 };
@@ -29,7 +29,7 @@ pub(crate) struct GuestState {
     /// When the call under way must have ended: waiting in the host (`wasi:io/poll`) keeps to it too.
     pub(crate) deadline: Instant,
     /// What it may touch.
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) grants: Arc<Held>,
     plugin: Arc<str>,
     hash_seed: u128,
     table: ResourceTable,
@@ -44,7 +44,7 @@ pub(crate) struct GuestState {
 impl GuestState {
     pub(crate) fn new(
         plugin: &Arc<str>,
-        grants: &Arc<Grants>,
+        grants: &Arc<Held>,
         memory_max_bytes: usize,
         hash_seed: u128,
         deadline: Instant,
@@ -63,8 +63,8 @@ impl GuestState {
             table,
             wasi: None,
             http: None,
-            stdout: Output::new(Arc::clone(plugin), Stream::Out),
-            stderr: Output::new(Arc::clone(plugin), Stream::Err),
+            stdout: Output::new(Arc::clone(plugin), Stream::Out, grants),
+            stderr: Output::new(Arc::clone(plugin), Stream::Err, grants),
         }
     }
 

@@ -13,7 +13,7 @@ use wasmtime::{
 use crate::{
     engine::{EngineInner, Place},
     failure::{GuestFailure, InstantiateError, bounded_text},
-    granted::Grants,
+    granted::Held,
     guest::GuestState,
     lifecycle::{DROP_DEADLINE, Lifecycle},
     ticker::ticks_for,
@@ -69,7 +69,7 @@ pub(crate) struct Template<R> {
     /// For the log lines of the guest.
     pub(crate) plugin: Arc<str>,
     /// What its instances may touch.
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) grants: Arc<Held>,
 }
 
 /// A live instance.

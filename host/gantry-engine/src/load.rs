@@ -9,7 +9,7 @@ use crate::{
     description::{self, UnsoundDescription},
     engine::{Engine, EngineInner},
     failure::{GuestFailure, InstantiateError},
-    granted::Grants,
+    granted::{Grants, Held},
     guest::GuestState,
     hash::ContentHash,
     imports::{self, RefusedImport, Surface},
@@ -243,7 +243,7 @@ impl Engine {
         let lifecycle = plays(LIFECYCLE_INTERFACE).then(|| Lifecycle::find(&component)).transpose()?;
         reached(PluginState::Compiled { from_cache, took });
         let pre = self.0.linker.instantiate_pre(&component).map_err(|error| wrong_types(&error))?;
-        let grants = Arc::new(grants.clone());
+        let grants = Arc::new(Held::new(grants));
         let made = Made { engine: self, pre, lifecycle, grants, hash };
         let listener = listener.map(|role| listener_of(made.template(role), hash)).transpose()?;
         let strategy = strategy.map(|role| strategy_of(made.template(role), hash)).transpose()?;
@@ -259,7 +259,7 @@ struct Made<'a> {
     engine: &'a Engine,
     pre: InstancePre<GuestState>,
     lifecycle: Option<Lifecycle>,
-    grants: Arc<Grants>,
+    grants: Arc<Held>,
     hash: ContentHash,
 }
 

@@ -12,6 +12,8 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+use crate::granted::{Held, Verdict};
+
 /// Longest line kept, in bytes; the rest of a longer one is dropped.
 const MAX_LINE: usize = 1024;
 /// Lines logged per call; what a call writes beyond is dropped.
@@ -27,6 +29,8 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 struct Lines {
     plugin: Arc<str>,
+    /// For the bound over all instances.
+    held: Arc<Held>,
     stream: Stream,
     partial: Vec<u8>,
     left_in_call: u32,
@@ -39,9 +43,10 @@ struct Lines {
 pub(crate) struct Output(Arc<Mutex<Lines>>);
 
 impl Output {
-    pub(crate) fn new(plugin: Arc<str>, stream: Stream) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, stream: Stream, held: &Arc<Held>) -> Self {
         let lines = Lines {
             plugin,
+            held: Arc::clone(held),
             stream,
             partial: Vec::new(),
             left_in_call: MAX_LINES_PER_CALL,
@@ -103,6 +108,20 @@ impl Lines {
             self.tail.push('\n');
         }
         self.tail.push_str(line);
+        let (plugin, most) = (&self.plugin, self.held.output.most());
+        match self.held.output.admit() {
+            Verdict::Dropped => return,
+            Verdict::FirstDropped => {
+                return tracing::warn!(
+                    %plugin,
+                    "writes more than {most} lines a second to standard output and error; the rest of this second is dropped"
+                );
+            }
+            Verdict::Written { dropped_before: 0 } => {}
+            Verdict::Written { dropped_before } => {
+                tracing::warn!(%plugin, "{dropped_before} lines of its standard output and error were dropped");
+            }
+        }
         match self.stream {
             Stream::Out => tracing::debug!(plugin = %self.plugin, "stdout: {line}"),
             Stream::Err => tracing::info!(plugin = %self.plugin, "stderr: {line}"),
@@ -150,9 +169,33 @@ impl OutputStream for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::granted::Grants;
+
+    fn held() -> Arc<Held> {
+        Arc::new(Held::new(&Grants::NONE))
+    }
 
     fn output() -> Output {
-        Output::new("orders".into(), Stream::Err)
+        Output::new("orders".into(), Stream::Err, &held())
+    }
+
+    #[test]
+    fn over_all_instances_so_many_lines_a_second_reach_the_log() {
+        let held = held();
+        let instances = [0, 1].map(|_| Output::new("orders".into(), Stream::Err, &held));
+        for round in 0..10_u64 {
+            for mut output in instances.clone() {
+                output.begin_call();
+                (0..50).for_each(|_| output.write(Bytes::from_static(b"line\n")).unwrap());
+            }
+            assert!(held.output.dropped() <= (round + 1) * 100);
+        }
+        assert!(held.output.dropped() > 0, "1,000 lines at once");
+        assert_eq!(
+            instances[0].tail().as_deref().map(|tail| tail.lines().count()),
+            Some(50),
+            "last words are kept"
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The host's side of `wasi:logging`: lines into the host's log under the plugin's name, so many a second.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Lift, Linker};
 
-use super::Store;
+use super::{
+    Store,
+    line_limit::{LineLimit, Verdict},
+};
 use crate::guest::GuestState;
 
 /// The versions there are, alike to the letter.
@@ -43,47 +43,7 @@ pub struct PluginLog {
     plugin: Arc<str>,
     /// Before each message; empty but for a version whose effects are suppressed.
     prefix: &'static str,
-    lines_per_second: u32,
-    window: Mutex<Window>,
-}
-
-/// One second's lines.
-#[derive(Debug)]
-struct Window {
-    began: Instant,
-    written: u32,
-    /// In this second, and not told of yet.
-    dropped_now: u64,
-    /// Ever.
-    dropped: u64,
-}
-
-/// What becomes of a line.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Written, after so many that were dropped in the last second that had any.
-    Written { dropped_before: u64 },
-    /// The first to be dropped in this second.
-    FirstDropped,
-    /// Dropped as others before it.
-    Dropped,
-}
-
-impl Window {
-    fn judge(&mut self, now: Instant, lines_per_second: u32) -> Verdict {
-        let mut dropped_before = 0;
-        if now.saturating_duration_since(self.began) >= Duration::from_secs(1) {
-            dropped_before = std::mem::take(&mut self.dropped_now);
-            (self.began, self.written) = (now, 0);
-        }
-        if self.written < lines_per_second {
-            self.written += 1;
-            return Verdict::Written { dropped_before };
-        }
-        self.dropped_now += 1;
-        self.dropped += 1;
-        if self.dropped_now == 1 { Verdict::FirstDropped } else { Verdict::Dropped }
-    }
+    limit: LineLimit,
 }
 
 impl PluginLog {
@@ -94,28 +54,23 @@ impl PluginLog {
     }
 
     fn prefixed(plugin: Arc<str>, prefix: &'static str, lines_per_second: u32) -> Self {
-        let window = Window { began: Instant::now(), written: 0, dropped_now: 0, dropped: 0 };
-        Self { plugin, prefix, lines_per_second, window: Mutex::new(window) }
+        Self { plugin, prefix, limit: LineLimit::new(lines_per_second) }
     }
 
     /// The same log for a version whose effects are suppressed.
     pub(super) fn without_effects(&self) -> Self {
-        Self::prefixed(Arc::clone(&self.plugin), "(without effects) ", self.lines_per_second)
+        Self::prefixed(Arc::clone(&self.plugin), "(without effects) ", self.limit.most())
     }
 
     /// How many lines were dropped so far.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).dropped
+        self.limit.dropped()
     }
 
     fn log(&self, level: Level, context: &str, message: &str) {
-        let verdict = {
-            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-            window.judge(Instant::now(), self.lines_per_second)
-        };
-        let (plugin, most) = (&self.plugin, self.lines_per_second);
-        match verdict {
+        let (plugin, most) = (&self.plugin, self.limit.most());
+        match self.limit.admit() {
             Verdict::Dropped => return,
             Verdict::FirstDropped if most == 0 => return,
             Verdict::FirstDropped => {
@@ -175,23 +130,6 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_second_has_so_many_lines_and_the_next_tells_how_many_were_dropped() {
-        let start = Instant::now();
-        let mut window = Window { began: start, written: 0, dropped_now: 0, dropped: 0 };
-        let judge = |window: &mut Window, ms| window.judge(start + Duration::from_millis(ms), 2);
-        let written = |dropped_before| Verdict::Written { dropped_before };
-        assert_eq!(judge(&mut window, 0), written(0));
-        assert_eq!(judge(&mut window, 10), written(0));
-        assert_eq!(judge(&mut window, 20), Verdict::FirstDropped);
-        assert_eq!(judge(&mut window, 999), Verdict::Dropped);
-        assert_eq!(judge(&mut window, 1_000), written(2));
-        assert_eq!(judge(&mut window, 1_001), written(0));
-        assert_eq!(judge(&mut window, 1_002), Verdict::FirstDropped);
-        assert_eq!(judge(&mut window, 5_000), written(1));
-        assert_eq!(window.dropped, 3);
-    }
 
     #[test]
     fn a_message_stays_one_line_of_bounded_length() {

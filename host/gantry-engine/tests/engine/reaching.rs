@@ -162,6 +162,19 @@ fn a_directory_is_read_and_written_only_as_granted() {
 }
 
 #[test]
+fn a_pipe_in_a_granted_directory_holds_nobody() {
+    let host = tempfile::tempdir().unwrap();
+    let pipe = host.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let directory = Directory { host: host.path().to_owned(), guest: "/data".into(), writable: true };
+    let module = module(|grants| grants.directories = vec![directory]);
+    let began = Instant::now();
+    let told = told(&module, &["read:pipe", "write:pipe=x", "write:new=hello", "read:new"]);
+    assert_eq!(told, ["unsupported", "unsupported", "5 bytes", "hello"]);
+    assert!(began.elapsed() < PATIENCE);
+}
+
+#[test]
 fn without_a_directory_there_is_none_to_open() {
     assert_eq!(told(&module(|_| ()), &["read:rates"]), ["no directory"]);
 }

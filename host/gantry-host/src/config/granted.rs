@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gantry_engine::{Directory, HttpHost};
+use gantry_engine::{Directory, Grant, HttpHost};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -69,6 +69,13 @@ impl From<&DirectorySetting> for Directory {
         let DirectorySetting { host, guest, writable } = setting.clone();
         Self { host, guest, writable }
     }
+}
+
+/// What may be granted by its name.
+pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().try_for_each(|name| Grant::listed(name).map(drop).map_err(D::Error::custom))?;
+    Ok(names)
 }
 
 fn ten_seconds() -> Millis {
@@ -159,6 +166,8 @@ mod tests {
             e.starts_with("gantry.toml:2: hosts: `https://a.example.com`") && e.contains("without scheme"),
             "{e}"
         );
+        let e = error("[plugin.other]\ngrants = [\"clocks\"]\n[plugin.enrich]\ngrants = [\"network\"]\n");
+        assert!(e.starts_with("gantry.toml:4: grants: `network` is not something"), "{e}");
         let e = error("[plugin.enrich.http]\ntimeout = \"1s\"\n");
         assert!(e.contains("hosts"), "{e}");
         let e = error("[plugin.enrich.http]\nhosts = []\ntimeout = 0\n");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
+use super::granted::{self, DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 use super::life::{BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings};
 use super::units::Millis;
 
@@ -25,6 +25,7 @@ pub struct PluginSettings {
     pub consume_timeout: Option<Millis>,
     /// What it may import beyond the message itself: `"clocks"`, `"random"`, `"producer"`, `"keyvalue"`, `"logging"`,
     /// `"metrics"`. Default: nothing.
+    #[serde(deserialize_with = "granted::names")]
     pub grants: Vec<String>,
     /// `wasi:config`: values it may read, by name. The table, if only an empty one, is the grant. Default: none.
     pub config: Option<BTreeMap<String, String>>,

@@ -195,8 +195,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_granted_is_named() {
         let (services, state) = services().await;
-        let error =
-            services.grants("orders", &settings("[plugin.orders]\ngrants = [\"http\"]\n")).unwrap_err();
+        let listed = PluginSettings { grants: vec!["http".to_owned()], ..PluginSettings::default() };
+        let error = services.grants("orders", &listed).unwrap_err();
         assert!(error.starts_with("[plugin.orders] grants: `http`") && error.contains("tables"), "{error}");
         let gone = state.path().join("gone").display().to_string();
         let table = format!("[[plugin.orders.directories]]\nhost = {gone:?}\nguest = \"/data\"\n");
