@@ -440,6 +440,7 @@ impl Registry {
         tracing::error!("plugin {stem}: version {} keeps failing and gives way: {why}", short(&hash));
         let why = format!("it kept failing on probation: {why}");
         self.life(stem).versions.quarantine(&hash, &why);
+        self.show_record(stem);
         self.say(stem, "rolled-back", None, Some(why.clone()));
         let content = Content::Kept(self.life(stem).versions.content(&before));
         self.begin_load(stem, Work { content, purpose: Purpose::BringBack { why, reply: None } });
