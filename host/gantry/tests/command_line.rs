@@ -177,6 +177,8 @@ fn plugin_check_tells_listeners_and_strategies_from_what_would_be_rejected() {
     let told = text(&strategy.stdout);
     assert!(told.contains("an allocation strategy, "), "{told}");
     assert!(told.contains("allocate-message-queue-strategy = \"plugin:rendezvous\""), "{told}");
+    let selector = run(&["plugin", "check", components.join("jump-hash.wasm").to_str().unwrap()]);
+    assert!(text(&selector.stdout).contains("a queue selector, "), "{}", text(&selector.stdout));
     let both = components.join("listener-and-strategy.wasm");
     let both = run(&["plugin", "check", both.to_str().unwrap(), "--json"]);
     let value: Value = serde_json::from_slice(&both.stdout).unwrap();

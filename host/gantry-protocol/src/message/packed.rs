@@ -81,6 +81,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
 
     use super::*;
+    use crate::batch::BatchItem;
     use crate::compression::{CompressionType, compress};
     use crate::message::{MessageRecord, decode_all};
 
@@ -139,6 +140,34 @@ mod tests {
             assert_eq!((read.sys_flag(), read.reconsume_times()), (0x4, 3));
             assert_eq!((read.stored_body(), read.body_crc()), (&*body, message.body_crc()));
         }
+    }
+
+    #[test]
+    fn a_message_of_an_inner_batch_stands_alone() {
+        let items = ["one", "two"].map(|body| BatchItem {
+            flag: 0,
+            body: Bytes::from_static(body.as_bytes()),
+            properties: Bytes::from_static(b"TAGS\x01a\x02"),
+        });
+        let mut body = BytesMut::new();
+        crate::batch::encode(&items, &mut body).unwrap();
+        let flags = crate::sys_flag::INNER_BATCH | crate::sys_flag::NEED_UNWRAP;
+        let stored = MessageRecord { sys_flag: flags, body: body.freeze(), queue_offset: 7, ..record(b"") };
+        let inner = answer(&[stored]).remove(0).unwrap_inner_batch().unwrap();
+        let mut out = Vec::new();
+        for message in &inner {
+            assert!(!message.is_plain());
+            message.put_plain(message.stored_body(), 0, &mut out);
+        }
+        let read: Vec<_> = decode_all(out.into()).map(Result::unwrap).collect();
+        let said = |message: &MessageExt| {
+            (message.queue_offset(), message.stored_body().to_vec(), message.sys_flag())
+        };
+        assert_eq!(
+            read.iter().map(said).collect::<Vec<_>>(),
+            [(7, b"one".to_vec(), 0), (8, b"two".to_vec(), 0)]
+        );
+        assert!(read.iter().all(|message| message.tags() == Some("a")));
     }
 
     #[test]

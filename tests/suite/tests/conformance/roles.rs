@@ -1,12 +1,15 @@
-//! The forms of listener end to end: bytes, records, `wasi:messaging`; and messages settled while a listener works.
+//! The forms of listener end to end: bytes, records, `wasi:messaging`; messages settled while a listener works; and a
+//! strategy with another to stand in for it.
 
 use gantry_host::SettledAs;
+use gantry_host::config::GantryConfig;
 use gantry_suite::{World, eventually, that};
 
 gantry_suite::scenarios! {
     a_listener_of_records_answers_as_one_of_bytes,
     what_was_settled_before_a_trap_comes_once,
     a_handler_of_wasi_messaging_consumes,
+    a_fallback_divides_where_the_plugin_does_not,
 }
 
 /// How often each of these messages came, and how it ended, one host after the other over the same topic.
@@ -69,5 +72,42 @@ async fn a_handler_of_wasi_messaging_consumes(world: World) {
     assert_eq!([ends("fail"), ends("panic")], [later.clone(), later]);
     world.cluster.all_committed(&group, &topic).await;
     host.stop().await;
+    world.cluster.end().await;
+}
+
+async fn a_fallback_divides_where_the_plugin_does_not(world: World) {
+    let (topic, group) = (world.topic("t", 8).await, world.name("g"));
+    let text = "[consumer]\nallocate-message-queue-strategy = { plugin = \"share\", fallback = \"AVG\" }\n";
+    let setting =
+        GantryConfig::from_toml("gantry.toml", text).unwrap().consumer.allocate_message_queue_strategy;
+    let host = || {
+        let setup = world.host_with("scripted", &group, &topic).with_file("scripted", "scripted");
+        let setting = setting.clone();
+        setup
+            .configure(move |config| config.consumer.allocate_message_queue_strategy = setting)
+            .with_file("strategy-traps", "share")
+    };
+    let (one, two) = (host().start().await, host().start().await);
+    eventually("the queues are halved", async || {
+        let owned = [&one, &two].map(|host| host.queues(&group, &topic));
+        let mut all = owned.concat();
+        all.sort();
+        all.dedup();
+        that(all.len() == 8 && owned.iter().all(|queues| queues.len() == 4), || format!("{owned:?}"))
+    })
+    .await;
+    eventually("it is counted", async || {
+        let fallbacks = one.group(&group).map_or(0, |group| group.strategy_fallbacks);
+        that(fallbacks > 0, || format!("{fallbacks}"))
+    })
+    .await;
+    world.cluster.send_range(&topic, 0..80).await;
+    eventually("messages are consumed", async || {
+        let consumed = one.observed.succeeded() + two.observed.succeeded();
+        that(consumed >= 80, || format!("{consumed} of 80"))
+    })
+    .await;
+    one.stop().await;
+    two.stop().await;
     world.cluster.end().await;
 }

@@ -101,12 +101,11 @@ fn as_json(
     all
 }
 
-fn what(plugin: &Plugin) -> &'static str {
-    match (&plugin.listener, &plugin.strategy) {
-        (Some(_), None) => "a message listener",
-        (None, _) => "an allocation strategy",
-        (Some(_), Some(_)) => "a message listener and an allocation strategy",
-    }
+fn what(plugin: &Plugin) -> String {
+    let listener = plugin.listener.as_ref().map(|_| "a message listener");
+    let strategy = plugin.strategy.as_ref().map(|_| "an allocation strategy");
+    let selector = plugin.selector.as_ref().map(|_| "a queue selector");
+    [listener, strategy, selector].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 /// What the host would call the plugin.
