@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.MessageSelector;
@@ -68,7 +69,9 @@ public final class GantryDriver {
             String[] pair = arguments[i].split("=", 2);
             driver.settings.put(pair[0], pair[1]);
         }
-        if (arguments[0].equals("consumer")) {
+        if (arguments[0].equals("consumer") && driver.setting("listener", "").equals("poll")) {
+            driver.poller();
+        } else if (arguments[0].equals("consumer")) {
             driver.consumer();
         } else {
             driver.client();
@@ -171,6 +174,52 @@ public final class GantryDriver {
                     return answer;
                 }
                 case "quit":
+                    consumer.shutdown();
+                    emit(event("stopped"));
+                    return null;
+                default:
+                    throw new IllegalArgumentException("no such op: " + request);
+            }
+        });
+    }
+
+    // ---- a lite pull consumer, member of a group ----
+
+    private void poller() throws Exception {
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(settings.get("group"));
+        consumer.setNamesrvAddr(settings.get("namesrv"));
+        consumer.setClientIP(setting("clientIP", "127.0.0.1"));
+        consumer.setInstanceName(setting("instance", "java"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setVipChannelEnabled(false);
+        consumer.setMqClientApiTimeout(PATIENCE_MILLIS);
+        consumer.subscribe(settings.get("topic"), setting("tags", "*"));
+        consumer.start();
+        JSONObject started = event("started");
+        started.put("clientId", consumer.buildMQClientId());
+        emit(started);
+        Thread polling = new Thread(() -> {
+            while (consumer.isRunning()) {
+                for (MessageExt message : consumer.poll(500)) {
+                    JSONObject consumed = message(message);
+                    consumed.put("event", "consumed");
+                    emit(consumed);
+                }
+            }
+        });
+        polling.setDaemon(true);
+        polling.start();
+        serve(request -> {
+            switch (request.getString("op")) {
+                case "queues": {
+                    JSONArray queues = new JSONArray();
+                    for (MessageQueue queue : new TreeSet<>(consumer.assignment())) {
+                        queues.add(queue(queue));
+                    }
+                    return JSONObject.of("event", "queues", "queues", queues);
+                }
+                case "quit":
+                    consumer.commit();
                     consumer.shutdown();
                     emit(event("stopped"));
                     return null;

@@ -83,7 +83,7 @@ impl Cluster {
         output
     }
 
-    /// Sends messages, to the queues in turn from the first on.
+    /// Sends messages, to the queues in turn.
     fn send(&self, count: usize) {
         self.succeeds(&[
             "send",
@@ -188,8 +188,10 @@ fn text_has_messages_on_standard_output_and_statuses_on_standard_error() {
     let (told, out) = (text(&output.stderr), text(&output.stdout));
     assert!(out.contains("tag paid, keys k\n  hello\n"), "{out}");
     assert!(out.contains("\n  (binary, 3 bytes, as base64) /wAb\n"), "{out}");
-    assert!(told.contains(":0 at 0: FOUND, 1 messages") && told.contains(":0 at 1: NO_NEW_MSG"), "{told}");
-    assert!(told.ends_with("messages from 2 queues\n"), "{told}");
+    // Each send begins at a queue of its own choice, so the two may be in one queue.
+    let (first, second) = (told.contains("gantry-broker:0 at 0: "), told.contains("gantry-broker:1 at 0: "));
+    assert!(first && second && told.contains(": FOUND, ") && told.contains(": NO_NEW_MSG\n"), "{told}");
+    assert!(told.ends_with("read 2 messages from 2 queues\n"), "{told}");
 }
 
 #[test]

@@ -143,6 +143,13 @@ impl ConsumerOptions {
         self.set("listener", "orderly")
     }
 
+    /// Poll, as a `DefaultLitePullConsumer` does, from the first offset on, in place of a listener: what was polled is done
+    /// with the next poll. Only the topic, the tags, and the client's id are heeded. Java only.
+    #[must_use]
+    pub fn polling(self) -> Self {
+        self.set("listener", "poll")
+    }
+
     /// Every member consumes every message (RocketMQ: `MessageModel.BROADCASTING`).
     #[must_use]
     pub fn broadcasting(self) -> Self {

@@ -381,3 +381,27 @@ async fn a_poll_that_waits_ends_with_the_consumer() {
     assert!(matches!(polled, Err(PullConsumerError::Closed { .. })), "{polled:?}");
     setup.end().await;
 }
+
+#[tokio::test]
+async fn a_consumer_outlives_an_absence_of_its_broker() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::durable(directory.path()).await;
+    let mq = setup.topic(1).await.remove(0);
+    setup.send(&mq, 0..15).await;
+    let consumer = start(&setup.client, by_hand()).await;
+    consumer.subscribe(TOPIC, &every()).await.unwrap();
+    assert_eq!(poll_all(&consumer, 10).await, numbers(0..10));
+    let setup = setup.restart(directory.path()).await;
+    // Whether it was read ahead before or is read now: it comes once, and in order.
+    assert_eq!(poll_all(&consumer, 5).await, numbers(10..15));
+    eventually("messages can be sent and offsets stored again", || async {
+        consumer.commit_sync().await.is_ok()
+    })
+    .await;
+    assert_eq!(consumer.committed(&mq).await.unwrap(), Some(15));
+    setup.send(&mq, 15..18).await;
+    assert_eq!(poll_all(&consumer, 3).await, numbers(15..18));
+    assert_eq!(setup.client.get_consumer_list(GROUP, TOPIC).await.unwrap().len(), 1);
+    consumer.shutdown().await.unwrap();
+    setup.end().await;
+}

@@ -1,9 +1,11 @@
 //! A broker, clients of it, and messages in its queues.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gantry_dev_broker::{Broker, BrokerConfig};
+use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
 use gantry_host::FilterExpression;
 use gantry_host::client_instance::{
     ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig, TopicSettings,
@@ -22,9 +24,23 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) async fn new() -> Self {
-        let mut config = BrokerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..BrokerConfig::default() };
-        config.timing.drain = SECOND / 10;
-        let broker = Broker::start(config).await.unwrap();
+        Self::with(broker("127.0.0.1:0".parse().unwrap(), Storage::InMemory).await).await
+    }
+
+    /// With a broker that keeps everything in a directory.
+    pub(super) async fn durable(directory: &Path) -> Self {
+        Self::with(broker("127.0.0.1:0".parse().unwrap(), stored(directory)).await).await
+    }
+
+    /// Stops the broker, waits until its loss is noticed, and starts it again on its directory.
+    pub(super) async fn restart(self, directory: &Path) -> Self {
+        let address = self.broker.local_addr();
+        self.broker.stop().await;
+        eventually("the loss is noticed", || async { self.client.connected().is_empty() }).await;
+        Self { broker: broker(address, stored(directory)).await, ..self }
+    }
+
+    async fn with(broker: Broker) -> Self {
         let client = client(&broker).await;
         let producer = Producer::new(client.clone(), ProducerConfig::default());
         Self { broker, client, producer }
@@ -60,6 +76,16 @@ impl Setup {
         self.client.close().await;
         self.broker.stop().await;
     }
+}
+
+async fn broker(listen: SocketAddr, storage: Storage) -> Broker {
+    let mut config = BrokerConfig { listen, storage, ..BrokerConfig::default() };
+    config.timing.drain = SECOND / 10;
+    Broker::start(config).await.unwrap()
+}
+
+fn stored(directory: &Path) -> Storage {
+    Storage::Directory { path: directory.to_owned(), fsync: FsyncPolicy::default() }
 }
 
 async fn client(broker: &Broker) -> ClientInstance {

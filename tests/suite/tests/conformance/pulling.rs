@@ -1,9 +1,10 @@
 //! Pull consumers: statuses, waiting, polling, and what RocketMQ's own tools and producers have to do with them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
-use gantry_apache::{Client, Outgoing};
+use gantry_apache::{Client, Consumer, ConsumerOptions, Outgoing};
 use gantry_host::FilterExpression;
 use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage, PullStatus};
 use gantry_host::pull_consumer::{
@@ -19,6 +20,7 @@ gantry_suite::scenarios! {
     a_topic_that_was_made_anew_is_read_from_its_begin,
     a_poller_seeks_pauses_and_commits_what_it_returned,
     pollers_share_a_topic_and_take_over_what_one_leaves,
+    java_and_gantry_poll_in_one_group,
     mqadmin_shows_pollers_and_moves_their_offsets,
 }
 
@@ -60,6 +62,12 @@ async fn polled(consumer: &LitePullConsumer, count: usize) -> Vec<String> {
         all.extend(bodies(&polled.unwrap_or_else(|| panic!("{} of {count}", all.len())).messages));
     }
     all
+}
+
+/// Sends `ok N` of these numbers to the queues in turn.
+async fn send_each(world: &World, topic: &str, numbers: Range<usize>) {
+    let bodies: Vec<_> = numbers.map(|number| format!("ok {number}")).collect();
+    world.cluster.send(topic, &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 async fn pull(consumer: &PullConsumer, mq: &MessageQueue, offset: i64) -> PullResult {
@@ -247,7 +255,7 @@ async fn pollers_share_a_topic_and_take_over_what_one_leaves(world: World) {
     }
     owns(&one, 2).await;
     owns(&other, 2).await;
-    world.cluster.send_many(&topic, 200).await;
+    send_each(&world, &topic, 0..200).await;
     let mut read = BTreeSet::new();
     eventually("all is read by the two", async || {
         for consumer in [&one, &other] {
@@ -264,7 +272,7 @@ async fn pollers_share_a_topic_and_take_over_what_one_leaves(world: World) {
     other.shutdown().await.unwrap();
     owns(&one, 4).await;
     // What was committed does not come again.
-    world.cluster.send_range(&topic, 200..220).await;
+    send_each(&world, &topic, 200..220).await;
     let next = polled(&one, 20).await;
     assert!(next.iter().all(|body| !read.contains(body)), "{next:?}");
     one.shutdown().await.unwrap();
@@ -276,6 +284,67 @@ async fn owns(consumer: &LitePullConsumer, count: usize) {
     eventually_within(RESETTING, "the queues are divided", async || {
         let queues = consumer.assignment();
         that(queues.len() == count, || format!("{queues:?}"))
+    })
+    .await;
+}
+
+/// Java is alone, Gantry joins, Java leaves. After each change every queue has one owner, and nothing is missed.
+async fn java_and_gantry_poll_in_one_group(world: World) {
+    let Some(installation) = installation() else { return };
+    let (topic, group) = (world.topic("t", 4).await, world.name("g"));
+    let options = ConsumerOptions::new(&group, &topic).instance(&group).polling();
+    let address = world.cluster.address();
+    let mut java = tokio::task::block_in_place(|| Consumer::start(&installation, address, &options)).unwrap();
+    shares(Some(&mut java), None, (4, 0)).await;
+    let consumer = poller(world.cluster.client(), &group).await;
+    consumer.subscribe(&topic, &every()).await.unwrap();
+    shares(Some(&mut java), Some(&consumer), (2, 2)).await;
+    send_each(&world, &topic, 0..200).await;
+    let (mut javas, mut gantrys) = (BTreeSet::new(), BTreeSet::new());
+    eventually_within(RESETTING, "all is read by the two", async || {
+        while let Some(message) = tokio::task::block_in_place(|| java.consumed(Duration::ZERO)).unwrap() {
+            javas.insert(message.body);
+        }
+        while let Some(polled) = consumer.poll(Duration::from_millis(100)).await.unwrap() {
+            gantrys.extend(bodies(&polled.messages));
+        }
+        let all = javas.union(&gantrys).count();
+        that(all == 200, || format!("{all} of 200 are"))
+    })
+    .await;
+    assert!(!javas.is_empty() && !gantrys.is_empty() && javas.is_disjoint(&gantrys));
+    consumer.commit_sync().await.unwrap();
+    tokio::task::block_in_place(|| java.quit()).unwrap();
+    shares(None, Some(&consumer), (0, 4)).await;
+    send_each(&world, &topic, 200..240).await;
+    let mut read = gantrys.clone();
+    eventually_within(RESETTING, "the rest is read by Gantry", async || {
+        let polled = consumer.poll(Duration::from_secs(1)).await.unwrap();
+        read.extend(polled.iter().flat_map(|polled| bodies(&polled.messages)));
+        let rest = (200..240).filter(|number| read.contains(&format!("ok {number}"))).count();
+        that(rest == 40, || format!("{rest} of 40 are"))
+    })
+    .await;
+    consumer.commit_sync().await.unwrap();
+    world.cluster.all_committed(&group, &topic).await;
+    consumer.shutdown().await.unwrap();
+    world.cluster.end().await;
+}
+
+/// Waits until Java and Gantry own so many of the four queues, and each queue has one owner.
+async fn shares(
+    mut java: Option<&mut Consumer>,
+    gantry: Option<&LitePullConsumer>,
+    (at_java, at_gantry): (usize, usize),
+) {
+    eventually_within(RESETTING, "every queue has one owner", async || {
+        let java = java.as_mut().map(|java| tokio::task::block_in_place(|| java.queues()).unwrap());
+        let javas: Vec<_> = java.unwrap_or_default().iter().map(|queue| queue.queue_id).collect();
+        let gantrys = gantry.map(LitePullConsumer::assignment).unwrap_or_default();
+        let gantrys: Vec<_> = gantrys.iter().map(|mq| mq.queue_id).collect();
+        let all: BTreeSet<_> = javas.iter().chain(&gantrys).collect();
+        let settled = (javas.len(), gantrys.len(), all.len()) == (at_java, at_gantry, 4);
+        that(settled, || format!("Java owns {javas:?}, Gantry {gantrys:?}"))
     })
     .await;
 }
