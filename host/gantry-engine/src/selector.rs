@@ -17,6 +17,7 @@ use crate::{
     hash::ContentHash,
     instance::{Live, Missing, Role, Template, exported},
     pool::{Pool, PoolStats},
+    surface::Footprint,
     wit::{
         DescribeParams, DescribeReturn, MessageQueue, OutgoingMessage, SELECTOR_INTERFACE, SelectParams,
         SelectReturn, SelectorDescription,
@@ -171,6 +172,12 @@ impl SelectorModule {
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.0.hash
+    }
+
+    /// What one instance takes.
+    #[must_use]
+    pub fn footprint(&self) -> Option<Footprint> {
+        Footprint::of(self.0.pool.component())
     }
 
     /// What the pool has done so far.

@@ -122,6 +122,30 @@ fn a_strategy_that_drops_a_queue_is_found_out() {
 }
 
 #[test]
+fn a_selector_is_asked_checked_and_measured() {
+    let lines = [
+        json!({ "queues": 8, "arg": "order-17", "message": { "body": "x" } }),
+        json!({ "queues": ["broker-b:5"], "arg": "order-17", "expect": "broker-b:5" }),
+        json!({ "queues": 8, "arg": "", "expect": "fails" }),
+    ];
+    let all = results("jump-hash", &lines, &[]);
+    assert_eq!(
+        (&all["summary"]["asExpected"], &all["summary"]["notJudged"]),
+        (&json!(2), &json!(1)),
+        "{all}"
+    );
+    let chosen = all["cases"][0]["actual"].as_str().unwrap();
+    assert!(chosen.starts_with("broker-a:"), "{chosen}");
+    let told = text(&gantry("check", "jump-hash", &[]).stdout);
+    assert!(told.contains("a queue selector, ") && told.contains("gantry send --selector plugin:"), "{told}");
+    let measured = gantry("bench", "jump-hash", &["--rounds", "2", "--round", "1ms", "--json"]);
+    assert!(text(&measured.stdout).contains("\"select\""), "{}", text(&measured.stderr));
+    let (_kept, message) = file(&[json!({ "body": "a" })]);
+    let told = text(&test("jump-hash", &message, &[]).stderr);
+    assert!(told.contains("is a message, and the plugin is no listener"), "{told}");
+}
+
+#[test]
 fn update_writes_the_results_and_leaves_the_rest_alone() {
     let (_kept, file) = file(&[]);
     let written = "// greetings\n{ \"body\": \"hello\", \"expect\": \"dead-letter\" }\n{\"body\": \"\"}\n{\"body\": \"\", \"expect\": \"/words/\"}\n";
@@ -158,7 +182,7 @@ fn every_unsound_line_is_named_and_nothing_is_run() {
     assert!(told.contains("does not subscribe to `orders`; give one of its topics (greetings)"), "{told}");
     let (_kept, question) = file(&[json!({ "queues": 1, "members": ["a"] })]);
     let told = text(&test("minimal", &question, &[]).stderr);
-    assert!(told.contains("a question for a strategy, and the plugin is none"), "{told}");
+    assert!(told.contains("is a question for a strategy, and the plugin is no strategy"), "{told}");
 }
 
 #[test]

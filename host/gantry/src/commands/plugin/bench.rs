@@ -2,6 +2,7 @@
 
 mod listener;
 mod loading;
+mod selector;
 mod strategy;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +99,9 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(strategy) = &plugin.strategy {
         figures.extend(strategy::measure(strategy, plan)?);
+    }
+    if let Some(selector) = &plugin.selector {
+        figures.extend(selector::measure(selector, &messages, plan)?);
     }
     figures.extend(loading::measure(&engine, &bytes, &grants, plan)?);
     match args.json {

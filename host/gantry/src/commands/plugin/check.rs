@@ -74,7 +74,9 @@ fn load(engine: &Engine, bytes: &[u8], grants: &Grants) -> Result<Loaded, gantry
         }
     })?;
     let strategy = || plugin.strategy.as_ref().and_then(|module| module.footprint());
-    let footprint = plugin.listener.as_ref().and_then(|module| module.footprint()).or_else(strategy);
+    let selector = || plugin.selector.as_ref().and_then(|module| module.footprint());
+    let listener = plugin.listener.as_ref().and_then(|module| module.footprint());
+    let footprint = listener.or_else(strategy).or_else(selector);
     Ok(Loaded { plugin, compiling, pooled: engine.is_pooled(), footprint })
 }
 
@@ -92,6 +94,7 @@ fn as_json(
             "file": file, "loads": true, "bytes": bytes, "hash": plugin.hash.to_string(), "roles": plugin.roles(),
             "description": plugin.listener.as_ref().map(|module| module.description()),
             "strategy": plugin.strategy.as_ref().map(|module| module.description()),
+            "selector": plugin.selector.as_ref().map(|module| module.description()),
             "compileMilliseconds": compiling.as_secs_f64() * 1e3, "instance": footprint, "pooled": pooled,
         }),
     };
@@ -102,10 +105,13 @@ fn as_json(
 }
 
 fn what(plugin: &Plugin) -> String {
-    let listener = plugin.listener.as_ref().map(|_| "a message listener");
-    let strategy = plugin.strategy.as_ref().map(|_| "an allocation strategy");
-    let selector = plugin.selector.as_ref().map(|_| "a queue selector");
-    [listener, strategy, selector].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    let roles = [
+        (plugin.listener.is_some(), "a message listener"),
+        (plugin.strategy.is_some(), "an allocation strategy"),
+        (plugin.selector.is_some(), "a queue selector"),
+    ];
+    let played: Vec<&str> = roles.into_iter().filter_map(|(plays, role)| plays.then_some(role)).collect();
+    played.join(" and ")
 }
 
 /// What the host would call the plugin.
@@ -123,6 +129,11 @@ fn print(args: &CheckArgs, loaded: &Loaded, config: &EngineConfig) {
         println!("  version         {}", description.version);
         println!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
     }
+    if let Some(description) = plugin.selector.as_ref().map(|module| module.description()) {
+        println!("  selector        {}", description.name);
+        println!("  version         {}", description.version);
+        println!("  chosen by       gantry send --selector plugin:{}", args.file.display());
+    }
     let debug = if cfg!(debug_assertions) { " (a debug build)" } else { "" };
     println!("  compiled in     {} ms{debug}", compiling.as_millis());
     if let Some(Footprint { memories, memory_bytes, tables, table_elements }) = footprint {
@@ -136,6 +147,8 @@ fn print(args: &CheckArgs, loaded: &Loaded, config: &EngineConfig) {
     let most = config.max_instances;
     if plugin.listener.is_some() {
         println!("  instances       one for each of `threads` under [engine], of {most} in a host");
+    } else if plugin.selector.is_some() {
+        println!("  instances       one for each sender at a time, of {most} in a host");
     } else {
         println!("  instances       one for each question, of {most} in a host");
     }

@@ -6,7 +6,9 @@ mod compare;
 mod lines;
 mod listener;
 mod message;
+mod queues;
 mod rewrite;
+mod selector;
 mod show;
 mod strategy;
 
@@ -35,6 +37,9 @@ expect: \"success\", \"reconsume-later\", {\"reconsume-later\": {\"level\": 2}},
 A question, for a strategy: queues (a number, or [\"broker-a:0\", ...]), members ([\"a\", \"b\"]), topic, consumerGroup, expect.
 expect: \"sound\" (each queue has one owner), {\"a\": [\"broker-a:0\"], \"b\": []}, \"fails\".
 
+A question, for a selector: arg (a text), queues, topic, message (tags, keys, properties, body), expect.
+expect: the queue, \"broker-a:0\", or \"fails\".
+
 Examples:
   gantry plugin test orders.wasm --messages messages.jsonl
   gantry plugin test orders.wasm --messages messages.jsonl --update
@@ -46,7 +51,7 @@ rejected, or the file has lines that say nothing sound."
 pub(crate) struct TestArgs {
     /// The .wasm file, a component.
     file: PathBuf,
-    /// The messages, or a strategy's questions: a JSON object a line.
+    /// The messages, or questions to a strategy or selector: a JSON object a line.
     #[arg(short, long, value_name = "FILE")]
     messages: PathBuf,
     /// Most messages in one call. [default: what the plugin says, else 1]
@@ -112,10 +117,10 @@ pub(super) fn messages(file: &Path) -> anyhow::Result<Vec<OwnedMessage>> {
     let messages: Vec<OwnedMessage> = lines
         .filter_map(|line| match line.case {
             Case::Message(message) => Some(message.stored(0)),
-            Case::Question(_) => None,
+            Case::Question(_) | Case::Choice(_) => None,
         })
         .collect();
-    anyhow::ensure!(!messages.is_empty(), "{} has no message, only questions for a strategy", file.display());
+    anyhow::ensure!(!messages.is_empty(), "{} has no message, only questions", file.display());
     Ok(messages)
 }
 
@@ -129,6 +134,10 @@ fn run(args: &TestArgs, plugin: &Plugin, lines: Vec<Line>) -> anyhow::Result<Exi
                 let Some(strategy) = &plugin.strategy else { continue };
                 let actual = strategy::ask(strategy, &question);
                 ran.push(Ran { line: number, expect, actual });
+            }
+            Case::Choice(choice) => {
+                let Some(module) = &plugin.selector else { continue };
+                ran.push(Ran { line: number, expect, actual: selector::ask(module, &choice) });
             }
         }
     }

@@ -106,6 +106,23 @@ impl Expectation {
         Ok(Self { written: written.clone(), rule })
     }
 
+    /// What a selector's line expects.
+    pub(super) fn of_selector(written: &Value) -> Result<Self, String> {
+        let rule = match written {
+            Value::String(text) if text == FAILS => Rule::Kind(FAILS),
+            Value::String(text) if text.contains(':') => Rule::Exactly,
+            other => match only_member(other) {
+                Some((FAILS, Value::String(kind))) => reason_like(FAILS, kind)?,
+                _ => {
+                    return Err(format!(
+                        "{other} is nothing a selector could answer; expect is a queue, \"broker-a:0\", or \"fails\""
+                    ));
+                }
+            },
+        };
+        Ok(Self { written: written.clone(), rule })
+    }
+
     pub(super) fn is_met_by(&self, actual: &Actual) -> bool {
         match &self.rule {
             Rule::Exactly => self.written == actual.value,

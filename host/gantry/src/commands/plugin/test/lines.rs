@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::compare::Expectation;
 use super::message::Message;
+use super::queues::{Queues, doubled};
+use super::selector::Choice;
 
 /// Most unsound lines told of at once.
 const MAX_TOLD: usize = 20;
-/// Most queues, and most members, of one question.
-const MAX_SHARED: usize = 10_000;
-/// What a strategy's queues are queues of, and whose the members are, unless the line says so.
-const TOPIC: &str = "topic";
+/// Most members of one question.
+const MAX_MEMBERS: usize = 10_000;
+/// Whose the members are, unless the line says so.
 const GROUP: &str = "group";
 
 /// A line that says something.
@@ -35,6 +36,8 @@ pub(super) enum Case {
     Message(Box<Message>),
     /// For a strategy.
     Question(Question),
+    /// For a selector.
+    Choice(Box<Choice>),
 }
 
 /// Which queues are whose?
@@ -76,20 +79,25 @@ pub(super) fn check_against(lines: &[Line], plugin: &Plugin, file: &Path) -> any
         .flat_map(|module| &module.description().subscriptions)
         .map(|subscription| subscription.topic.as_str())
         .collect();
-    let fault = |case: &Case| {
-        match case {
+    let other_role = |asked: &str, role: &str| Some(format!("{asked}, and the plugin is no {role}"));
+    let not_subscribed = |topic: &str| {
+        let topics = topics.iter().copied().collect::<Vec<_>>().join(", ");
+        format!("the plugin does not subscribe to `{topic}`; give one of its topics ({topics}), or no topic")
+    };
+    let fault = |case: &Case| match case {
         Case::Question(_) if plugin.strategy.is_none() => {
-            Some("a question for a strategy, and the plugin is none; leave `queues` out for a message".to_owned())
+            other_role("a line with `members` is a question for a strategy", "strategy")
+        }
+        Case::Choice(_) if plugin.selector.is_none() => {
+            other_role("a line with `arg` is a question for a selector", "selector")
         }
         Case::Message(_) if plugin.listener.is_none() => {
-            Some("a message, and the plugin is no listener; give `queues` and `members` to ask a strategy".to_owned())
+            other_role("a line without `members` and `arg` is a message", "listener")
         }
-        Case::Message(message) => message.topic.as_deref().filter(|topic| !topics.contains(topic)).map(|topic| {
-            let topics = topics.iter().copied().collect::<Vec<_>>().join(", ");
-            format!("the plugin does not subscribe to `{topic}`; give one of its topics ({topics}), or no topic")
-        }),
-        Case::Question(_) => None,
-    }
+        Case::Message(message) => {
+            message.topic.as_deref().filter(|topic| !topics.contains(topic)).map(not_subscribed)
+        }
+        Case::Question(_) | Case::Choice(_) => None,
     };
     let wrong = |line: &Line| Some(format!("{}:{}: {}", file.display(), line.number, fault(&line.case)?));
     refuse(&lines.iter().filter_map(wrong).collect::<Vec<_>>())
@@ -109,10 +117,14 @@ fn line(number: usize, text: &str, directory: &Path) -> Result<Line, String> {
         .map_err(|error| format!("not JSON: {} (column {})", reason(&error), error.column()))?;
     let object = value.as_object_mut().ok_or("not an object; a line is {\"body\": \"...\"} or the like")?;
     let expect = object.remove("expect");
+    let chooses = object.contains_key("arg");
     let asks = object.contains_key("queues") || object.contains_key("members");
-    let (case, parse): (_, fn(&Value) -> _) = match asks {
-        true => (Case::Question(question(value)?), Expectation::of_strategy),
-        false => (Case::Message(Box::new(Message::read(value, directory)?)), Expectation::of_message),
+    let (case, parse): (_, fn(&Value) -> _) = match (chooses, asks) {
+        (true, _) => (Case::Choice(Box::new(Choice::read(value, directory)?)), Expectation::of_selector),
+        (false, true) => (Case::Question(question(value)?), Expectation::of_strategy),
+        (false, false) => {
+            (Case::Message(Box::new(Message::read(value, directory)?)), Expectation::of_message)
+        }
     };
     let expect = expect.as_ref().map(parse).transpose()?;
     Ok(Line { number, expect, case })
@@ -134,53 +146,19 @@ struct Asked {
     members: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "`queues` is a number of queues at `broker-a`, or a list such as [\"broker-a:0\"]"
-)]
-enum Queues {
-    Count(u32),
-    Named(Vec<String>),
-}
-
 fn question(value: Value) -> Result<Question, String> {
     let asked: Asked = serde_json::from_value(value).map_err(|error| reason(&error))?;
-    let topic = asked.topic.as_deref().unwrap_or(TOPIC);
-    let names = match asked.queues {
-        Queues::Count(count) if count as usize <= MAX_SHARED => {
-            (0..count).map(|id| format!("broker-a:{id}")).collect()
-        }
-        Queues::Named(names) if names.len() <= MAX_SHARED => names,
-        _ => return Err(format!("too many queues; at most {MAX_SHARED}")),
-    };
-    let mut queues = names.iter().map(|name| queue(topic, name)).collect::<Result<Vec<_>, _>>()?;
+    let queues = asked.queues.of(asked.topic.as_deref())?;
     let mut members = asked.members;
-    if members.is_empty() || members.len() > MAX_SHARED {
-        return Err(format!("`members` has {}; a group has 1 to {MAX_SHARED}", members.len()));
+    if members.is_empty() || members.len() > MAX_MEMBERS {
+        return Err(format!("`members` has {}; a group has 1 to {MAX_MEMBERS}", members.len()));
     }
     // As every member of a group sees them.
-    queues.sort();
     members.sort();
-    for (twice, what) in [(doubled(&queues), "queue"), (doubled(&members), "member")] {
-        if twice {
-            return Err(format!("a {what} is named twice"));
-        }
+    if doubled(&members) {
+        return Err("a member is named twice".to_owned());
     }
     Ok(Question { consumer_group: asked.consumer_group.unwrap_or_else(|| GROUP.to_owned()), queues, members })
-}
-
-/// Whether something sorted has neighbours alike.
-fn doubled<T: PartialEq>(sorted: &[T]) -> bool {
-    sorted.windows(2).any(|pair| pair.first() == pair.last())
-}
-
-fn queue(topic: &str, name: &str) -> Result<MessageQueue, String> {
-    let read = name.rsplit_once(':').and_then(|(broker, id)| Some((broker, id.parse().ok()?)));
-    let (broker, queue_id) = read
-        .filter(|(broker, _)| !broker.is_empty())
-        .ok_or_else(|| format!("`{name}` is no queue; write BROKER:ID, such as broker-a:0"))?;
-    Ok(MessageQueue { topic: topic.to_owned(), broker_name: broker.to_owned(), queue_id })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::compare::Actual;
 use super::lines::Question;
+use super::queues::name;
 
 /// What a host allows.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -26,10 +27,6 @@ pub(super) fn ask(strategy: &StrategyModule, question: &Question) -> Actual {
     let named: BTreeMap<_, Vec<_>> =
         shares.iter().map(|(member, share)| (member, share.iter().map(name).collect())).collect();
     Actual { value: json!(named), sound: unsound.is_none(), note: unsound }
-}
-
-fn name(queue: &MessageQueue) -> String {
-    format!("{}:{}", queue.broker_name, queue.queue_id)
 }
 
 /// The first rule of a division that the shares break: a host would not obey them.
