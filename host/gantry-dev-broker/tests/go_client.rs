@@ -29,4 +29,7 @@ scenarios! {
     sql_selects_messages,
     offsets_survive,
     broadcasts_reach_every_member,
+    timers_are_kept,
+    transactions_end,
+    requests_are_answered,
 }

@@ -34,6 +34,9 @@ scenarios! {
     sql_selects_messages,
     offsets_survive,
     broadcasts_reach_every_member,
+    timers_are_kept,
+    transactions_end,
+    requests_are_answered,
 }
 
 // The Go client does not unlock a queue that it loses to another member.
@@ -115,6 +118,67 @@ fn sql_that_is_none_is_refused_when_the_consumer_starts() {
     let Err(DriverError::Ended { log }) = refused else { panic!("{refused:?}") };
     let said = std::fs::read_to_string(log).unwrap();
     assert!(said.contains("it should end before LIKE at column 7"), "{said}");
+}
+
+#[test]
+fn a_recalled_timer_never_comes() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 1);
+    let mut one = Consumer::start(&program, server.address(), &options("one")).unwrap();
+    let timer = |body| Outgoing::new("topic", body).delay(Duration::from_secs(4));
+    let recalled = client.send(&timer("recalled")).unwrap();
+    client.send(&timer("kept")).unwrap();
+    assert_eq!(client.recall("topic", &recalled.recall_handle.unwrap()).unwrap(), recalled.msg_id);
+    assert_eq!(bodies(&consumed(&mut [&mut one], 1)), ["kept"]);
+    assert_eq!(one.consumed(Duration::from_secs(2)).unwrap(), None);
+    leave([one]);
+}
+
+#[test]
+fn a_popping_group_shares_every_queue_and_gets_what_it_gives_back_again() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 2);
+    let member = |name| Consumer::start(&program, server.address(), &options(name).popping()).unwrap();
+    let (mut one, mut two) = (member("one"), member("two"));
+    client.send_many("topic", "t", "m", 60, 1).unwrap();
+    client.send(&Outgoing::new("topic", "later, please").tags("t").keys("k")).unwrap();
+    let messages = consumed(&mut [&mut one, &mut two], 61);
+    let distinct: std::collections::BTreeSet<_> = messages.iter().map(|message| &message.body).collect();
+    assert_eq!(distinct.len(), 61);
+    // Java hides what is given back for ten seconds the first time.
+    let again = consumed(&mut [&mut one, &mut two], 1).remove(0);
+    assert_eq!(
+        (again.body.as_str(), again.topic.as_str(), again.reconsume_times),
+        ("later, please", "topic", 1)
+    );
+    assert_eq!((again.keys.as_deref(), again.properties["ORIGIN_GROUP"].as_str()), (Some("k"), "g"));
+    leave([one, two]);
+    // Everything was settled: who comes next gets what comes next.
+    let mut three = member("three");
+    server.advance_clock(Duration::from_secs(3600));
+    client.send(&Outgoing::new("topic", "next")).unwrap();
+    assert_eq!(bodies(&consumed(&mut [&mut three], 1)), ["next"]);
+    leave([three]);
+}
+
+#[test]
+fn a_popping_member_that_is_killed_loses_nothing() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 2);
+    let slow = options("one").popping().pause(Duration::from_secs(60));
+    let one = Consumer::start(&program, server.address(), &slow).unwrap();
+    client.send_many("topic", "t", "m", 20, 1).unwrap();
+    eventually("the first member has popped", || {
+        let progress = client.progress("g").ok()?;
+        let of_topic = progress.iter().filter(|progress| progress.queue.topic == "topic");
+        (of_topic.map(|progress| progress.consumer_offset).sum::<i64>() == 20).then_some(())
+    });
+    drop(one);
+    let mut two = Consumer::start(&program, server.address(), &options("two").popping()).unwrap();
+    server.advance_clock(Duration::from_secs(61));
+    let messages = consumed(&mut [&mut two], 20);
+    assert!(messages.iter().all(|message| message.reconsume_times == 1), "{messages:?}");
+    leave([two]);
 }
 
 #[test]
