@@ -19,6 +19,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.MessageSelector;
@@ -375,11 +376,16 @@ public final class GantryDriver {
                 return event("done");
             case "read":
                 return read(request);
+            case "poll":
+                return poll(request);
             case "mqadmin":
                 return mqadmin(request);
             case "quit":
                 admin.shutdown();
                 producer.shutdown();
+                if (poller != null) {
+                    poller.shutdown(); // which writes what was committed
+                }
                 if (transactions != null) {
                     transactions.shutdown();
                 }
@@ -616,6 +622,30 @@ public final class GantryDriver {
                 offset = Math.max(offset + 1, pulled.getNextBeginOffset());
             }
         }
+        JSONObject answer = event("read");
+        answer.put("messages", messages);
+        return answer;
+    }
+
+    private DefaultLitePullConsumer poller;
+
+    /** At least so many messages of a topic as a group's only member, by poll(); what was polled is committed. */
+    private JSONObject poll(JSONObject request) throws Exception {
+        if (poller == null) {
+            poller = new DefaultLitePullConsumer(request.getString("group"));
+            poller.setNamesrvAddr(settings.get("namesrv"));
+            poller.setInstanceName("gantry-driver-poller");
+            poller.setVipChannelEnabled(false);
+            poller.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+            poller.setAutoCommit(false);
+            poller.subscribe(request.getString("topic"), "*");
+            poller.start();
+        }
+        JSONArray messages = new JSONArray();
+        for (int tries = 0; tries < 60 && messages.size() < request.getIntValue("count"); tries++) {
+            poller.poll(1_000).forEach(found -> messages.add(message(found)));
+        }
+        poller.commit();
         JSONObject answer = event("read");
         answer.put("messages", messages);
         return answer;

@@ -32,4 +32,5 @@ scenarios! {
     timers_are_kept,
     transactions_end,
     requests_are_answered,
+    bodies_of_any_kind_arrive_equal,
 }

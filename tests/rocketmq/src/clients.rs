@@ -548,6 +548,16 @@ impl Client {
         field(&self.driver.ask(&json!({ "op": "read", "topic": topic }))?, "messages")
     }
 
+    /// At least `count` messages of a topic as the group's only member (RocketMQ: `DefaultLitePullConsumer`), unless there are
+    /// fewer for a minute; what was polled is committed. A client polls for one group and topic. Java only.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn poll(&mut self, group: &str, topic: &str, count: u32) -> Result<Vec<Stored>, DriverError> {
+        let request = json!({ "op": "poll", "group": group, "topic": topic, "count": count });
+        field(&self.driver.ask(&request)?, "messages")
+    }
+
     /// What an mqadmin command prints; `arguments` are as on its command line. One whose arguments mqadmin cannot parse ends
     /// the process.
     ///

@@ -394,8 +394,15 @@ pub fn broadcasts_reach_every_member(program: &impl ClientProgram) {
 
 /// Timer messages come when they are due, by delay and by time, before what was sent earlier for later.
 pub fn timers_are_kept(program: &impl ClientProgram) {
-    let (server, mut client) = world(program, 2);
-    let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+    let server = Server::in_memory();
+    timers(program, server.address());
+}
+
+/// The same, of the cluster with this name server.
+pub fn timers(program: &impl ClientProgram, name_server: SocketAddr) {
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one")).unwrap();
     client.send(&Outgoing::new("topic", "delay").delay(Duration::from_secs(3))).unwrap();
     let at = client.send(&Outgoing::new("topic", "now")).unwrap();
     let now = consumed(&mut [&mut consumer], 1).remove(0);
@@ -423,11 +430,16 @@ fn asking() -> Server {
 
 /// A transaction's message comes when it is committed, at once or when the broker asks, and never when it is not.
 pub fn transactions_end(program: &impl ClientProgram) {
-    use TransactionState::{Commit, Rollback, Unknown};
     let server = asking();
-    let mut client = Client::start(program, server.address()).unwrap();
+    transactions(program, server.address());
+}
+
+/// The same, of the cluster with this name server, which must ask within seconds.
+pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) {
+    use TransactionState::{Commit, Rollback, Unknown};
+    let mut client = Client::start(program, name_server).unwrap();
     client.create_topic("topic", 2).unwrap();
-    let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one")).unwrap();
     let mut transact = |body, state, when_asked| {
         let message = Outgoing::new("topic", body).tags("t").keys("k");
         client.transact(&message, state, when_asked).unwrap()
@@ -454,11 +466,15 @@ pub fn transactions_end(program: &impl ClientProgram) {
 
 /// A request message is answered, and its answer comes to who asked.
 pub fn requests_are_answered(program: &impl ClientProgram) {
-    let (server, mut client) = world(program, 2);
-    let options = options("one").replying();
-    let mut consumer = Consumer::start(program, server.address(), &options).unwrap();
-    // So that the requester is known: clients send their heartbeat for a broker when they have found it.
-    client.send_many("topic", "t", "not a request", 0, 1).unwrap();
+    let server = Server::in_memory();
+    requests(program, server.address());
+}
+
+/// The same, of the cluster with this name server.
+pub fn requests(program: &impl ClientProgram, name_server: SocketAddr) {
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one").replying()).unwrap();
     let ask = |client: &mut Client| -> Result<String, DriverError> {
         client.request(&Outgoing::new("topic", "how are you?"), Duration::from_secs(5))
     };
@@ -467,6 +483,26 @@ pub fn requests_are_answered(program: &impl ClientProgram) {
     assert_eq!(ask(&mut client).unwrap(), "re: how are you?");
     assert!(!consumed(&mut [&mut consumer], 2).is_empty());
     consumer.quit().unwrap();
+}
+
+/// Bodies that clients compress, and those in any writing, with their properties.
+pub fn bodies_of_any_kind_arrive_equal(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 1);
+    let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+    let sent =
+        ["größe ü€😀 中文".to_owned(), "compressed ".repeat(10_000), " ".to_owned(), "last".to_owned()];
+    for body in &sent {
+        client.send(&Outgoing::new("topic", body).property("größe", "ü€😀").keys("schlüssel")).unwrap();
+    }
+    let messages = consumed(&mut [&mut consumer], sent.len());
+    assert_eq!(bodies(&messages), sent);
+    for message in &messages {
+        assert_eq!(
+            (message.properties["größe"].as_str(), message.keys.as_deref()),
+            ("ü€😀", Some("schlüssel"))
+        );
+    }
+    leave([consumer]);
 }
 
 /// Makes a test of each scenario, for a client that may not be there.
