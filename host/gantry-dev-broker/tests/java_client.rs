@@ -191,10 +191,15 @@ fn shares(program: &Installation, name_server: SocketAddr) -> Client {
 #[test]
 fn apache_rocketmq_does_the_same() {
     let Some(program) = Installation::for_tests().unwrap() else { return };
-    let scenarios: [fn(&Installation, SocketAddr); 4] =
-        [timers, transactions, requests, |program, name_server| {
-            shares(program, name_server).quit().unwrap();
-        }];
+    let scenarios: [fn(&Installation, SocketAddr); 4] = [
+        |program, name_server| {
+            // Apache asks about ended ones too, when it has not yet noted their end, which it does in batches.
+            transactions(program, name_server);
+        },
+        |program, name_server| shares(program, name_server).quit().unwrap(),
+        requests,
+        timers,
+    ];
     for scenario in scenarios {
         let directory = tempfile::tempdir().unwrap();
         let options = gantry_apache::Options::new(directory.path())

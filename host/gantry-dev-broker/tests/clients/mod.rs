@@ -1,6 +1,6 @@
 //! What every client of RocketMQ must be able to do with the embedded broker, whatever its language.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -431,11 +431,13 @@ fn asking() -> Server {
 /// A transaction's message comes when it is committed, at once or when the broker asks, and never when it is not.
 pub fn transactions_end(program: &impl ClientProgram) {
     let server = asking();
-    transactions(program, server.address());
+    let checks = transactions(program, server.address());
+    assert_eq!(checks.get("committed"), None, "{checks:?}");
+    assert_eq!((checks["committed when asked"], checks["dropped when asked"]), (1, 1));
 }
 
-/// The same, of the cluster with this name server, which must ask within seconds.
-pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) {
+/// The same, of the cluster with this name server, which must ask within seconds; answers how often it asked.
+pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) -> BTreeMap<String, u32> {
     use TransactionState::{Commit, Rollback, Unknown};
     let mut client = Client::start(program, name_server).unwrap();
     client.create_topic("topic", 2).unwrap();
@@ -459,9 +461,8 @@ pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) {
     let checks = eventually("the broker asks again about what is undecided", || {
         client.checks().ok().filter(|checks| checks.get("undecided").is_some_and(|times| *times >= 2))
     });
-    assert_eq!(checks.get("committed"), None, "{checks:?}");
-    assert_eq!((checks["committed when asked"], checks["dropped when asked"]), (1, 1));
     leave([consumer]);
+    checks
 }
 
 /// A request message is answered, and its answer comes to who asked.
