@@ -124,3 +124,26 @@ async fn keys_of_the_name_server_survive_a_restart_and_order_topics_are_in_route
     assert_eq!(route["orderTopicConf"], "gantry-broker:1");
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_topic_keeps_the_attributes_it_can_have_here() {
+    let (_broker, client) = broker().await;
+    let create = async |attributes: &str| {
+        let fields = [
+            ("topic", "t"),
+            ("readQueueNums", "1"),
+            ("writeQueueNums", "1"),
+            ("perm", "6"),
+            ("defaultTopic", "TBW102"),
+            ("attributes", attributes),
+        ];
+        client.ask_with(RequestCode::UPDATE_AND_CREATE_TOPIC, &fields).await.response_code()
+    };
+    assert_eq!(create("+message.type=TRANSACTION,+queue.type=SimpleCQ").await, ResponseCode::SUCCESS);
+    assert_eq!(create("-queue.type").await, ResponseCode::SUCCESS);
+    let attributes = answered(&client, 351, &[("topic", "t")]).await["attributes"].clone();
+    assert_eq!(attributes, json!({"message.type": "TRANSACTION"}));
+    for refused in ["+queue.type=BatchCQ", "+message.type=ODD", "+other=1", "message.type=FIFO"] {
+        assert_eq!(create(refused).await, ResponseCode::SYSTEM_ERROR, "{refused}");
+    }
+}

@@ -446,8 +446,8 @@ pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) -> BT
         let message = Outgoing::new("topic", body).tags("t").keys("k");
         client.transact(&message, state, when_asked).unwrap()
     };
-    transact("dropped", Rollback, Commit);
-    let sent = transact("committed", Commit, Rollback);
+    transact("dropped", Rollback, Rollback);
+    let sent = transact("committed", Commit, Commit);
     transact("committed when asked", Unknown, Commit);
     transact("dropped when asked", Unknown, Rollback);
     transact("undecided", Unknown, Unknown);
@@ -496,7 +496,9 @@ pub fn bodies_of_any_kind_arrive_equal(program: &impl ClientProgram) {
         client.send(&Outgoing::new("topic", body).property("größe", "ü€😀").keys("schlüssel")).unwrap();
     }
     let messages = consumed(&mut [&mut consumer], sent.len());
-    assert_eq!(bodies(&messages), sent);
+    let mut expected = sent.to_vec();
+    expected.sort();
+    assert_eq!(sorted(&messages), expected);
     for message in &messages {
         assert_eq!(
             (message.properties["größe"].as_str(), message.keys.as_deref()),
