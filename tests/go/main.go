@@ -91,6 +91,13 @@ type request struct {
 	DelayLevel int               `json:"delayLevel"`
 	QueueID    *int              `json:"queueId"`
 	Properties map[string]string `json:"properties"`
+	// In milliseconds: of a timer message, and of a request message.
+	DelayMillis   int64 `json:"delayMillis"`
+	DeliverAt     int64 `json:"deliverAt"`
+	TimeoutMillis int64 `json:"timeoutMillis"`
+	// commit, rollback or unknown.
+	State     string `json:"state"`
+	WhenAsked string `json:"whenAsked"`
 }
 
 // serve answers requests until standard input ends or quit is asked for.
@@ -125,6 +132,7 @@ type member struct {
 	orderly bool
 	pause   time.Duration
 	level   int
+	replier rocketmq.Producer
 }
 
 func runConsumer(s settings) error {
@@ -139,6 +147,20 @@ func runConsumer(s settings) error {
 		orderly: s["listener"] == "orderly",
 		pause:   time.Duration(s.number("pauseMillis", 0)) * time.Millisecond,
 		level:   s.number("retryLevel", 0),
+	}
+	if _, replying := s["replying"]; replying {
+		replier, err := rocketmq.NewProducer(
+			producer.WithNsResolver(s.nameServer()),
+			producer.WithGroupName("gantry-driver-replier"),
+			producer.WithInstanceName("gantry-driver-replier"),
+		)
+		if err != nil {
+			return err
+		}
+		if err := replier.Start(); err != nil {
+			return err
+		}
+		member.replier = replier
 	}
 	push, err := consumer.NewPushConsumer(
 		consumer.WithNsResolver(s.nameServer()),
@@ -190,6 +212,11 @@ func (m member) consume(ctx context.Context, messages ...*primitive.MessageExt) 
 	time.Sleep(m.pause)
 	later := false
 	for _, message := range messages {
+		if m.replier != nil {
+			if err := m.answer(message); err != nil {
+				return consumer.ConsumeRetryLater, err
+			}
+		}
 		emit("consumed", shown(message))
 		later = later || message.ReconsumeTimes == 0 && strings.HasPrefix(string(message.Body), "later")
 	}
@@ -203,6 +230,17 @@ func (m member) consume(ctx context.Context, messages ...*primitive.MessageExt) 
 		concurrently.DelayLevelWhenNextConsume = m.level
 	}
 	return consumer.ConsumeRetryLater, nil
+}
+
+// answer answers a request message.
+func (m member) answer(message *primitive.MessageExt) error {
+	reply, err := consumer.CreateReplyMessage(message, nil) // it takes the body for properties
+	if err != nil {
+		return err
+	}
+	reply.Body = append([]byte("re: "), message.Body...)
+	_, err = m.replier.SendSync(context.Background(), reply)
+	return err
 }
 
 func queues(owned []primitive.MessageQueue) []object {
@@ -237,9 +275,11 @@ func shown(message *primitive.MessageExt) object {
 // ---- a producer and administrator ----
 
 type client struct {
-	producer rocketmq.Producer
-	admin    admin.Admin
-	broker   string
+	producer     rocketmq.Producer
+	admin        admin.Admin
+	broker       string
+	nameServer   primitive.NsResolver
+	transactions *transactions
 }
 
 func runClient(s settings) error {
@@ -260,7 +300,7 @@ func runClient(s settings) error {
 	if err != nil {
 		return err
 	}
-	client := client{sender, administrator, s["namesrv"]}
+	client := client{sender, administrator, s["namesrv"], s.nameServer(), &transactions{}}
 	emit("started", object{})
 	serve(client.handle)
 	if err := administrator.Close(); err != nil {
@@ -293,6 +333,12 @@ func (c client) handle(asked request) (string, object, error) {
 		return c.send(asked)
 	case "sendMany":
 		return c.sendMany(asked)
+	case "transact":
+		return c.transact(asked)
+	case "checks":
+		return "checks", object{"checks": c.transactions.checks()}, nil
+	case "request":
+		return c.request(asked)
 	case "createTopic":
 		return c.createTopic(asked)
 	}
@@ -306,6 +352,12 @@ func outgoing(asked request, keys, body string) *primitive.Message {
 	}
 	if asked.DelayLevel > 0 {
 		message.WithDelayTimeLevel(asked.DelayLevel)
+	}
+	if asked.DelayMillis > 0 {
+		message.WithProperty("TIMER_DELAY_MS", strconv.FormatInt(asked.DelayMillis, 10))
+	}
+	if asked.DeliverAt > 0 {
+		message.WithProperty("TIMER_DELIVER_MS", strconv.FormatInt(asked.DeliverAt, 10))
 	}
 	for name, value := range asked.Properties {
 		message.WithProperty(name, value)
@@ -321,6 +373,10 @@ func (c client) send(asked request) (string, object, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	return sent(result)
+}
+
+func sent(result *primitive.SendResult) (string, object, error) {
 	status := fmt.Sprintf("status %d", result.Status)
 	if result.Status == primitive.SendOK {
 		status = "SEND_OK"
@@ -329,6 +385,92 @@ func (c client) send(asked request) (string, object, error) {
 		"status": status, "msgId": result.MsgID, "offsetMsgId": result.OffsetMsgID,
 		"broker": result.MessageQueue.BrokerName, "queueId": result.MessageQueue.QueueId, "offset": result.QueueOffset,
 	}, nil
+}
+
+// transactions is a producer of transactions, started when it is first needed, and how they end.
+type transactions struct {
+	sync.Mutex
+	producer rocketmq.TransactionProducer
+	// By body: how a transaction ends at once, and when the broker asks; how often it has asked.
+	states, later map[string]primitive.LocalTransactionState
+	asked         map[string]int
+}
+
+func (t *transactions) ExecuteLocalTransaction(message *primitive.Message) primitive.LocalTransactionState {
+	t.Lock()
+	defer t.Unlock()
+	return t.states[string(message.Body)]
+}
+
+func (t *transactions) CheckLocalTransaction(message *primitive.MessageExt) primitive.LocalTransactionState {
+	t.Lock()
+	defer t.Unlock()
+	t.asked[string(message.Body)]++
+	return t.later[string(message.Body)]
+}
+
+func (t *transactions) checks() object {
+	t.Lock()
+	defer t.Unlock()
+	checks := object{}
+	for body, times := range t.asked {
+		checks[body] = times
+	}
+	return checks
+}
+
+func state(name string) primitive.LocalTransactionState {
+	switch name {
+	case "commit":
+		return primitive.CommitMessageState
+	case "rollback":
+		return primitive.RollbackMessageState
+	}
+	return primitive.UnknowState
+}
+
+// transact sends a message in a transaction.
+func (c client) transact(asked request) (string, object, error) {
+	t := c.transactions
+	if t.producer == nil {
+		t.states = map[string]primitive.LocalTransactionState{}
+		t.later = map[string]primitive.LocalTransactionState{}
+		t.asked = map[string]int{}
+		sender, err := rocketmq.NewTransactionProducer(t,
+			producer.WithNsResolver(c.nameServer),
+			producer.WithGroupName("gantry-driver-transactions"),
+			producer.WithInstanceName("gantry-driver-transactions"),
+			producer.WithQueueSelector(chosenQueue{producer.NewRoundRobinQueueSelector()}),
+		)
+		if err != nil {
+			return "", nil, err
+		}
+		if err := sender.Start(); err != nil {
+			return "", nil, err
+		}
+		t.producer = sender
+	}
+	t.Lock()
+	t.states[asked.Body], t.later[asked.Body] = state(asked.State), state(asked.WhenAsked)
+	t.Unlock()
+	result, err := t.producer.SendMessageInTransaction(context.Background(), outgoing(asked, asked.Keys, asked.Body))
+	if err != nil {
+		return "", nil, err
+	}
+	return sent(result.SendResult)
+}
+
+// request sends a request message and waits for its reply.
+func (c client) request(asked request) (string, object, error) {
+	timeout := time.Duration(asked.TimeoutMillis) * time.Millisecond
+	reply, err := c.producer.Request(context.Background(), timeout, outgoing(asked, asked.Keys, asked.Body))
+	if err != nil {
+		return "", nil, err
+	}
+	if reply == nil {
+		return "", nil, fmt.Errorf("no reply within %v", timeout)
+	}
+	return "reply", object{"body": string(reply.Body)}, nil
 }
 
 // sendMany sends messages with keys and bodies <prefix>-0, <prefix>-1 and so on, in batches.

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
@@ -29,12 +30,17 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
+import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.admin.ConsumeStats;
 import org.apache.rocketmq.remoting.protocol.admin.OffsetWrapper;
@@ -145,6 +151,16 @@ public final class GantryDriver {
         if (setting("model", "clustering").equals("broadcasting")) {
             consumer.setMessageModel(MessageModel.BROADCASTING);
         }
+        if (settings.containsKey("popping")) {
+            pop(consumer);
+        }
+        if (settings.containsKey("replying")) {
+            replier = new DefaultMQProducer("gantry-driver-replier");
+            replier.setNamesrvAddr(settings.get("namesrv"));
+            replier.setInstanceName(setting("instance", "java") + "-replier");
+            replier.setVipChannelEnabled(false);
+            replier.start();
+        }
         if (setting("listener", "concurrently").equals("orderly")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) ->
                 givenBack(messages, pause, spread) ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
@@ -229,6 +245,34 @@ public final class GantryDriver {
         });
     }
 
+    /** Has the broker allocate, and the group pop its topic. */
+    private void pop(DefaultMQPushConsumer consumer) throws Exception {
+        consumer.setClientRebalance(false);
+        DefaultMQAdminExt admin = new DefaultMQAdminExt(30_000);
+        admin.setNamesrvAddr(settings.get("namesrv"));
+        admin.setInstanceName(setting("instance", "java") + "-admin");
+        admin.start();
+        for (String cluster : admin.examineBrokerClusterInfo().getClusterAddrTable().keySet()) {
+            for (String master : CommandUtil.fetchMasterAddrByClusterName(admin, cluster)) {
+                admin.setMessageRequestMode(master, settings.get("topic"), settings.get("group"),
+                    MessageRequestMode.POP, 0, PATIENCE_MILLIS);
+            }
+        }
+        admin.shutdown();
+    }
+
+    /** Answers request messages, if it was told to. */
+    private static DefaultMQProducer replier;
+
+    private static void answer(MessageExt message) {
+        try {
+            byte[] body = ("re: " + new String(message.getBody(), StandardCharsets.UTF_8)).getBytes(StandardCharsets.UTF_8);
+            replier.send(MessageUtil.createReplyMessage(message, body), PATIENCE_MILLIS);
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     /** Where it begins without an offset: {@code first}, {@code last}, or milliseconds, of which Java keeps whole seconds. */
     private static void begin(DefaultMQPushConsumer consumer, String from) {
         switch (from) {
@@ -268,6 +312,9 @@ public final class GantryDriver {
         boolean later = false;
         for (MessageExt message : messages) {
             if (ledger == null) {
+                if (replier != null) {
+                    answer(message);
+                }
                 JSONObject consumed = message(message);
                 consumed.put("event", "consumed");
                 emit(consumed);
@@ -344,6 +391,17 @@ public final class GantryDriver {
                 return send(request);
             case "sendMany":
                 return sendMany(request);
+            case "transact":
+                return transact(request);
+            case "checks":
+                return checks();
+            case "request":
+                return request(request);
+            case "recall": {
+                JSONObject recalled = event("recalled");
+                recalled.put("msgId", producer.recallMessage(request.getString("topic"), request.getString("handle")));
+                return recalled;
+            }
             case "createTopic":
                 return createTopic(request);
             case "createGroup":
@@ -366,11 +424,19 @@ public final class GantryDriver {
                 return event("done");
             case "read":
                 return read(request);
+            case "poll":
+                return poll(request);
             case "mqadmin":
                 return mqadmin(request);
             case "quit":
                 admin.shutdown();
                 producer.shutdown();
+                if (poller != null) {
+                    poller.shutdown(); // which writes what was committed
+                }
+                if (transactions != null) {
+                    transactions.shutdown();
+                }
                 emit(event("stopped"));
                 return null;
             default:
@@ -396,6 +462,12 @@ public final class GantryDriver {
         if (request.getIntValue("delayLevel") > 0) {
             message.setDelayTimeLevel(request.getIntValue("delayLevel"));
         }
+        if (request.containsKey("delayMillis")) {
+            message.setDelayTimeMs(request.getLongValue("delayMillis"));
+        }
+        if (request.containsKey("deliverAt")) {
+            message.setDeliverTimeMs(request.getLongValue("deliverAt"));
+        }
         JSONObject properties = request.getJSONObject("properties");
         if (properties != null) {
             properties.forEach((name, value) -> message.putUserProperty(name, value.toString()));
@@ -409,14 +481,79 @@ public final class GantryDriver {
         SendResult result = queueId == null ? producer.send(message)
             : producer.send(message, (queues, m, wanted) -> queues.stream()
                 .filter(queue -> queue.getQueueId() == (Integer) wanted).findFirst().orElseThrow(), queueId);
+        return sent(result);
+    }
+
+    private static JSONObject sent(SendResult result) {
         JSONObject sent = event("sent");
+        sent.put("recallHandle", result.getRecallHandle());
         sent.put("status", result.getSendStatus().name());
         sent.put("msgId", result.getMsgId());
-        sent.put("offsetMsgId", result.getOffsetMsgId());
+        sent.put("offsetMsgId", String.valueOf(result.getOffsetMsgId()));
         sent.put("broker", result.getMessageQueue().getBrokerName());
         sent.put("queueId", result.getMessageQueue().getQueueId());
         sent.put("offset", result.getQueueOffset());
         return sent;
+    }
+
+    private TransactionMQProducer transactions;
+    /** What is answered when the broker asks, by body; and how often it has asked. */
+    private final Map<String, LocalTransactionState> later = new ConcurrentHashMap<>();
+    private final Map<String, Integer> checked = new ConcurrentHashMap<>();
+
+    /** Sends a message in a transaction that ends with {@code state}, and with {@code whenAsked} if the broker asks. */
+    private JSONObject transact(JSONObject request) throws Exception {
+        if (transactions == null) {
+            transactions = new TransactionMQProducer("gantry-driver-transactions");
+            transactions.setNamesrvAddr(settings.get("namesrv"));
+            transactions.setInstanceName("gantry-driver-transactions");
+            transactions.setVipChannelEnabled(false);
+            transactions.setTransactionListener(new TransactionListener() {
+                @Override
+                public LocalTransactionState executeLocalTransaction(Message message, Object state) {
+                    return (LocalTransactionState) state;
+                }
+
+                @Override
+                public LocalTransactionState checkLocalTransaction(MessageExt message) {
+                    String body = new String(message.getBody(), StandardCharsets.UTF_8);
+                    checked.merge(body, 1, Integer::sum);
+                    return later.getOrDefault(body, LocalTransactionState.UNKNOW);
+                }
+            });
+            transactions.start();
+        }
+        if (request.containsKey("whenAsked")) {
+            later.put(request.getString("body"), state(request.getString("whenAsked")));
+        }
+        Message message = outgoing(request, request.getString("keys"), request.getString("body"));
+        return sent(transactions.sendMessageInTransaction(message, state(request.getString("state"))));
+    }
+
+    private static LocalTransactionState state(String name) {
+        switch (name) {
+            case "commit":
+                return LocalTransactionState.COMMIT_MESSAGE;
+            case "rollback":
+                return LocalTransactionState.ROLLBACK_MESSAGE;
+            default:
+                return LocalTransactionState.UNKNOW;
+        }
+    }
+
+    private JSONObject checks() {
+        JSONObject answer = event("checks");
+        answer.put("checks", new JSONObject(checked));
+        return answer;
+    }
+
+    /** Sends a request message and waits for its reply. */
+    private JSONObject request(JSONObject request) throws Exception {
+        Message message = outgoing(request, request.getString("keys"), request.getString("body"));
+        Message reply = producer.request(message, request.getLongValue("timeoutMillis"));
+        JSONObject answer = event("reply");
+        answer.put("body", new String(reply.getBody(), StandardCharsets.UTF_8));
+        return answer;
     }
 
     /** {@code count} messages with keys and bodies {@code <prefix>-0}, {@code <prefix>-1} and so on, in batches, queue after queue. */
@@ -533,6 +670,30 @@ public final class GantryDriver {
                 offset = Math.max(offset + 1, pulled.getNextBeginOffset());
             }
         }
+        JSONObject answer = event("read");
+        answer.put("messages", messages);
+        return answer;
+    }
+
+    private DefaultLitePullConsumer poller;
+
+    /** At least so many messages of a topic as a group's only member, by poll(); what was polled is committed. */
+    private JSONObject poll(JSONObject request) throws Exception {
+        if (poller == null) {
+            poller = new DefaultLitePullConsumer(request.getString("group"));
+            poller.setNamesrvAddr(settings.get("namesrv"));
+            poller.setInstanceName("gantry-driver-poller");
+            poller.setVipChannelEnabled(false);
+            poller.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+            poller.setAutoCommit(false);
+            poller.subscribe(request.getString("topic"), "*");
+            poller.start();
+        }
+        JSONArray messages = new JSONArray();
+        for (int tries = 0; tries < 60 && messages.size() < request.getIntValue("count"); tries++) {
+            poller.poll(1_000).forEach(found -> messages.add(message(found)));
+        }
+        poller.commit();
         JSONObject answer = event("read");
         answer.put("messages", messages);
         return answer;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::error::StartError;
 use crate::server::{self, Gate, ServerCounters};
 use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
+use crate::state::keys::Keys;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
 use crate::state::popping::Popping;
@@ -194,6 +196,13 @@ fn core(
     for mode in recovered.request_modes.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
         settings.put_mode(mode, limits.topics);
     }
+    let keys = Keys::new(limits.topics);
+    for (namespace, text) in &recovered.keys {
+        let of_namespace: BTreeMap<String, String> = serde_json::from_str(text).unwrap_or_default();
+        for (key, value) in &of_namespace {
+            keys.put(namespace, key, value);
+        }
+    }
     add_system_topics(&topics, &config);
     Core {
         address,
@@ -201,6 +210,7 @@ fn core(
         settings,
         groups: Groups::new(limits.members),
         producers: Producers::new(limits.members),
+        keys,
         offsets: Offsets::new(recovered.offsets, limits.offsets),
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),

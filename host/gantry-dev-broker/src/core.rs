@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::server::{Gate, Peer, ServerCounters};
 use crate::state::groups::Groups;
 use crate::state::held::HeldPulls;
+use crate::state::keys::Keys;
 use crate::state::locks::Locks;
 use crate::state::offsets::Offsets;
 use crate::state::popping::Popping;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) groups: Groups,
     pub(crate) producers: Producers,
     pub(crate) settings: SettingsTable,
+    pub(crate) keys: Keys,
     pub(crate) offsets: Offsets,
     pub(crate) locks: Locks,
     pub(crate) held: HeldPulls,

@@ -29,4 +29,8 @@ scenarios! {
     sql_selects_messages,
     offsets_survive,
     broadcasts_reach_every_member,
+    timers_are_kept,
+    transactions_end,
+    requests_are_answered,
+    bodies_of_any_kind_arrive_equal,
 }

@@ -14,12 +14,15 @@
 
 mod clients;
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gantry_apache::{Client, Consumer, DriverError, Installation, Outgoing};
 use gantry_dev_broker::BrokerConfig;
 
-use clients::{Server, bodies, consumed, eventually, leave, options, owns, world};
+use clients::{
+    Server, bodies, consumed, eventually, leave, options, owns, requests, timers, transactions, world,
+};
 
 scenarios! {
     Installation::for_tests();
@@ -34,6 +37,10 @@ scenarios! {
     sql_selects_messages,
     offsets_survive,
     broadcasts_reach_every_member,
+    timers_are_kept,
+    transactions_end,
+    requests_are_answered,
+    bodies_of_any_kind_arrive_equal,
 }
 
 // The Go client does not unlock a queue that it loses to another member.
@@ -94,6 +101,20 @@ fn a_pull_consumer_reads_a_topic_from_end_to_end() {
 }
 
 #[test]
+fn a_lite_pull_consumer_goes_on_where_it_committed() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 3);
+    client.send_many("topic", "t", "m", 30, 1).unwrap();
+    let polled = client.poll("lite", "topic", 30).unwrap();
+    assert_eq!(polled.len(), 30);
+    client.quit().unwrap();
+    let mut client = Client::start(&program, server.address()).unwrap();
+    client.send(&Outgoing::new("topic", "next")).unwrap();
+    assert_eq!(bodies(&client.poll("lite", "topic", 1).unwrap()), ["next"]);
+    client.quit().unwrap();
+}
+
+#[test]
 fn an_orderly_message_given_back_too_often_is_a_dead_letter() {
     let Some(program) = Installation::for_tests().unwrap() else { return };
     let (server, mut client) = world(&program, 1);
@@ -115,6 +136,98 @@ fn sql_that_is_none_is_refused_when_the_consumer_starts() {
     let Err(DriverError::Ended { log }) = refused else { panic!("{refused:?}") };
     let said = std::fs::read_to_string(log).unwrap();
     assert!(said.contains("it should end before LIKE at column 7"), "{said}");
+}
+
+#[test]
+fn a_recalled_timer_never_comes() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 1);
+    let mut one = Consumer::start(&program, server.address(), &options("one")).unwrap();
+    let timer = |body| Outgoing::new("topic", body).delay(Duration::from_secs(4));
+    let recalled = client.send(&timer("recalled")).unwrap();
+    client.send(&timer("kept")).unwrap();
+    assert_eq!(client.recall("topic", &recalled.recall_handle.unwrap()).unwrap(), recalled.msg_id);
+    assert_eq!(bodies(&consumed(&mut [&mut one], 1)), ["kept"]);
+    assert_eq!(one.consumed(Duration::from_secs(2)).unwrap(), None);
+    leave([one]);
+}
+
+#[test]
+fn a_popping_group_shares_every_queue_and_gets_what_it_gives_back_again() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let server = Server::in_memory();
+    let mut client = shares(&program, server.address());
+    // Everything was settled: who comes next gets what comes next.
+    let mut three = Consumer::start(&program, server.address(), &options("three").popping()).unwrap();
+    server.advance_clock(Duration::from_secs(3600));
+    client.send(&Outgoing::new("topic", "next")).unwrap();
+    assert_eq!(bodies(&consumed(&mut [&mut three], 1)), ["next"]);
+    leave([three]);
+}
+
+/// Two members pop what is sent by the client that is answered.
+fn shares(program: &Installation, name_server: SocketAddr) -> Client {
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let member = |name| Consumer::start(program, name_server, &options(name).popping()).unwrap();
+    let (mut one, mut two) = (member("one"), member("two"));
+    client.send_many("topic", "t", "m", 60, 1).unwrap();
+    client.send(&Outgoing::new("topic", "later, please").tags("t").keys("k")).unwrap();
+    let messages = consumed(&mut [&mut one, &mut two], 61);
+    let distinct: std::collections::BTreeSet<_> = messages.iter().map(|message| &message.body).collect();
+    assert_eq!(distinct.len(), 61);
+    // Java hides what is given back for ten seconds the first time.
+    let again = consumed(&mut [&mut one, &mut two], 1).remove(0);
+    assert_eq!(
+        (again.body.as_str(), again.topic.as_str(), again.reconsume_times),
+        ("later, please", "topic", 1)
+    );
+    assert_eq!((again.keys.as_deref(), again.properties["ORIGIN_GROUP"].as_str()), (Some("k"), "g"));
+    leave([one, two]);
+    client
+}
+
+/// What these tests expect of the embedded broker is what Apache's does.
+#[test]
+fn apache_rocketmq_does_the_same() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let scenarios: [fn(&Installation, SocketAddr); 4] = [
+        |program, name_server| {
+            // Apache asks about ended ones too, when it has not yet noted their end, which it does in batches.
+            transactions(program, name_server);
+        },
+        |program, name_server| shares(program, name_server).quit().unwrap(),
+        requests,
+        timers,
+    ];
+    for scenario in scenarios {
+        let directory = tempfile::tempdir().unwrap();
+        let options = gantry_apache::Options::new(directory.path())
+            .broker_setting("transactionTimeOut", "1000")
+            .broker_setting("transactionCheckInterval", "1000");
+        let cluster = gantry_apache::Cluster::start(&program, options).unwrap();
+        scenario(&program, cluster.name_server());
+    }
+}
+
+#[test]
+fn a_popping_member_that_is_killed_loses_nothing() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 2);
+    let slow = options("one").popping().pause(Duration::from_secs(60));
+    let one = Consumer::start(&program, server.address(), &slow).unwrap();
+    client.send_many("topic", "t", "m", 20, 1).unwrap();
+    eventually("the first member has popped", || {
+        let progress = client.progress("g").ok()?;
+        let of_topic = progress.iter().filter(|progress| progress.queue.topic == "topic");
+        (of_topic.map(|progress| progress.consumer_offset).sum::<i64>() == 20).then_some(())
+    });
+    drop(one);
+    let mut two = Consumer::start(&program, server.address(), &options("two").popping()).unwrap();
+    server.advance_clock(Duration::from_secs(61));
+    let messages = consumed(&mut [&mut two], 20);
+    assert!(messages.iter().all(|message| message.reconsume_times == 1), "{messages:?}");
+    leave([two]);
 }
 
 #[test]

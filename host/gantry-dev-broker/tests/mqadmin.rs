@@ -70,6 +70,12 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
     // As on every broker, a group has progress from its first commit on, which Java makes after ten seconds.
     all_committed(&mut client);
     let address = server.address().to_string();
+    // A producer is known from its first heartbeat on, which Java sends within half a minute.
+    eventually("the producer is known", || {
+        let text =
+            client.mqadmin(&["producerConnection", "-g", "gantry-driver-producer", "-t", "topic"]).ok()?;
+        (text.contains("JAVA") && text.contains("127.0.0.1")).then_some(())
+    });
     let mut says = |arguments: &[&str], expected: &[&str]| says(&mut client, arguments, expected);
     says(&["topicList"], &["topic", "%RETRY%g"]);
     says(&["clusterList"], &["GantryCluster", "gantry-broker", &address]);
@@ -85,7 +91,17 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
     says(&["getConsumerConfig", "-g", "g"], &["GantryCluster:gantry-broker", "retryMaxTimes"]);
     says(&["consumeMessage", "-t", "topic", "-g", "reader"], &["Consume ok", "m-0"]);
     says(&["brokerStatus", "-b", &address], &["brokerVersionDesc"]);
-    says(&["getBrokerConfig", "-b", &address], &["CODE: 3", "not supported"]);
+    says(&["getBrokerConfig", "-b", &address], &["brokerName", "gantry-broker", "messageDelayLevel"]);
+    says(&["producer", "-b", &address], &["gantry-driver-producer"]);
+    says(&["updateKvConfig", "-s", "space", "-k", "key", "-v", "value"], &["success"]);
+    says(&["deleteKvConfig", "-s", "space", "-k", "key"], &["success"]);
+    says(&["updateOrderConf", "-m", "put", "-t", "topic", "-v", "gantry-broker:2"], &["success"]);
+    says(&["updateOrderConf", "-m", "get", "-t", "topic"], &["gantry-broker:2"]);
+    says(&["cleanExpiredCQ", "-b", &address], &["success"]);
+    says(&["cleanUnusedTopic", "-b", &address], &["success"]);
+    says(&["updateSubGroup", "-b", &address, "-g", "clone"], &["success"]);
+    says(&["cloneGroupOffset", "-s", "g", "-d", "clone", "-t", "topic"], &["clone group offset success"]);
+    says(&["consumerProgress", "-g", "clone"], &["Consume Diff Total: 0"]);
     says(&["brokerConsumeStats", "-b", &address], &["CODE: 3", "not supported"]);
     leave([one]);
 }

@@ -162,6 +162,18 @@ impl ConsumerOptions {
         self.set("retryLevel", level)
     }
 
+    /// Pop the topic instead of pulling it (RocketMQ: `MessageRequestMode.POP`, with the broker's allocation). Java only.
+    #[must_use]
+    pub fn popping(self) -> Self {
+        self.set("popping", true)
+    }
+
+    /// Answer each message as a request message, with `re: ` and its body.
+    #[must_use]
+    pub fn replying(self) -> Self {
+        self.set("replying", true)
+    }
+
     fn set(mut self, name: &'static str, value: impl ToString) -> Self {
         self.settings.push((name, value.to_string()));
         self
@@ -265,6 +277,18 @@ impl Outgoing {
         self.set("delayLevel", level)
     }
 
+    /// Deliver it after this delay, in whole milliseconds (RocketMQ: `TIMER_DELAY_MS`).
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Self {
+        self.set("delayMillis", u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Deliver it at this time, in milliseconds since the Unix epoch (RocketMQ: `TIMER_DELIVER_MS`).
+    #[must_use]
+    pub fn deliver_at(self, millis: i64) -> Self {
+        self.set("deliverAt", millis)
+    }
+
     /// To this queue. Default: one after the other.
     #[must_use]
     pub fn queue_id(self, queue_id: i32) -> Self {
@@ -307,6 +331,29 @@ pub struct Sent {
     pub queue_id: i32,
     /// Its offset in that queue.
     pub offset: i64,
+    /// What recalls a timer message; Java only.
+    pub recall_handle: Option<String>,
+}
+
+/// How a transaction ends, or that it is not yet known (RocketMQ: `LocalTransactionState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionState {
+    /// The message is delivered.
+    Commit,
+    /// The message is dropped.
+    Rollback,
+    /// The broker is to ask.
+    Unknown,
+}
+
+impl TransactionState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Rollback => "rollback",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// How far a group has come in one queue (RocketMQ: `OffsetWrapper`).
@@ -357,6 +404,46 @@ impl Client {
     /// What the client says.
     pub fn send(&mut self, message: &Outgoing) -> Result<Sent, DriverError> {
         self.driver.ask(&message.request).and_then(read)
+    }
+
+    /// Sends a message in a transaction that ends with `state`, and where the broker asks with `when_asked`.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn transact(
+        &mut self,
+        message: &Outgoing,
+        state: TransactionState,
+        when_asked: TransactionState,
+    ) -> Result<Sent, DriverError> {
+        let message = message.clone().set("op", "transact").set("state", state.name());
+        self.driver.ask(&message.set("whenAsked", when_asked.name()).request).and_then(read)
+    }
+
+    /// How often the broker asked about transactions, by the messages' bodies.
+    ///
+    /// # Errors
+    /// That the process has ended or does not answer.
+    pub fn checks(&mut self) -> Result<BTreeMap<String, u32>, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "checks" }))?, "checks")
+    }
+
+    /// Sends a request message and waits for the body of its reply.
+    ///
+    /// # Errors
+    /// What the client says, such as that no reply came in time.
+    pub fn request(&mut self, message: &Outgoing, timeout: Duration) -> Result<String, DriverError> {
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let message = message.clone().set("op", "request").set("timeoutMillis", timeout);
+        field(&self.driver.ask(&message.request)?, "body")
+    }
+
+    /// Recalls a timer message, and returns its id. Java only.
+    ///
+    /// # Errors
+    /// What the client says, such as that the message was delivered already.
+    pub fn recall(&mut self, topic: &str, handle: &str) -> Result<String, DriverError> {
+        field(&self.driver.ask(&json!({ "op": "recall", "topic": topic, "handle": handle }))?, "msgId")
     }
 
     /// Sends `count` messages whose keys and bodies are `<prefix>-0`, `<prefix>-1` and so on, one after the other or in
@@ -466,6 +553,16 @@ impl Client {
     /// What the client says, such as that there is no such topic.
     pub fn read(&mut self, topic: &str) -> Result<Vec<Stored>, DriverError> {
         field(&self.driver.ask(&json!({ "op": "read", "topic": topic }))?, "messages")
+    }
+
+    /// At least `count` messages of a topic as the group's only member (RocketMQ: `DefaultLitePullConsumer`), unless there are
+    /// fewer for a minute; what was polled is committed. A client polls for one group and topic. Java only.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn poll(&mut self, group: &str, topic: &str, count: u32) -> Result<Vec<Stored>, DriverError> {
+        let request = json!({ "op": "poll", "group": group, "topic": topic, "count": count });
+        field(&self.driver.ask(&request)?, "messages")
     }
 
     /// What an mqadmin command prints; `arguments` are as on its command line. One whose arguments mqadmin cannot parse ends

@@ -29,7 +29,9 @@ mod ports;
 mod process;
 mod route;
 
-pub use clients::{Client, Consumer, ConsumerOptions, Outgoing, Position, Progress, Queue, Sent, Stored};
+pub use clients::{
+    Client, Consumer, ConsumerOptions, Outgoing, Position, Progress, Queue, Sent, Stored, TransactionState,
+};
 pub use cluster::{Broker, Cluster, Options, StartError};
 pub use driver::{ClientProgram, DriverError};
 pub use go::GoClient;

@@ -131,7 +131,7 @@ pub(super) fn consumer_connections(core: &Core, request: &RemotingCommand) -> An
     }))
 }
 
-fn subscription_json(subscription: &Subscription) -> serde_json::Value {
+pub(super) fn subscription_json(subscription: &Subscription) -> serde_json::Value {
     let tags: Vec<String> = match TagExpression::parse(&subscription.expression) {
         Ok(TagExpression::Tags(tags)) if is_tags(&subscription.expression_type) => tags.into_iter().collect(),
         _ => Vec::new(),

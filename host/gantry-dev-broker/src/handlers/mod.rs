@@ -5,8 +5,11 @@ mod account;
 mod ack;
 mod admin;
 mod assignment;
+mod codes;
 mod group;
 mod heartbeat;
+mod inventory;
+mod kv;
 mod message;
 mod offset;
 mod pop;
@@ -101,8 +104,34 @@ fn at_once(core: &Core, call: &Call, request: &RemotingCommand) -> Option<Answer
         Code::QUERY_TOPIC_CONSUME_BY_WHO => admin::consumers_of(core, request),
         Code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => admin::group_configs(core),
         Code::GET_CONSUMER_CONNECTION_LIST => admin::consumer_connections(core, request),
-        // The name server keeps no topics of its own here, and no keys.
-        Code::DELETE_TOPIC_IN_NAMESRV | Code::DELETE_KV_CONFIG => Ok(success()),
+        Code::GET_KV_CONFIG => kv::get(core, request),
+        codes::GET_KVLIST_BY_NAMESPACE => kv::list(core, request),
+        // The name server keeps no topics of its own here, and nothing expires.
+        Code::DELETE_TOPIC_IN_NAMESRV
+        | codes::CLEAN_EXPIRED_CONSUMEQUEUE
+        | codes::CLEAN_UNUSED_TOPIC
+        | codes::DELETE_EXPIRED_COMMITLOG => Ok(success()),
+        _ => return inventory(core, request),
+    })
+}
+
+/// Lists for administrators.
+fn inventory(core: &Core, request: &RemotingCommand) -> Option<Answer> {
+    Some(match request.request_code() {
+        codes::GET_ALL_TOPIC_CONFIG => inventory::topic_configs(core),
+        codes::GET_BROKER_CONFIG => inventory::broker_config(core),
+        codes::GET_ALL_CONSUMER_OFFSET => inventory::offsets(core),
+        codes::GET_PRODUCER_CONNECTION_LIST => inventory::producer_connections(core, request),
+        codes::GET_ALL_PRODUCER_INFO => inventory::producers(core),
+        codes::GET_TOPICS_BY_CLUSTER => inventory::topics_of_cluster(core, request),
+        codes::GET_SYSTEM_TOPIC_LIST_FROM_NS => inventory::system_topics(core, true),
+        codes::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => inventory::system_topics(core, false),
+        codes::QUERY_TOPICS_BY_CONSUMER => inventory::topics_of_group(core, request),
+        codes::QUERY_SUBSCRIPTION_BY_CONSUMER => inventory::subscription(core, request),
+        codes::GET_SUBSCRIPTIONGROUP_CONFIG => inventory::group_config(core, request),
+        codes::VIEW_BROKER_STATS_DATA => inventory::stats(request),
+        codes::QUERY_CORRECTION_OFFSET => inventory::correction_offsets(core, request),
+        codes::CLONE_GROUP_OFFSET => inventory::clone_offsets(core, request),
         _ => return None,
     })
 }
@@ -117,6 +146,8 @@ async fn in_task(core: &Arc<Core>, call: &Call, request: &RemotingCommand) -> An
         Code::CHANGE_MESSAGE_INVISIBLETIME => ack::change_invisible_time(core, request).await,
         Code::PEEK_MESSAGE => pop::peek(core, &call.peer, request).await,
         Code::SET_MESSAGE_REQUEST_MODE => assignment::set_mode(core, request).await,
+        Code::PUT_KV_CONFIG => kv::put(core, request).await,
+        Code::DELETE_KV_CONFIG => kv::delete(core, request).await,
         Code::END_TRANSACTION => transaction::end(core, request).await,
         Code::RECALL_MESSAGE => recall::recall(core, request).await,
         Code::SEND_REPLY_MESSAGE | Code::SEND_REPLY_MESSAGE_V2 => {

@@ -5,7 +5,7 @@ use gantry_protocol::names::{MASTER_ID, RETRY_PREFIX};
 use gantry_protocol::{RemotingCommand, ResponseCode};
 use serde::Serialize;
 
-use super::{Answer, HELP, success};
+use super::{Answer, HELP, kv, success};
 use crate::core::{Core, Refusal};
 use crate::server::Peer;
 use crate::state::topics::check_name;
@@ -41,6 +41,7 @@ fn route_of(core: &Core, peer: &Peer, config: &TopicConfig) -> TopicRouteData {
     TopicRouteData {
         broker_datas: vec![broker_data(core, peer)],
         queue_datas: vec![queues],
+        order_topic_conf: core.keys.get(kv::ORDER_TOPICS, &config.topic_name),
         ..TopicRouteData::default()
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use gantry_protocol::body::TopicConfig;
 use gantry_protocol::header::{
     CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
@@ -27,8 +29,10 @@ pub(super) async fn create(core: &Core, request: &RemotingCommand) -> Answer {
             return Err(invalid(format!("{name} is {queues}: a topic has 0 to {MAX_QUEUES} queues here")));
         }
     }
-    let changed =
-        core.topics.get(&header.topic).is_some_and(|known| known.read_queue_nums != header.read_queue_nums);
+    let known = core.topics.get(&header.topic);
+    let before = known.as_ref().map(|known| &known.attributes);
+    let attributes = altered(before, header.attributes.as_deref().unwrap_or_default())?;
+    let changed = known.is_some_and(|known| known.read_queue_nums != header.read_queue_nums);
     let name = header.topic.clone();
     core.put_topic(TopicConfig {
         topic_name: header.topic,
@@ -38,13 +42,47 @@ pub(super) async fn create(core: &Core, request: &RemotingCommand) -> Answer {
         topic_filter_type: header.topic_filter_type.unwrap_or_else(|| "SINGLE_TAG".to_owned()),
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         order: header.order.unwrap_or(false),
-        ..TopicConfig::default()
+        attributes,
     })
     .await?;
     if changed {
         core.groups.subscribers_of(&name).iter().for_each(|group| core.notify_group(group));
     }
     Ok(success())
+}
+
+/// A topic's attributes after `+key=value,-key` (RocketMQ: AttributeUtil.alterCurrentAttributes, TopicAttributes). What
+/// this broker cannot do for a topic is refused.
+fn altered(
+    before: Option<&BTreeMap<String, String>>,
+    changes: &str,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    const MESSAGE_TYPES: [&str; 6] = ["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"];
+    let refused = |remark: String| Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    let mut attributes = before.cloned().unwrap_or_default();
+    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
+        if let Some(key) = change.strip_prefix('-') {
+            attributes.remove(key);
+            continue;
+        }
+        let Some((key, value)) = change.strip_prefix('+').and_then(|change| change.split_once('=')) else {
+            return refused(format!("the attribute {change} is neither +key=value nor -key"));
+        };
+        let possible: &[&str] = match key {
+            "message.type" => &MESSAGE_TYPES,
+            "queue.type" => &["SimpleCQ"],
+            "cleanup.policy" => &["DELETE"],
+            _ => return refused(format!("unsupported key: {key}")),
+        };
+        if !possible.contains(&value) {
+            return refused(format!(
+                "the attribute {key} is {value}: here it can be {}",
+                possible.join(", ")
+            ));
+        }
+        attributes.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(attributes)
 }
 
 /// DELETE_TOPIC_IN_BROKER 215: the topic, its messages and every group's offsets of it.

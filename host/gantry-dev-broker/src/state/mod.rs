@@ -3,6 +3,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod held;
+pub(crate) mod keys;
 pub(crate) mod locks;
 pub(crate) mod offsets;
 pub(crate) mod order;

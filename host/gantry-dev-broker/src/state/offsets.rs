@@ -64,6 +64,20 @@ impl Offsets {
         true
     }
 
+    /// Every offset there is.
+    pub(crate) fn all(&self) -> Vec<OffsetRow> {
+        let table = lock(&self.table);
+        let rows = table.groups.iter().flat_map(|(group, offsets)| {
+            offsets.iter().map(|((topic, queue_id), offset)| OffsetRow {
+                group: Arc::clone(group),
+                topic: Arc::clone(topic),
+                queue_id: *queue_id,
+                offset: *offset,
+            })
+        });
+        rows.collect()
+    }
+
     /// Takes what changed since the last time.
     pub(crate) fn take_dirty(&self) -> Vec<OffsetRow> {
         let mut table = lock(&self.table);

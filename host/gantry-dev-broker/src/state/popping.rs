@@ -10,11 +10,13 @@ use crate::sync::lock;
 pub(crate) type Orders = HashMap<i32, Order>;
 /// One group's pops of one topic, which happen one after another.
 pub(crate) type Lane = Arc<tokio::sync::Mutex<Orders>>;
+/// Lanes by group and topic.
+type Lanes = HashMap<(Arc<str>, Arc<str>), Lane>;
 
 /// Pops at work and pops that wait (RocketMQ: QueueLockManager, ConsumerOrderInfoManager, PopLongPollingService).
 #[derive(Debug)]
 pub(crate) struct Popping {
-    lanes: Mutex<HashMap<(Arc<str>, Arc<str>), Lane>>,
+    lanes: Mutex<Lanes>,
     lanes_limit: usize,
     waiting: Arc<Mutex<Waiting>>,
     waiting_limit: usize,

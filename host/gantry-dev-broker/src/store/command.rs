@@ -86,6 +86,8 @@ pub(crate) enum Settings {
     ConsumerGroup,
     /// Whether a group pulls or pops a topic.
     RequestMode,
+    /// The name server's keys, a namespace each.
+    Keys,
 }
 
 /// What the writer thread is asked to do.

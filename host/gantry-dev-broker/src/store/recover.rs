@@ -14,6 +14,8 @@ pub(crate) struct Recovered {
     pub(crate) groups: Vec<(String, String)>,
     /// Group and topic as one name, and settings.
     pub(crate) request_modes: Vec<(String, String)>,
+    /// Namespace and its keys.
+    pub(crate) keys: Vec<(String, String)>,
     pub(crate) offsets: Vec<OffsetRow>,
     pub(super) queues: Vec<Queue>,
     pub(super) next_physical: i64,
@@ -25,6 +27,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
         topics: settings(connection, "SELECT name, config FROM topic")?,
         groups: settings(connection, "SELECT name, config FROM consumer_group")?,
         request_modes: settings(connection, "SELECT name, config FROM request_mode")?,
+        keys: settings(connection, "SELECT name, config FROM key_value")?,
         offsets: offsets(connection)?,
         queues: queues(connection)?,
         next_physical: next_physical(connection)?,

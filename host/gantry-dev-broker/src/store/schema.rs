@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS popped(
     due_ms INTEGER NOT NULL, PRIMARY KEY(group_name, queue, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS popped_due ON popped(due_ms);
 CREATE TABLE IF NOT EXISTS request_mode(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS key_value(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// The open database.

@@ -298,6 +298,7 @@ fn put_settings(tx: &Transaction<'_>, table: Settings, name: &str, config: &str)
         Settings::Topic => "INSERT OR REPLACE INTO topic(name, config) VALUES(?1, ?2)",
         Settings::ConsumerGroup => "INSERT OR REPLACE INTO consumer_group(name, config) VALUES(?1, ?2)",
         Settings::RequestMode => "INSERT OR REPLACE INTO request_mode(name, config) VALUES(?1, ?2)",
+        Settings::Keys => "INSERT OR REPLACE INTO key_value(name, config) VALUES(?1, ?2)",
     };
     tx.prepare_cached(statement)?.execute(params![name, config])?;
     Ok(())

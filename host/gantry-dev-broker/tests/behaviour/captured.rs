@@ -152,3 +152,69 @@ async fn requests_with_binary_headers_are_answered() {
     }
     assert!(answered >= 3, "{answered}");
 }
+
+/// The fields of a pop's answer, but for its time and the queue of RocketMQ's revive log.
+fn popped_shape(reply: &RemotingCommand) -> (i32, BTreeMap<String, String>) {
+    let kept = reply.ext_fields.iter().filter(|(name, _)| !["popTime", "reviveQid"].contains(name));
+    (reply.code, kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+#[tokio::test]
+async fn the_pops_of_a_real_broker_get_the_same_answers() {
+    let timing = Timing { pop_revive: Duration::from_millis(20), ..Timing::default() };
+    let config = BrokerConfig { timing, broker_name: "broker-a".to_owned(), ..in_memory() };
+    let (broker, client) = broker_with(config).await;
+    client.create_topic("CapPop", 2).await;
+    for number in 0..4 {
+        let properties = format!("KEYS\u{1}pp{number}\u{2}TAGS\u{1}TagA\u{2}");
+        client.sent("CapPop", number % 2, &properties, &format!("pop {number}")).await;
+    }
+    let mut compared = 0;
+    let mut last_pop = (String::new(), String::new());
+    for file in ["21_probe_v2.jsonl", "22_probe3.jsonl"] {
+        let frames = frames(file);
+        let answers: HashMap<(u64, i32), RemotingCommand> = frames
+            .iter()
+            .filter(|frame| !frame.from_client)
+            .map(|frame| ((frame.conn, decode(&frame.bytes).opaque), decode(&frame.bytes)))
+            .collect();
+        for frame in frames.iter().filter(|frame| frame.from_client) {
+            // Some frames are malformed on purpose.
+            let read = FrameDecoder::new(MAX_FRAME).decode(&mut BytesMut::from(&frame.bytes[..]));
+            let Ok(Some(mut request)) = read else { continue };
+            if request.code < RequestCode::POP_MESSAGE.0 {
+                continue;
+            }
+            let what = format!("{file} line {} {}", frame.n, request.request_code());
+            let theirs = &answers[&(frame.conn, request.opaque)];
+            // A batch of acks names the time of the pop.
+            let body = String::from_utf8(request.body.to_vec()).unwrap();
+            request.body = body.replace(&last_pop.0, &last_pop.1).into();
+            let code = request.request_code();
+            let ours = client.call(request).await;
+            assert_eq!(popped_shape(&ours), popped_shape(theirs), "{what}: {:?}", ours.remark);
+            let (shown, expected) = (messages(&ours), messages(theirs));
+            assert_eq!(shown.len(), expected.len(), "{what}");
+            for (shown, expected) in shown.iter().zip(&expected) {
+                let place = |message: &gantry_protocol::MessageExt| {
+                    let (topic, times) = (message.topic().to_owned(), message.reconsume_times());
+                    (topic, message.queue_id(), message.queue_offset(), times, message.body().unwrap())
+                };
+                assert_eq!(place(shown), place(expected), "{what}");
+            }
+            if code == RequestCode::POP_MESSAGE && last_pop.0.is_empty() {
+                let time = |reply: &RemotingCommand| reply.ext_fields.get("popTime").unwrap().to_owned();
+                last_pop = (time(theirs), time(&ours));
+            }
+            compared += 1;
+        }
+        broker.advance_clock(Duration::from_secs(31));
+        let retry = [("topic", "%RETRY%CapPopN_CapPop"), ("queueId", "0")];
+        crate::client::eventually("what was not settled is back", async || {
+            let end = client.ask_with(RequestCode::GET_MAX_OFFSET, &retry).await;
+            end.ext_fields.get("offset") == Some("1")
+        })
+        .await;
+    }
+    assert!(compared >= 9, "{compared}");
+}

@@ -171,6 +171,62 @@ async fn a_kill_loses_nothing_acknowledged_with_a_flush_per_commit() {
     nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit).await;
 }
 
+/// Pops up to eight messages of `t`, hidden for a minute; answers their bodies and the handles' beginning.
+async fn pop(client: &Client) -> (Vec<String>, String) {
+    let fields = [
+        ("consumerGroup", "g"),
+        ("topic", "t"),
+        ("queueId", "-1"),
+        ("maxMsgNums", "8"),
+        ("invisibleTime", "60000"),
+        ("pollTime", "0"),
+        ("bornTime", "0"),
+        ("initMode", "0"),
+    ];
+    let reply = client.ask_with(RequestCode::POP_MESSAGE, &fields).await;
+    let start = format!("0 {} 60000 0 0 gantry-broker 0", field(&reply, "popTime"));
+    (bodies(&messages(&reply)), start)
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_popped_message_and_brings_no_settled_one_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = run(directory.path(), "os");
+    let client = Client::connect(running.address).await;
+    client.create_topic("t", 1).await;
+    for number in 0..12 {
+        client.sent("t", 0, "", &number.to_string()).await;
+    }
+    let (popped, handle) = pop(&client).await;
+    assert_eq!(popped.len(), 8);
+    for offset in 0..5 {
+        let (offset, handle) = (offset.to_string(), format!("{handle} {offset}"));
+        let ack = [
+            ("consumerGroup", "g"),
+            ("topic", "t"),
+            ("queueId", "0"),
+            ("extraInfo", &*handle),
+            ("offset", &*offset),
+        ];
+        assert_eq!(client.ask_with(RequestCode::ACK_MESSAGE, &ack).await.code, 0);
+    }
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    // The group's offset was written with what it popped: nothing hidden is seen, and nothing settled.
+    assert_eq!(pop(&client).await.0, ["8", "9", "10", "11"]);
+    broker.advance_clock(Duration::from_secs(61));
+    let mut back = std::collections::BTreeSet::new();
+    crate::client::eventually("what was not settled comes back", async || {
+        back.extend(pop(&client).await.0);
+        back.len() >= 7
+    })
+    .await;
+    let expected: Vec<String> = ["10", "11", "5", "6", "7", "8", "9"].map(str::to_owned).to_vec();
+    assert_eq!(back.into_iter().collect::<Vec<_>>(), expected);
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn consumer_offsets_are_written_within_a_second_without_a_stop() {
     let directory = tempfile::tempdir().unwrap();

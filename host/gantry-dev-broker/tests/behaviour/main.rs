@@ -15,6 +15,7 @@ mod client;
 mod durability;
 mod filters;
 mod groups;
+mod inventory;
 mod locks;
 mod popping;
 mod pulling;

@@ -1,11 +1,13 @@
 //! What every client of RocketMQ must be able to do with the embedded broker, whatever its language.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use gantry_apache::{Client, ClientProgram, Consumer, ConsumerOptions, Outgoing, Stored};
+use gantry_apache::{
+    Client, ClientProgram, Consumer, ConsumerOptions, DriverError, Outgoing, Stored, TransactionState,
+};
 use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
 use tokio::runtime::Runtime;
 
@@ -388,6 +390,122 @@ pub fn broadcasts_reach_every_member(program: &impl ClientProgram) {
         assert_eq!(sorted(&consumed(&mut [member], 20)), named("m", 20));
     }
     leave([one, two]);
+}
+
+/// Timer messages come when they are due, by delay and by time, before what was sent earlier for later.
+pub fn timers_are_kept(program: &impl ClientProgram) {
+    let server = Server::in_memory();
+    timers(program, server.address());
+}
+
+/// The same, of the cluster with this name server.
+pub fn timers(program: &impl ClientProgram, name_server: SocketAddr) {
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one")).unwrap();
+    client.send(&Outgoing::new("topic", "delay").delay(Duration::from_secs(3))).unwrap();
+    let at = client.send(&Outgoing::new("topic", "now")).unwrap();
+    let now = consumed(&mut [&mut consumer], 1).remove(0);
+    assert_eq!((now.body.as_str(), &now.msg_id), ("now", &at.msg_id));
+    client.send(&Outgoing::new("topic", "time").deliver_at(now.store_timestamp + 2000)).unwrap();
+    client.send(&Outgoing::new("topic", "past").deliver_at(now.store_timestamp - 1)).unwrap();
+    let messages = consumed(&mut [&mut consumer], 3);
+    assert_eq!(messages[0].body, "past");
+    for message in &messages[1..] {
+        let due: i64 = message.properties["TIMER_OUT_MS"].parse().unwrap();
+        assert!(message.store_timestamp >= due, "{message:?}");
+    }
+    let late = messages.iter().find(|message| message.body == "time").unwrap();
+    assert!(late.store_timestamp >= now.store_timestamp + 2000, "{late:?}");
+    leave([consumer]);
+}
+
+/// A broker that soon asks about transactions.
+fn asking() -> Server {
+    let mut config = BrokerConfig::default();
+    config.timing.transaction_timeout = Duration::from_secs(1);
+    config.timing.transaction_check = Duration::from_secs(1);
+    Server::start(config)
+}
+
+/// A transaction's message comes when it is committed, at once or when the broker asks, and never when it is not.
+pub fn transactions_end(program: &impl ClientProgram) {
+    let server = asking();
+    let checks = transactions(program, server.address());
+    assert_eq!(checks.get("committed"), None, "{checks:?}");
+    assert_eq!((checks["committed when asked"], checks["dropped when asked"]), (1, 1));
+}
+
+/// The same, of the cluster with this name server, which must ask within seconds; answers how often it asked.
+pub fn transactions(program: &impl ClientProgram, name_server: SocketAddr) -> BTreeMap<String, u32> {
+    use TransactionState::{Commit, Rollback, Unknown};
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one")).unwrap();
+    let mut transact = |body, state, when_asked| {
+        let message = Outgoing::new("topic", body).tags("t").keys("k");
+        client.transact(&message, state, when_asked).unwrap()
+    };
+    transact("dropped", Rollback, Rollback);
+    let sent = transact("committed", Commit, Commit);
+    transact("committed when asked", Unknown, Commit);
+    transact("dropped when asked", Unknown, Rollback);
+    transact("undecided", Unknown, Unknown);
+    let messages = consumed(&mut [&mut consumer], 2);
+    assert_eq!(bodies(&messages), ["committed", "committed when asked"]);
+    let first = &messages[0];
+    assert_eq!(
+        (&first.msg_id, first.tags.as_deref(), first.keys.as_deref()),
+        (&sent.msg_id, Some("t"), Some("k"))
+    );
+    let checks = eventually("the broker asks again about what is undecided", || {
+        client.checks().ok().filter(|checks| checks.get("undecided").is_some_and(|times| *times >= 2))
+    });
+    leave([consumer]);
+    checks
+}
+
+/// A request message is answered, and its answer comes to who asked.
+pub fn requests_are_answered(program: &impl ClientProgram) {
+    let server = Server::in_memory();
+    requests(program, server.address());
+}
+
+/// The same, of the cluster with this name server.
+pub fn requests(program: &impl ClientProgram, name_server: SocketAddr) {
+    let mut client = Client::start(program, name_server).unwrap();
+    client.create_topic("topic", 2).unwrap();
+    let mut consumer = Consumer::start(program, name_server, &options("one").replying()).unwrap();
+    let ask = |client: &mut Client| -> Result<String, DriverError> {
+        client.request(&Outgoing::new("topic", "how are you?"), Duration::from_secs(5))
+    };
+    let answer = eventually("an answer", || ask(&mut client).ok());
+    assert_eq!(answer, "re: how are you?");
+    assert_eq!(ask(&mut client).unwrap(), "re: how are you?");
+    assert!(!consumed(&mut [&mut consumer], 2).is_empty());
+    consumer.quit().unwrap();
+}
+
+/// Bodies that clients compress, and those in any writing, with their properties.
+pub fn bodies_of_any_kind_arrive_equal(program: &impl ClientProgram) {
+    let (server, mut client) = world(program, 1);
+    let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
+    let sent =
+        ["größe ü€😀 中文".to_owned(), "compressed ".repeat(10_000), " ".to_owned(), "last".to_owned()];
+    for body in &sent {
+        client.send(&Outgoing::new("topic", body).property("größe", "ü€😀").keys("schlüssel")).unwrap();
+    }
+    let messages = consumed(&mut [&mut consumer], sent.len());
+    let mut expected = sent.to_vec();
+    expected.sort();
+    assert_eq!(sorted(&messages), expected);
+    for message in &messages {
+        assert_eq!(
+            (message.properties["größe"].as_str(), message.keys.as_deref()),
+            ("ü€😀", Some("schlüssel"))
+        );
+    }
+    leave([consumer]);
 }
 
 /// Makes a test of each scenario, for a client that may not be there.

@@ -190,3 +190,16 @@ fn every_captured_code_has_a_name() {
         assert!(probed || named == Some(&name), "{}: {name}, not {named:?}", frame.place);
     }
 }
+
+#[test]
+fn headers_of_a_recall_come_back_as_they_were() {
+    let request: ExtFields =
+        [("producerGroup", "p"), ("topic", "t"), ("recallHandle", "djE"), ("bname", "b")]
+            .into_iter()
+            .collect();
+    assert_eq!(rewrite::<RecallMessageRequestHeader>(&request).unwrap(), request);
+    let answer: ExtFields = [("msgId", "u")].into_iter().collect();
+    assert_eq!(rewrite::<RecallMessageResponseHeader>(&answer).unwrap(), answer);
+    let without_handle: ExtFields = [("topic", "t")].into_iter().collect();
+    assert!(rewrite::<RecallMessageRequestHeader>(&without_handle).is_err());
+}
