@@ -80,7 +80,7 @@ fn compiler(toolchains: &Toolchains, say: &mut dyn FnMut(&str)) -> Result<Comman
     let mut zig = match on_path("zig") {
         Some(zig) => Command::new(zig),
         None => {
-            let package = toolchains.from_pypi("ziglang", ZIG, say)?;
+            let package = toolchains.pypi_package("ziglang", ZIG, say)?;
             let mut python = Command::new("python3");
             python.args(["-m", "ziglang"]).env("PYTHONPATH", package);
             python

@@ -22,7 +22,7 @@ pub(crate) fn build(
         &plugin.work("js"),
         embedded::below("guest-sdk/js").filter(|(name, _)| !name.contains('/')),
     )?;
-    let tool = toolchains.from_npm(TOOL.0, TOOL.1, say)?;
+    let tool = toolchains.npm_package(TOOL.0, TOOL.1, say)?;
     let component = plugin.work("component.wasm");
     let mut qjs = Command::new(tool.join("node_modules/.bin").join(TOOL.0));
     // Without WASI: clocks and randomness need a grant, and what does not ask for it gets none.

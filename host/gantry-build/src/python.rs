@@ -22,7 +22,7 @@ pub(crate) fn build(
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, BuildError> {
     write_sdk(plugin)?;
-    let tool = toolchains.from_pypi(TOOL.0, TOOL.1, say)?;
+    let tool = toolchains.pypi_package(TOOL.0, TOOL.1, say)?;
     let component = plugin.work("component.wasm");
     let mut python = Command::new("python3");
     python.args(["-c", RUN, "--world", world::WORLD, "--wit-path"]).arg(plugin.work("wit"));

@@ -51,7 +51,7 @@ impl Toolchains {
     }
 
     /// A package from PyPI: the directory to put on `PYTHONPATH`.
-    pub(crate) fn from_pypi(
+    pub(crate) fn pypi_package(
         &self,
         package: &str,
         version: &str,
@@ -66,7 +66,7 @@ impl Toolchains {
     }
 
     /// A package from npm: the directory with its `node_modules`.
-    pub(crate) fn from_npm(
+    pub(crate) fn npm_package(
         &self,
         package: &str,
         version: &str,

@@ -67,7 +67,8 @@ enum Task {
     /// Build everything, then run every test of the workspace.
     ///
     /// Half of the suites run against Apache RocketMQ, which needs a JDK and Maven. Without them that half is skipped, with
-    /// a note; where GANTRY_REQUIRE_ROCKETMQ is set, as in CI, it fails.
+    /// a note; where GANTRY_REQUIRE_ROCKETMQ is set, as in CI, it fails. So it is with plugins in C, Go, JavaScript and Python
+    /// whose compilers are neither there nor to be fetched, and GANTRY_REQUIRE_LANGUAGES.
     Test {
         /// Passed on to `cargo test --workspace`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
