@@ -70,7 +70,8 @@ bool gantry_next_message(gantry_text *batch, gantry_message *message) {
 }
 
 // The next of `name 1 value 2 name 1 value 2`, RocketMQ's own properties included; the last may do without its 2.
-static bool next_packed(gantry_text packed, size_t *cursor, gantry_text *name, gantry_text *value) {
+bool gantry_next_property(const gantry_message *message, size_t *cursor, gantry_text *name, gantry_text *value) {
+  gantry_text packed = message->packed_properties;
   while (*cursor < packed.len) {
     const char *begin = packed.ptr + *cursor;
     size_t left = packed.len - *cursor;
@@ -84,14 +85,6 @@ static bool next_packed(gantry_text packed, size_t *cursor, gantry_text *name, g
     return true;
   }
   return false;
-}
-
-// Defined where records are known; see roles.c.
-bool gantry_next_record_property(const void *record, size_t *cursor, gantry_text *name, gantry_text *value);
-
-bool gantry_next_property(const gantry_message *message, size_t *cursor, gantry_text *name, gantry_text *value) {
-  if (message->record != NULL) return gantry_next_record_property(message->record, cursor, name, value);
-  return next_packed(message->packed_properties, cursor, name, value);
 }
 
 bool gantry_property(const gantry_message *message, const char *wanted, gantry_text *value) {

@@ -38,10 +38,9 @@ typedef struct {
   uint64_t store_timestamp;
   // For the functions below.
   gantry_text packed_properties;
-  const void *record;
 } gantry_message;
 
-// The tag and the keys, empty where there is none; the producer's unique id, or empty in the packed form where it set none.
+// The tag and the keys, empty where there is none; the producer's unique id, or empty where it set none.
 gantry_text gantry_tags(const gantry_message *message);
 gantry_text gantry_keys(const gantry_message *message);
 gantry_text gantry_message_id(const gantry_message *message);

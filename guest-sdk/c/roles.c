@@ -25,11 +25,7 @@ static gantry_text borrowed(bindings_string_t text) { return (gantry_text){(cons
 
 #ifdef GANTRY_LISTENER
 
-#ifdef GANTRY_PACKED
 #define EXPORTED(name) exports_gantry_rocketmq_packed_listener_##name
-#else
-#define EXPORTED(name) exports_gantry_rocketmq_listener_##name
-#endif
 
 static void describe_subscription(const gantry_subscription *from, gantry_rocketmq_types_subscription_t *to) {
   to->topic = owned(from->topic);
@@ -92,8 +88,6 @@ static gantry_context in_context(const gantry_rocketmq_types_consume_context_t *
   return (gantry_context){borrowed(from->consumer_group), borrowed(from->topic), borrowed(from->broker_name), from->queue_id};
 }
 
-#ifdef GANTRY_PACKED
-
 static gantry_text named(const gantry_message *message, const char *name) {
   gantry_text value = {NULL, 0};
   return gantry_property(message, name, &value) ? value : (gantry_text){NULL, 0};
@@ -102,11 +96,6 @@ static gantry_text named(const gantry_message *message, const char *name) {
 gantry_text gantry_tags(const gantry_message *message) { return named(message, "TAGS"); }
 gantry_text gantry_keys(const gantry_message *message) { return named(message, "KEYS"); }
 gantry_text gantry_message_id(const gantry_message *message) { return named(message, "UNIQ_KEY"); }
-
-bool gantry_next_record_property(const void *record, size_t *cursor, gantry_text *name, gantry_text *value) {
-  (void)record, (void)cursor, (void)name, (void)value;
-  return false;
-}
 
 static const char UNREADABLE[] = "the batch is not in RocketMQ's message layout";
 
@@ -132,51 +121,6 @@ bool EXPORTED(consume_message)(gantry_rocketmq_types_consume_context_t *from, bi
   return true;
 }
 
-#else
-
-typedef gantry_rocketmq_types_message_t message_record;
-
-static const message_record *record(const gantry_message *message) { return message->record; }
-
-gantry_text gantry_tags(const gantry_message *message) {
-  return record(message)->tags.is_some ? borrowed(record(message)->tags.val) : (gantry_text){NULL, 0};
-}
-gantry_text gantry_keys(const gantry_message *message) { return borrowed(record(message)->keys); }
-gantry_text gantry_message_id(const gantry_message *message) { return borrowed(record(message)->message_id); }
-
-bool gantry_next_record_property(const void *of, size_t *cursor, gantry_text *name, gantry_text *value) {
-  const message_record *message = of;
-  if (*cursor >= message->user_properties.len) return false;
-  *name = borrowed(message->user_properties.ptr[*cursor].f0);
-  *value = borrowed(message->user_properties.ptr[*cursor].f1);
-  *cursor += 1;
-  return true;
-}
-
-bool EXPORTED(consume_message)(gantry_rocketmq_types_consume_context_t *from, EXPORTED(list_message_t) *batch,
-                               EXPORTED(list_consume_result_t) *results, bindings_string_t *error) {
-  (void)error;
-  gantry_context context = in_context(from);
-  results->ptr = need(batch->len, sizeof *results->ptr);
-  results->len = batch->len;
-  for (size_t i = 0; i < batch->len; i++) {
-    const message_record *its = &batch->ptr[i];
-    gantry_message message = {
-        .body = {(const char *)its->body.ptr, its->body.len},
-        .reconsume_times = its->reconsume_times,
-        .queue_offset = its->queue_offset,
-        .born_timestamp = its->born_timestamp,
-        .store_timestamp = its->store_timestamp,
-        .record = its,
-    };
-    answer(gantry_listener.consume(&context, &message), &results->ptr[i]);
-  }
-  EXPORTED(list_message_free)(batch);
-  gantry_rocketmq_types_consume_context_free(from);
-  return true;
-}
-
-#endif
 #endif
 
 #if defined GANTRY_SELECTOR || defined GANTRY_STRATEGY

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool gantry_next_record_property(const void *record, size_t *cursor, gantry_text *name, gantry_text *value) {
-  (void)record, (void)cursor, (void)name, (void)value;
-  return false;
-}
-
 static size_t put(unsigned char *to, size_t at, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) to[at + (size_t)i] = bytes - 1 - i > 7 ? 0 : (unsigned char)(value >> 8 * (bytes - 1 - i));
   return at + (size_t)bytes;

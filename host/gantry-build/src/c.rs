@@ -45,9 +45,6 @@ pub(crate) fn build(
     for role in &plugin.manifest.roles {
         compiler.arg(format!("-DGANTRY_{}", role.name().to_uppercase()));
     }
-    if plugin.manifest.packed {
-        compiler.arg("-DGANTRY_PACKED");
-    }
     compiler.args(sources::with_extension(&plugin.directory, "c")?);
     compiler.args(["gantry.c", "json.c", "roles.c", "bindings.c"].map(|file| sdk.join(file)));
     compiler.current_dir(&plugin.directory);

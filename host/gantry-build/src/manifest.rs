@@ -151,14 +151,6 @@ pub struct Manifest {
     /// What it asks of the host. Nothing unless said otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<Import>,
-    /// Whether a listener in C takes its batch as bytes, in RocketMQ's own message layout, instead of records: world
-    /// `message-listener-packed`. It makes no difference to the author, and a message costs a tenth. No, unless said.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub packed: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn a_listener() -> Vec<Role> {
@@ -193,7 +185,6 @@ impl Manifest {
                 language: Language::Rust,
                 roles: a_listener(),
                 imports: Vec::new(),
-                packed: false,
             }),
             _ => Err(no_plugin()),
         }
@@ -205,14 +196,21 @@ impl Manifest {
         if self.roles.is_empty() {
             return Err("`roles` is empty; a plugin has at least one role, such as \"listener\"".into());
         }
-        if self.packed && !(self.language == Language::C && self.plays(Role::Listener)) {
-            return Err("`packed` is for listeners in C; take it out".into());
-        }
         let twice =
             self.roles.iter().enumerate().find(|(at, role)| self.roles.iter().take(*at).any(|r| r == *role));
         match twice {
             Some((_, role)) => Err(format!("`roles` names \"{role}\" twice")),
             None => Ok(()),
+        }
+    }
+
+    /// The interface that a role of it exports. SDKs that read a batch where it lies take it as bytes.
+    pub(crate) fn interface(&self, role: Role) -> &'static str {
+        match role {
+            Role::Listener if self.language == Language::C => "packed-listener",
+            Role::Listener => "listener",
+            Role::Selector => "selector",
+            Role::Strategy => "strategy",
         }
     }
 
@@ -262,7 +260,6 @@ mod tests {
         assert!(reason("name = \"a\"\nlanguage = \"c\"\nroles = []").contains("at least one role"));
         let twice = "name = \"a\"\nlanguage = \"c\"\nroles = [\"listener\", \"listener\"]";
         assert!(reason(twice).contains("names \"listener\" twice"));
-        assert!(reason("name = \"a\"\nlanguage = \"go\"\npacked = true").contains("for listeners in C"));
         assert!(reason("name = \"a\"\nlanguage = \"cobol\"").contains("cobol"));
         assert!(reason("name = \"a\"\nlanguage = \"c\"\nrole = \"listener\"").contains("unknown field"));
     }

@@ -6,26 +6,15 @@ use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 
 use crate::embedded;
 use crate::error::{BuildError, step};
-use crate::manifest::{Manifest, Role};
+use crate::manifest::Manifest;
 
 /// The world's name. Python generates a module of that name beside the author's.
 pub(crate) const WORLD: &str = "gantry-plugin";
 
-/// The interface that a role exports.
-fn interface(role: Role, packed: bool) -> &'static str {
-    match role {
-        Role::Listener if packed => "packed-listener",
-        Role::Listener => "listener",
-        Role::Selector => "selector",
-        Role::Strategy => "strategy",
-    }
-}
-
 /// The world as text.
 pub(crate) fn text(manifest: &Manifest) -> String {
     let imports = manifest.imports.iter().map(|import| format!("  import {import};\n"));
-    let exports =
-        manifest.roles.iter().map(|role| format!("  export {};\n", interface(*role, manifest.packed)));
+    let exports = manifest.roles.iter().map(|role| format!("  export {};\n", manifest.interface(*role)));
     let lines: String = imports.chain(exports).collect();
     format!("package gantry:rocketmq@0.1.0;\n\n/// {}\nworld {WORLD} {{\n{lines}}}\n", manifest.name)
 }
@@ -49,7 +38,7 @@ pub(crate) fn resolve(directory: &Path) -> Result<(Resolve, WorldId), BuildError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Import, Language};
+    use crate::manifest::{Import, Language, Role};
 
     #[test]
     fn a_world_has_the_roles_and_imports_of_the_manifest() {
@@ -58,7 +47,6 @@ mod tests {
             language: Language::Python,
             roles: Role::ALL.to_vec(),
             imports: vec![Import::Delivery, Import::Producer, Import::Metrics],
-            packed: false,
         };
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), &manifest).unwrap();
