@@ -194,7 +194,7 @@ impl Return {
         };
         let failure = end.failure.as_deref();
         let as_ = settled_as(&end.settlement, terms, end.times, failure);
-        counts.add(&as_, end.cause.as_ref());
+        counts.add(&as_, end.cause.as_ref(), failure.is_some());
         self.consumption.observer.settled(&Settled {
             group: &self.consumption.group,
             plugin: &self.listener.plugin,

@@ -11,9 +11,10 @@ use crate::status::Outcomes;
 /// How messages end, by name.
 pub(crate) const OUTCOMES: [&str; 4] = ["success", "reconsume-later", "dead-letter", "dropped"];
 /// Why they do: the engine's names, and the host's own for a body that cannot be read.
-pub(crate) const CAUSES: [&str; 11] = [
+pub(crate) const CAUSES: [&str; 12] = [
     "answered",
     "answered-alone",
+    "settled",
     "trap",
     "deadline",
     "memory-exceeded",
@@ -38,8 +39,9 @@ pub(super) struct BatchCounts {
 }
 
 impl BatchCounts {
-    /// A message has ended so; without a cause, because its body cannot be read.
-    pub(super) fn add(&mut self, as_: &SettledAs, cause: Option<&Cause>) {
+    /// A message has ended so; without a cause, because its body cannot be read. `failed` says that the listener did not
+    /// answer for itself.
+    pub(super) fn add(&mut self, as_: &SettledAs, cause: Option<&Cause>, failed: bool) {
         let outcome = match as_ {
             SettledAs::Success => 0,
             SettledAs::ReconsumeLater { .. } => 1,
@@ -52,8 +54,7 @@ impl BatchCounts {
         if let Some(cell) = cell {
             *cell += 1;
         }
-        let answered = matches!(cause, Some(Cause::Answered | Cause::AnsweredAlone | Cause::HeldBack));
-        self.failed += u64::from(!answered);
+        self.failed += u64::from(failed);
     }
 
     /// The same without causes.
@@ -138,9 +139,9 @@ mod tests {
         let (counters, mut counts) = (Counters::default(), BatchCounts::default());
         let trap = Arc::new(GuestFailure::Trap { reason: "unreachable".into(), last_words: None });
         let later = SettledAs::ReconsumeLater { level: 0 };
-        counts.add(&SettledAs::Success, Some(&Cause::AnsweredAlone));
-        counts.add(&later, Some(&Cause::FailedAlone(trap)));
-        counts.add(&later, None);
+        counts.add(&SettledAs::Success, Some(&Cause::AnsweredAlone), false);
+        counts.add(&later, Some(&Cause::FailedAlone(trap)), true);
+        counts.add(&later, None, true);
         let expected = Outcomes { succeeded: 1, reconsumed: 2, failed: 2, ..Outcomes::default() };
         assert_eq!(counts.outcomes(), expected);
         counters.batch(&counts, 4, 2, Duration::from_millis(3));

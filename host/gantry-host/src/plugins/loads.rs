@@ -67,6 +67,9 @@ pub(super) struct LoadedPlugin {
     pub(super) bytes: u64,
 }
 
+/// What the plugin is granted, found out where one may block, or why it cannot be.
+pub(super) type Granted = Box<dyn FnOnce() -> Result<Grants, String> + Send>;
+
 /// The loads of one plugin.
 #[derive(Default)]
 pub(super) struct Loading {
@@ -160,7 +163,7 @@ impl Loads {
         stem: &str,
         work: Work,
         superseded: Arc<AtomicBool>,
-        grants: Result<Grants, String>,
+        grants: Granted,
         contents: Contents,
     ) {
         let (this, stem) = (self.clone(), stem.to_owned());
@@ -179,12 +182,12 @@ impl Loads {
         stem: &str,
         content: Content,
         superseded: Arc<AtomicBool>,
-        grants: Result<Grants, String>,
+        grants: Granted,
         contents: Contents,
     ) -> Result<LoadedPlugin, String> {
         let inside = |error: &dyn std::fmt::Display| format!("loading failed inside the host: {error}");
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|error| inside(&error))?;
-        let (this, stem, grants) = (self.clone(), stem.to_owned(), grants?);
+        let (this, stem) = (self.clone(), stem.to_owned());
         let work = move || {
             let _held_to_the_end = permit;
             if superseded.load(Relaxed) {
@@ -192,7 +195,7 @@ impl Loads {
             }
             let (bytes, signature) = content.read()?;
             signature::check(&this.signatures, &stem, &bytes, signature.as_deref())?;
-            let plugin = this.prepare(&stem, &bytes, &grants)?;
+            let plugin = this.prepare(&stem, &bytes, &grants()?)?;
             if let Err(error) = contents.content(&plugin.hash.to_string()).write(&bytes, signature.as_deref())
             {
                 tracing::warn!(plugin = stem, "cannot be kept for a rollback: {error}");

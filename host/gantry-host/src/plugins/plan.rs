@@ -239,7 +239,8 @@ mod tests {
         };
         let own = plan(|_| ());
         assert_eq!(own.runs_beside(&plan(|other| other.version = "2".into())), Ok(()));
-        let others: [(fn(&mut ListenerDescription), &str); 5] = [
+        type Change = fn(&mut ListenerDescription);
+        let others: [(Change, &str); 5] = [
             (|other| other.consumer_group = "others".into(), "group"),
             (|other| other.consume_mode = gantry_engine::ConsumeMode::Orderly, "group"),
             (|other| other.subscriptions[0].topic = "returns".into(), "subscribes"),
