@@ -1,9 +1,11 @@
 //! Plugins: the directory's files, what each is to do, and the version of each that serves.
 
+mod arriving;
 mod canary;
 mod candidate;
 mod commands;
 mod directory;
+mod holding;
 mod life;
 mod loads;
 mod plan;
@@ -12,6 +14,7 @@ mod registry;
 mod selectors;
 mod signature;
 mod strategies;
+mod trials;
 
 pub(crate) use commands::{Command, Deed};
 pub(crate) use directory::watch;

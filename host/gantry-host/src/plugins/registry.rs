@@ -4,22 +4,24 @@
 //! ended. A version that fails anywhere before the switch leaves the serving one untouched. Which version is to serve, and
 //! when it gives way, is in [`life`](super::life).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use gantry_core::ListenerId;
 use gantry_engine::{ContentHash, Engine, ListenerModule, Plugin, PluginState, Retired};
 use tokio::sync::{mpsc, oneshot};
 
+use super::arriving::Arriving;
 use super::candidate::Candidate;
 use super::commands::Command;
 use super::directory::FileEvent;
-use super::life::{LOOK, Life};
+use super::life::Life;
 use super::loads::{LoadParts, Loaded, Loads};
 use super::plan::ListenerPlan;
 use super::selectors::{Counters, Selectors};
+use super::trials::LOOK;
 use crate::config::GantryConfig;
 use crate::granted::Services;
 use crate::group::{GroupHandle, Groups, Listener, Native, NativeListener};
@@ -33,7 +35,7 @@ use crate::tasks::Tasks;
 /// One plugin file as the status shows it.
 #[derive(Clone, Default)]
 pub(crate) struct PluginEntry {
-    state: &'static str,
+    pub(super) state: &'static str,
     pub(super) rejected: Option<String>,
     rejections: u64,
     version: Option<String>,
@@ -111,7 +113,7 @@ pub(crate) struct Registry {
     pub(super) loads: Loads,
     pub(super) lives: BTreeMap<String, Life>,
     /// Plugins that were there at the start and are being loaded, in the order they join their groups.
-    arriving: Arriving,
+    pub(super) arriving: Arriving,
     state: Arc<StateDirectory>,
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) groups: Groups,
@@ -146,15 +148,6 @@ pub(crate) struct Inbox {
     pub(crate) additions: mpsc::Receiver<Addition>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) loaded: mpsc::Receiver<Loaded>,
-}
-
-/// The order in which the plugins of the start join their groups: that of the directory, whichever is compiled first. It
-/// decides who gets a message that two want.
-#[derive(Default)]
-struct Arriving {
-    order: VecDeque<String>,
-    loaded: BTreeMap<String, Loaded>,
-    all_reported: bool,
 }
 
 impl Registry {
@@ -219,36 +212,6 @@ impl Registry {
         self.groups.stop_all(self.config.shutdown_grace.duration()).await;
     }
 
-    /// A load has ended; at the start, those before it in the directory come first.
-    async fn arrived(&mut self, loaded: Loaded) {
-        if !self.arriving.order.contains(&loaded.stem) {
-            return self.loaded(loaded).await;
-        }
-        self.arriving.loaded.insert(loaded.stem.clone(), loaded);
-        while let Some(stem) = self.arriving.order.front().cloned()
-            && let Some(first) = self.arriving.loaded.remove(&stem)
-        {
-            self.loaded(first).await;
-            // Newer content of it may be on its way.
-            if self.is_loading(&stem) {
-                return;
-            }
-            self.arriving.order.pop_front();
-        }
-        self.begin_when_all_have_arrived();
-    }
-
-    fn is_loading(&self, stem: &str) -> bool {
-        self.lives.get(stem).is_some_and(|life| life.loading.is_running())
-    }
-
-    fn begin_when_all_have_arrived(&mut self) {
-        if self.arriving.all_reported && self.arriving.order.is_empty() {
-            self.surveyed.store(true, Ordering::Relaxed);
-            self.groups.begin.cancel();
-        }
-    }
-
     /// What is kept of the plugin in the file `stem`.
     pub(super) fn life(&mut self, stem: &str) -> &mut Life {
         let state = &self.state;
@@ -303,40 +266,6 @@ impl Registry {
             self.arriving.order.push_back(stem.to_owned());
         }
         self.show_record(stem);
-    }
-
-    /// The file's content is the version that serves, and nothing else is to be said of it.
-    pub(super) fn settle_active(&self, stem: &str) {
-        self.update(stem, PluginState::Active.name(), None, |entry| {
-            (entry.rejected, entry.held) = (None, None);
-        });
-    }
-
-    /// The file's content does not serve, though nothing is wrong with it.
-    pub(super) fn hold(&self, stem: &str, reason: String) {
-        tracing::warn!("plugin {stem}: {reason}");
-        let told = Some(reason.clone());
-        self.change(|entries| {
-            let entry = entries.entry(stem.to_owned()).or_default();
-            if !entry.serves() {
-                entry.state = "held";
-            }
-            (entry.rejected, entry.held) = (None, Some(reason));
-        });
-        let change = PluginChange { plugin: stem.to_owned(), state: "held", version: None, reason: told };
-        self.observer.plugin_changed(&change);
-    }
-
-    /// Lets the status have what is remembered of the plugin's versions.
-    pub(super) fn show_record(&mut self, stem: &str) {
-        let Some(record) = self.lives.get(stem).map(|life| Arc::clone(life.versions.record())) else {
-            return;
-        };
-        self.change(|entries| {
-            if let Some(entry) = entries.get_mut(stem) {
-                entry.record = record;
-            }
-        });
     }
 
     /// Lets a version serve in every role it plays, and in none that only the one before it played. `held` is why the file's
@@ -569,7 +498,7 @@ impl Registry {
         self.entries.store(Arc::new(entries));
     }
 
-    fn update(
+    pub(super) fn update(
         &self,
         stem: &str,
         state: &'static str,
