@@ -180,12 +180,9 @@ impl Manifest {
         let whole = directory.canonicalize().map_err(|_| no_plugin())?;
         let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
         match name {
-            Some(name) if whole.join("Cargo.toml").is_file() => Ok(Self {
-                name,
-                language: Language::Rust,
-                roles: a_listener(),
-                imports: Vec::new(),
-            }),
+            Some(name) if whole.join("Cargo.toml").is_file() => {
+                Ok(Self { name, language: Language::Rust, roles: a_listener(), imports: Vec::new() })
+            }
             _ => Err(no_plugin()),
         }
     }

@@ -91,7 +91,10 @@ fn templates_become_components(language: Language, roles: &[Role]) {
         let unasked: Vec<_> = imports.iter().filter(|import| !is_free(import)).collect();
         assert!(unasked.is_empty(), "{language} {role}: {unasked:?}");
         let interface = exported(language, role);
-        assert!(exports.contains(&format!("gantry:rocketmq/{interface}@0.1.0")), "{language} {role}: {exports:?}");
+        assert!(
+            exports.contains(&format!("gantry:rocketmq/{interface}@0.1.0")),
+            "{language} {role}: {exports:?}"
+        );
         eprintln!("{language} {role}: {} bytes", built.bytes);
     }
 }

@@ -10,6 +10,8 @@ pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// The topic that holds prepared transaction messages.
 pub const TRANS_HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+/// What the topics of replies end with, behind the cluster's name.
+const REPLY_TOPIC_POSTFIX: &str = "_REPLY_TOPIC";
 /// The topic of message traces.
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 /// The producer group every Java client instance keeps for its own sends.
@@ -43,7 +45,12 @@ pub fn pop_retry_topic_v2(group: &str, topic: &str) -> String {
 
 /// The topic that carries the answers of request messages in a cluster.
 pub fn reply_topic(cluster: &str) -> String {
-    [cluster, "_REPLY_TOPIC"].concat()
+    [cluster, REPLY_TOPIC_POSTFIX].concat()
+}
+
+/// Whether a topic carries the replies of a cluster.
+pub fn is_reply_topic(topic: &str) -> bool {
+    topic.ends_with(REPLY_TOPIC_POSTFIX)
 }
 
 /// Whether the topic is a retry topic, of pull or of POP.

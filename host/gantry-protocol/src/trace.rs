@@ -1,13 +1,10 @@
 //! What a client tells of a message's way, in the form `mqadmin queryMsgTraceById` reads (RocketMQ: TraceDataEncoder).
 //!
-//! A trace is an ordinary message to [`TRACE_TOPIC`]: its body is a line of fields for each event, its keys are the ids and keys of
+//! A trace is an ordinary message to [`TRACE_TOPIC`](crate::names::TRACE_TOPIC): its body is a line of fields for each event, its keys are the ids and keys of
 //! the messages the events are about, by which it is found.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
-
-/// Where traces go unless configured otherwise (RocketMQ: TopicValidator.RMQ_SYS_TRACE_TOPIC).
-pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 
 /// Between the fields of an event, and behind the event.
 const FIELD: char = '\u{1}';

@@ -79,5 +79,7 @@ pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn is_users(topic: &str) -> bool {
-    !(names::is_retry(topic) || names::is_dlq(topic) || names::is_system_topic(topic))
+    let of_rocketmq: [fn(&str) -> bool; 4] =
+        [names::is_retry, names::is_dlq, names::is_system_topic, names::is_reply_topic];
+    !of_rocketmq.into_iter().any(|is| is(topic))
 }
