@@ -6,17 +6,19 @@
 //!
 //! # What it keeps
 //! One SQLite database (or memory): messages in RocketMQ's own stored layout, topics, consumer groups' settings and
-//! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are
-//! not settled. One thread writes, gathering what waits into one transaction; a send is answered
-//! after its commit, so an acknowledged message survives the death of the process, and with
-//! [`FsyncPolicy::EveryCommit`] a power failure. Group membership, queue locks, held pulls and replies on their way live
-//! in memory.
+//! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are not settled.
+//! One thread writes, gathering what waits into one transaction; a send is answered after its commit, so an
+//! acknowledged message survives the death of the process, and with [`FsyncPolicy::EveryCommit`] a power failure. Pops
+//! are hidden in the transaction in which the group's offset passes them, so a kill at any instant neither loses one nor
+//! brings a settled one back. Group membership, queue locks, held pulls and replies on their way live in memory.
 //!
 //! # What is deliberately absent
 //! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
 //! - Inner batches, compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
 //! - Of POP: retry topics of the second form (`%RETRY%group+topic`), and orders over a restart: what an ordered pop hid is
-//!   popped again then, and counted from 0.
+//!   popped again then, and counted from 0. A handle whose time is up changes nothing, where RocketMQ's
+//!   CHANGE_MESSAGE_INVISIBLETIME would have the message come twice.
+//! - A prepared message stays where it is while its producers are asked about it; RocketMQ writes it anew each time.
 //! - Permissions by topic or group: an account may do everything, and without accounts everybody may. It listens on
 //!   loopback unless told otherwise.
 //! - Expiry of old messages: they stay until their topic is deleted; [`BrokerConfig::max_store_bytes`] is the bound.

@@ -193,7 +193,7 @@ fn apache_rocketmq_does_the_same() {
     let Some(program) = Installation::for_tests().unwrap() else { return };
     let scenarios: [fn(&Installation, SocketAddr); 4] = [
         |program, name_server| {
-            // Apache asks about ended ones too, when it has not yet noted their end, which it does in batches.
+            // Apache may ask about ended ones too: it notes their end in batches.
             transactions(program, name_server);
         },
         |program, name_server| shares(program, name_server).quit().unwrap(),
@@ -203,11 +203,32 @@ fn apache_rocketmq_does_the_same() {
     for scenario in scenarios {
         let directory = tempfile::tempdir().unwrap();
         let options = gantry_apache::Options::new(directory.path())
-            .broker_setting("transactionTimeOut", "1000")
-            .broker_setting("transactionCheckInterval", "1000");
+            .broker_setting("transactionTimeOut", "5000")
+            .broker_setting("transactionCheckInterval", "1000")
+            .broker_setting("transactionOpBatchInterval", "200");
         let cluster = gantry_apache::Cluster::start(&program, options).unwrap();
         scenario(&program, cluster.name_server());
     }
+}
+
+#[test]
+fn a_popping_group_in_order_keeps_the_order_of_each_queue() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let (server, mut client) = world(&program, 2);
+    let options = options("one").popping().orderly();
+    let mut one = Consumer::start(&program, server.address(), &options).unwrap();
+    let sent: Vec<_> = (0..30).map(|number| format!("m{number}")).collect();
+    for body in &sent {
+        for queue in 0..2 {
+            client.send(&Outgoing::new("topic", body).queue_id(queue)).unwrap();
+        }
+    }
+    let messages = consumed(&mut [&mut one], 60);
+    for queue in 0..2 {
+        let of_queue = messages.iter().filter(|message| message.queue_id == queue);
+        assert_eq!(bodies(&of_queue.cloned().collect::<Vec<_>>()), sent, "queue {queue}");
+    }
+    leave([one]);
 }
 
 #[test]

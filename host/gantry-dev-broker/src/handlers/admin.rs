@@ -11,6 +11,7 @@ use gantry_protocol::header::{
 };
 use gantry_protocol::tag::{TagExpression, hash_code};
 use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, names};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, no_such_topic, read_json, success, with_json};
@@ -21,7 +22,27 @@ use crate::store::Settings;
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP 200.
 pub(super) async fn update_group(core: &Core, request: &RemotingCommand) -> Answer {
-    let settings: SubscriptionGroupConfig = read_json(request)?;
+    put_group(core, read_json(request)?).await?;
+    Ok(success())
+}
+
+/// The body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST 225.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupConfigs {
+    group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST 225: one after the other, until one is refused.
+pub(super) async fn update_groups(core: &Core, request: &RemotingCommand) -> Answer {
+    let configs: GroupConfigs = read_json(request)?;
+    for settings in configs.group_config_list {
+        put_group(core, settings).await?;
+    }
+    Ok(success())
+}
+
+async fn put_group(core: &Core, settings: SubscriptionGroupConfig) -> Result<(), Refusal> {
     if settings.group_name.trim().is_empty() {
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, "the group name is blank"));
     }
@@ -30,7 +51,7 @@ pub(super) async fn update_group(core: &Core, request: &RemotingCommand) -> Answ
         .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
     core.store.put(Settings::ConsumerGroup, name, text).await?;
     if core.settings.put(settings, core.config.limits.topics) {
-        return Ok(success());
+        return Ok(());
     }
     let remark = format!("the broker has settings of {} groups already", core.config.limits.topics);
     Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))

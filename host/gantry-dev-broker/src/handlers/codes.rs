@@ -2,12 +2,14 @@
 
 use gantry_protocol::RequestCode;
 
+pub(super) const UPDATE_AND_CREATE_TOPIC_LIST: RequestCode = RequestCode(18);
 pub(super) const GET_ALL_TOPIC_CONFIG: RequestCode = RequestCode(21);
 pub(super) const GET_BROKER_CONFIG: RequestCode = RequestCode(26);
 pub(super) const GET_ALL_CONSUMER_OFFSET: RequestCode = RequestCode(43);
 pub(super) const GET_PRODUCER_CONNECTION_LIST: RequestCode = RequestCode(204);
 pub(super) const GET_KVLIST_BY_NAMESPACE: RequestCode = RequestCode(219);
 pub(super) const GET_TOPICS_BY_CLUSTER: RequestCode = RequestCode(224);
+pub(super) const UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: RequestCode = RequestCode(225);
 pub(super) const GET_SYSTEM_TOPIC_LIST_FROM_NS: RequestCode = RequestCode(304);
 pub(super) const GET_SYSTEM_TOPIC_LIST_FROM_BROKER: RequestCode = RequestCode(305);
 pub(super) const CLEAN_EXPIRED_CONSUMEQUEUE: RequestCode = RequestCode(306);

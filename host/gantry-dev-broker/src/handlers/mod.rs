@@ -64,6 +64,7 @@ pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingComm
             settle(call, answer);
         }
         Code::UPDATE_AND_CREATE_TOPIC => settle(call, topic::create(core, &request).await),
+        codes::UPDATE_AND_CREATE_TOPIC_LIST => settle(call, topic::create_list(core, &request).await),
         Code::GET_ROUTEINFO_BY_TOPIC => {
             let answer = route::route(core, &call.peer, &request).await;
             settle(call, answer);
@@ -160,6 +161,7 @@ async fn in_task(core: &Arc<Core>, call: &Call, request: &RemotingCommand) -> An
         Code::QUERY_MESSAGE => query::by_key(core, request).await,
         Code::DELETE_TOPIC_IN_BROKER => topic::delete(core, request).await,
         Code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => admin::update_group(core, request).await,
+        codes::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => admin::update_groups(core, request).await,
         Code::DELETE_SUBSCRIPTIONGROUP => admin::delete_group(core, request).await,
         Code::GET_CONSUME_STATS => admin::consume_stats(core, request).await,
         Code::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(core, request).await,

@@ -1,6 +1,8 @@
 //! Popped messages that were not settled in time come back under the group's POP retry topic
 //! (RocketMQ: PopReviveService).
 
+use std::sync::Arc;
+
 use gantry_protocol::body::TopicConfig;
 use gantry_protocol::properties::keys;
 use gantry_protocol::{MessageExt, ResponseCode, names, perm};
@@ -27,8 +29,10 @@ pub(crate) async fn revive(core: &Core) -> Result<usize, Refusal> {
                 Vec::new()
             }
         };
+        let topic = records.first().map(|record: &NewRecord| Arc::clone(&record.queue.topic));
         // Unless it was settled, or hidden for longer, just now.
         core.store.change(vec![Change::Settle(expired.popped)], records).await?;
+        topic.iter().for_each(|topic| core.popping.arrived(topic));
     }
     Ok(count)
 }
@@ -65,11 +69,7 @@ async fn retry(core: &Core, expired: &Expired) -> Result<Option<NewRecord>, Refu
 }
 
 /// The POP retry topic, which may be longer than clients may name a topic.
-async fn ensure_retry_topic(
-    core: &Core,
-    group: &str,
-    topic: &str,
-) -> Result<std::sync::Arc<TopicConfig>, Refusal> {
+async fn ensure_retry_topic(core: &Core, group: &str, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
     let name = names::pop_retry_topic_v1(group, topic);
     match core.topics.get(&name) {
         Some(config) => Ok(config),

@@ -175,6 +175,10 @@ async fn look_at(
         return Ok(());
     }
     let known = core.offsets.get(&wanted.group, &queue.topic, queue.queue_id);
+    if known.is_none() && core.offsets.is_full() {
+        let remark = format!("the broker has its {} consumer offsets already", core.config.limits.offsets);
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
     let begin = match known {
         Some(offset) => offset.clamp(span.min, span.max),
         None => first_offset(core, wanted, queue, retry).await?,
@@ -316,7 +320,10 @@ fn remember(wanted: &Wanted, taken: &mut Taken, orders: &mut Orders) {
 
 /// Has arrivals in the wanted queues told, as long as the answer lives.
 pub(super) fn watch(core: &Core, wanted: &Wanted) -> Watch {
-    let retries = std::iter::once(core.store.queue(&wanted.retry_topic(), 0));
+    // A retry topic that does not exist yet has no queue to watch; who makes it tells of the arrival.
+    let retry_topic = wanted.retry_topic();
+    let exists = core.topics.get(&retry_topic).is_some();
+    let retries = exists.then(|| core.store.queue(&retry_topic, 0));
     let queues = wanted.queues.iter().map(|queue_id| core.store.queue(&wanted.topic, *queue_id));
     let queues: Vec<Arc<Queue>> = queues.chain(retries).collect();
     for queue in &queues {

@@ -5,8 +5,9 @@ use gantry_protocol::header::{
     CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
 };
 use gantry_protocol::{RemotingCommand, ResponseCode};
+use serde::Deserialize;
 
-use super::{Answer, no_such_topic, success, with_json};
+use super::{Answer, no_such_topic, read_json, success, with_json};
 use crate::core::{Core, Refusal};
 use crate::state::topics::{check_name, is_system};
 
@@ -17,24 +18,7 @@ const MAX_QUEUES: i32 = 1024;
 /// to the topic are told to look now.
 pub(super) async fn create(core: &Core, request: &RemotingCommand) -> Answer {
     let header: CreateTopicRequestHeader = request.header()?;
-    let invalid = |remark: String| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
-    check_name(&header.topic).map_err(|error| invalid(error.to_string()))?;
-    if is_system(&header.topic) {
-        return Err(invalid(format!("The topic[{}] is conflict with system topic.", header.topic)));
-    }
-    for (name, queues) in
-        [("readQueueNums", header.read_queue_nums), ("writeQueueNums", header.write_queue_nums)]
-    {
-        if !(0..=MAX_QUEUES).contains(&queues) {
-            return Err(invalid(format!("{name} is {queues}: a topic has 0 to {MAX_QUEUES} queues here")));
-        }
-    }
-    let known = core.topics.get(&header.topic);
-    let before = known.as_ref().map(|known| &known.attributes);
-    let attributes = altered(before, header.attributes.as_deref().unwrap_or_default())?;
-    let changed = known.is_some_and(|known| known.read_queue_nums != header.read_queue_nums);
-    let name = header.topic.clone();
-    core.put_topic(TopicConfig {
+    let config = TopicConfig {
         topic_name: header.topic,
         read_queue_nums: header.read_queue_nums,
         write_queue_nums: header.write_queue_nums,
@@ -42,13 +26,52 @@ pub(super) async fn create(core: &Core, request: &RemotingCommand) -> Answer {
         topic_filter_type: header.topic_filter_type.unwrap_or_else(|| "SINGLE_TAG".to_owned()),
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         order: header.order.unwrap_or(false),
-        attributes,
-    })
-    .await?;
+        attributes: BTreeMap::new(),
+    };
+    define(core, config, header.attributes.as_deref().unwrap_or_default()).await?;
+    Ok(success())
+}
+
+/// The body of UPDATE_AND_CREATE_TOPIC_LIST 18.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicConfigs {
+    topic_config_list: Vec<TopicConfig>,
+}
+
+/// UPDATE_AND_CREATE_TOPIC_LIST 18: one after the other, until one is refused.
+pub(super) async fn create_list(core: &Core, request: &RemotingCommand) -> Answer {
+    let configs: TopicConfigs = read_json(request)?;
+    for mut config in configs.topic_config_list {
+        let attributes = std::mem::take(&mut config.attributes);
+        let changes: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        define(core, config, &changes.join(",")).await?;
+    }
+    Ok(success())
+}
+
+async fn define(core: &Core, config: TopicConfig, attributes: &str) -> Result<(), Refusal> {
+    let invalid = |remark: String| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
+    let name = config.topic_name.clone();
+    check_name(&name).map_err(|error| invalid(error.to_string()))?;
+    if is_system(&name) {
+        return Err(invalid(format!("The topic[{name}] is conflict with system topic.")));
+    }
+    for (field, queues) in
+        [("readQueueNums", config.read_queue_nums), ("writeQueueNums", config.write_queue_nums)]
+    {
+        if !(0..=MAX_QUEUES).contains(&queues) {
+            return Err(invalid(format!("{field} is {queues}: a topic has 0 to {MAX_QUEUES} queues here")));
+        }
+    }
+    let known = core.topics.get(&name);
+    let attributes = altered(known.as_ref().map(|known| &known.attributes), attributes)?;
+    let changed = known.is_some_and(|known| known.read_queue_nums != config.read_queue_nums);
+    core.put_topic(TopicConfig { attributes, ..config }).await?;
     if changed {
         core.groups.subscribers_of(&name).iter().for_each(|group| core.notify_group(group));
     }
-    Ok(success())
+    Ok(())
 }
 
 /// A topic's attributes after `+key=value,-key` (RocketMQ: AttributeUtil.alterCurrentAttributes, TopicAttributes). What

@@ -64,6 +64,11 @@ impl Offsets {
         true
     }
 
+    /// Whether only offsets that are known can be changed.
+    pub(crate) fn is_full(&self) -> bool {
+        lock(&self.table).count >= self.limit
+    }
+
     /// Every offset there is.
     pub(crate) fn all(&self) -> Vec<OffsetRow> {
         let table = lock(&self.table);

@@ -147,3 +147,28 @@ async fn a_topic_keeps_the_attributes_it_can_have_here() {
         assert_eq!(create(refused).await, ResponseCode::SYSTEM_ERROR, "{refused}");
     }
 }
+
+#[tokio::test]
+async fn topics_and_groups_are_made_many_at_once() {
+    let (_broker, client) = broker().await;
+    let make = async |code: i32, body: Value| {
+        let request = RemotingCommand::bare_request(RequestCode(code)).with_body(body.to_string());
+        client.call(request).await.response_code()
+    };
+    let topic = |name: &str| {
+        json!({"topicName": name, "readQueueNums": 2, "writeQueueNums": 2, "perm": 6,
+               "attributes": {"+message.type": "FIFO"}})
+    };
+    let two = json!({"topicConfigList": [topic("one"), topic("two")]});
+    assert_eq!(make(18, two).await, ResponseCode::SUCCESS);
+    let config = answered(&client, 351, &[("topic", "two")]).await;
+    assert_eq!(
+        (&config["readQueueNums"], &config["attributes"]["message.type"]),
+        (&json!(2), &json!("FIFO"))
+    );
+    let bad = json!({"topicConfigList": [topic("bad topic!")]});
+    assert_eq!(make(18, bad).await, ResponseCode::INVALID_PARAMETER);
+    let groups = json!({"groupConfigList": [{"groupName": "a", "retryMaxTimes": 3}, {"groupName": "b"}]});
+    assert_eq!(make(225, groups).await, ResponseCode::SUCCESS);
+    assert_eq!(answered(&client, 352, &[("group", "a")]).await["retryMaxTimes"], 3);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage, Timing};
+use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Limits, Storage, Timing};
 use gantry_protocol::body::{AckBits, BatchAck, BatchAckMessageRequestBody};
 use gantry_protocol::header::{
     AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, NotificationRequestHeader,
@@ -495,6 +495,19 @@ async fn names_of_any_length_come_back_too() {
     again.ack(&client, 0).await;
     let retries = client.pull("h", &format!("%RETRY%{group}_{topic}"), 0, 0).await;
     assert!(messages(&retries)[0].is_version_2());
+}
+
+#[tokio::test]
+async fn groups_that_pop_have_a_bound_too() {
+    let limits = Limits { offsets: 1, ..Limits::default() };
+    let (_broker, client) = broker_with(BrokerConfig { limits, ..reviving_at_once() }).await;
+    client.create_topic("t", 1).await;
+    client.sent("t", 0, "", "work").await;
+    assert_eq!(popped(&client, &pop_of("g", "t")).await.bodies(), ["work"]);
+    let refused = client.ask(RequestCode::POP_MESSAGE, &pop_of("h", "t")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_ERROR);
+    client.sent("t", 0, "", "more").await;
+    assert_eq!(popped(&client, &pop_of("g", "t")).await.bodies(), ["more"]);
 }
 
 #[tokio::test]
