@@ -40,11 +40,29 @@ pub(crate) fn build(plugin: &Plugin, say: &mut dyn FnMut(&str)) -> Result<Vec<u8
 /// The SDK as a workspace of its own, for plugins that take it from there: `.gantry/rust/guest-sdk/rust`. A plugin may as
 /// well depend on a published or a local one.
 fn write_sdk(directory: &Path) -> Result<(), BuildError> {
-    let crates =
-        |(name, _): &(&'static str, &'static [u8])| name.starts_with("rust") && !name.contains("/template/");
-    embedded::write(&directory.join("guest-sdk"), embedded::below("guest-sdk").filter(crates))?;
+    let sdk = directory.join("guest-sdk");
+    let of_crates = |name: &str| name.starts_with("rust") && !name.contains("/template/");
+    for (name, content) in embedded::below("guest-sdk").filter(|(name, _)| of_crates(name)) {
+        match is_manifest(name) {
+            true => embedded::write(&sdk, [(name, for_users(content)?.as_bytes())])?,
+            false => embedded::write(&sdk, [(name, content)])?,
+        }
+    }
     let manifest = workspace(embedded::text("Cargo.toml"))?;
     embedded::write(directory, [("Cargo.toml", manifest.as_bytes())])
+}
+
+fn is_manifest(name: &str) -> bool {
+    name.ends_with("/Cargo.toml")
+}
+
+/// A crate's manifest without what only its own tests need, some of which is the project's.
+fn for_users(manifest: &[u8]) -> Result<String, BuildError> {
+    const STEP: &str = "writing the SDK";
+    let text = std::str::from_utf8(manifest).map_err(|error| step(STEP, error))?;
+    let mut table: Table = text.parse().map_err(|error| step(STEP, error))?;
+    table.remove("dev-dependencies");
+    toml::to_string(&table).map_err(|error| step(STEP, error))
 }
 
 /// The project's own workspace manifest, without all that is not the SDK.
@@ -109,6 +127,16 @@ fn has_target(plugin: &Plugin) -> Result<bool, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sdks_crates_lean_on_nothing_of_the_project() {
+        let manifests = embedded::below("guest-sdk").filter(|(name, _)| is_manifest(name));
+        let written: Vec<_> = manifests.map(|(_, manifest)| for_users(manifest).unwrap()).collect();
+        assert!(written.len() >= 2);
+        for text in written {
+            assert!(!text.contains("gantry-protocol"), "{text}");
+        }
+    }
 
     #[test]
     fn the_sdks_workspace_has_the_sdk_and_nothing_else_of_the_project() {

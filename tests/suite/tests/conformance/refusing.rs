@@ -101,7 +101,7 @@ fn sharing(world: &World, group: &str, topic: &str) -> HostSetup {
     let setup = world.host_with("scripted", group, topic).configure(|config| {
         config.consumer.allocate_message_queue_strategy = Some(StrategySetting::Plugin("share".to_owned()));
     });
-    setup.with_file("scripted", "scripted").with_file("rendezvous", "share")
+    setup.with_file("scripted", "scripted").with_file("strategy-blocks", "share")
 }
 
 /// Waits until each of the topic's queues is some host's; whose.
