@@ -193,7 +193,7 @@ fn apache_rocketmq_does_the_same() {
     let Some(program) = Installation::for_tests().unwrap() else { return };
     let scenarios: [fn(&Installation, SocketAddr); 4] = [
         |program, name_server| {
-            // Apache may ask about ended ones too: it notes their end in batches.
+            // Apache may ask about ended ones too, and deliver them once more: it notes their end in batches.
             transactions(program, name_server);
         },
         |program, name_server| shares(program, name_server).quit().unwrap(),

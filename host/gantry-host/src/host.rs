@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
-use crate::client_instance::{ClientInstance, StartError as ClientError};
+use crate::client_instance::{ClientInstance, StartError as ClientError, TraceDispatcher};
 use crate::config::{ByteSize, CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::granted::Services;
@@ -33,6 +33,8 @@ use crate::tasks::Tasks;
 const ADDITIONS: usize = 16;
 /// Operators' commands waiting for the registry.
 const COMMANDS: usize = 16;
+/// What the last traces may take.
+const TRACES_GRACE: Duration = Duration::from_secs(5);
 /// What is added to the configured grace for the host's own tasks.
 const TASKS_GRACE: Duration = Duration::from_secs(10);
 
@@ -77,6 +79,8 @@ pub struct Host {
     additions: mpsc::Sender<Addition>,
     hooks: FilterHooks,
     services: Services,
+    /// Ends after all that may tell traces.
+    tracing: Tasks,
     selectors: Selectors,
     grace: Duration,
 }
@@ -121,7 +125,8 @@ impl Host {
         let by_plugin = Arc::new(move |name: &str, queues: &[_], message: &_, arg: &str| {
             chosen_by.select(name, queues, message, arg)
         });
-        let services = Services::new(&client, by_plugin, state.path(), tasks);
+        let (tracing, traces) = start_traces(&config, &client);
+        let services = Services::new(&client, traces.clone(), by_plugin, state.path(), tasks);
         let (commanding, commands) = mpsc::channel(COMMANDS);
         let served = admin::Served {
             status: Arc::clone(&status),
@@ -146,6 +151,7 @@ impl Host {
             hooks: hooks.clone(),
             running,
             strategies: Strategies::default(),
+            traces,
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
@@ -173,6 +179,7 @@ impl Host {
             additions,
             hooks,
             services,
+            tracing,
             selectors,
             grace,
         })
@@ -219,6 +226,7 @@ impl Host {
     /// Stops pulling, waits for listeners within the configured grace, commits, unregisters, ends.
     pub async fn stop(self) -> StopReport {
         let tasks_ended = self.tasks.finish(self.grace + TASKS_GRACE).await;
+        let traces_sent = self.tracing.finish(TRACES_GRACE).await;
         self.client.close().await;
         let threads = Arc::clone(&self.threads);
         let grace = self.grace;
@@ -226,8 +234,20 @@ impl Host {
         let threads_ended = joined.unwrap_or(false);
         // Last: whoever takes the directory next finds everything in it.
         drop(self.state);
-        StopReport { graceful: tasks_ended && threads_ended }
+        StopReport { graceful: tasks_ended && threads_ended && traces_sent }
     }
+}
+
+/// The dispatcher of traces and its task, where they are wanted.
+fn start_traces(config: &GantryConfig, client: &ClientInstance) -> (Tasks, Option<TraceDispatcher>) {
+    let tasks = Tasks::default();
+    let traces = config.trace.enabled.then(|| {
+        let topic = config.trace.topic.clone();
+        let (dispatcher, task) = TraceDispatcher::new(client.clone(), topic, tasks.token());
+        tasks.spawn("traces", task);
+        dispatcher
+    });
+    (tasks, traces)
 }
 
 fn status_source(

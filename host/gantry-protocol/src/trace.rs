@@ -6,6 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+/// The region of brokers that say none (RocketMQ: MixAll.DEFAULT_TRACE_REGION_ID).
+pub const DEFAULT_REGION: &str = "DefaultRegion";
+
 /// Between the fields of an event, and behind the event.
 const FIELD: char = '\u{1}';
 const EVENT: char = '\u{2}';
@@ -140,8 +143,13 @@ impl TraceBody {
         self.text.push_str(kind);
         for field in fields {
             self.text.push(FIELD);
+            let before = self.text.len();
             // Writing to a String cannot fail.
             let _ = write!(Plain(&mut self.text), "{field}");
+            if self.text.len() == before {
+                // As Java writes what is not there; its reader has no place for empty fields at the end.
+                self.text.push_str("null");
+            }
         }
         self.text.push(EVENT);
         self.events += 1;
@@ -236,6 +244,14 @@ mod tests {
         );
         assert_eq!(body.events(), 3);
         assert_eq!(body.into_parts().1, ["7F01", "A-1", "B-2"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_null_as_in_java() {
+        let mut body = TraceBody::default();
+        body.consumed(&Consumption { keys: "", ..call() });
+        assert!(shown(&body).contains("|7F01|2|null\n"), "{}", shown(&body));
+        assert_eq!(body.into_parts().1, ["7F01"]);
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(crate) fn broker(
         ("autoCreateSubscriptionGroup", "true".into()),
         ("defaultTopicQueueNums", "8".into()),
         ("enablePropertyFilter", "true".into()),
+        ("traceTopicEnable", "true".into()),
         ("waitTimeMillsInSendQueue", "2000".into()),
         ("osPageCacheBusyTimeOutMills", "5000".into()),
     ];

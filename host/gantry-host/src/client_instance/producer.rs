@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::header::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
-use gantry_protocol::message_id::UniqueKeyGenerator;
+use gantry_protocol::message_id::{UniqueKeyGenerator, parse_offset_msg_id};
 use gantry_protocol::names::{AUTO_CREATE_TOPIC, is_retry};
 use gantry_protocol::properties::{self, keys};
+use gantry_protocol::trace::{DEFAULT_REGION, MessageKind, Published, TraceBody};
 use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, compression};
 use gantry_remoting::InvokeError;
 use tokio::time::{Instant, sleep};
@@ -18,6 +19,7 @@ use super::ClientInstance;
 use super::error::{CallError, RouteError, SendError};
 use super::message::{Delay, OutgoingMessage};
 use super::route::TopicRoute;
+use super::trace::TraceDispatcher;
 
 /// Settings of a [`Producer`], with RocketMQ's defaults.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct ProducerConfig {
     pub max_message_size: usize,
     /// Queues per broker of a topic that brokers create by themselves (`defaultTopicQueueNums`). Default 4.
     pub default_topic_queue_nums: i32,
+    /// Where sends are told (`enableTrace`). Default: nowhere.
+    pub traces: Option<TraceDispatcher>,
 }
 
 impl Default for ProducerConfig {
@@ -46,6 +50,7 @@ impl Default for ProducerConfig {
             compress_msg_body_over_howmuch: compression::DEFAULT_THRESHOLD,
             max_message_size: 4 * 1_024 * 1_024,
             default_topic_queue_nums: 4,
+            traces: None,
         }
     }
 }
@@ -131,7 +136,10 @@ impl Producer {
     /// See [`SendError`].
     pub async fn send(&self, message: &OutgoingMessage) -> Result<SendReceipt, SendError> {
         let prepared = self.prepare(message)?;
-        self.send_prepared(&prepared, &message.topic).await
+        let began = Began::now();
+        let receipt = self.send_prepared(&prepared, &message.topic).await?;
+        self.trace(message, &receipt, began);
+        Ok(receipt)
     }
 
     /// Sends a message to one queue, which is tried once.
@@ -147,8 +155,18 @@ impl Producer {
             return Err(message.invalid(format!("{queue} is of another topic")));
         }
         let prepared = self.prepare(message)?;
+        let began = Began::now();
         let sent = self.send_once(&prepared, queue, self.0.config.send_timeout).await;
-        sent.map_err(|last| SendError::Failed { attempts: 1, last })
+        let receipt = sent.map_err(|last| SendError::Failed { attempts: 1, last })?;
+        self.trace(message, &receipt, began);
+        Ok(receipt)
+    }
+
+    fn trace(&self, message: &OutgoingMessage, receipt: &SendReceipt, began: Began) {
+        let config = &self.0.config;
+        if let Some(traces) = &config.traces {
+            traces.tell(published(&config.group, message, receipt, began));
+        }
     }
 
     /// Hands a message for one of the topic's queues, in turn, to the connection and waits for no answer.
@@ -348,6 +366,41 @@ impl Producer {
 
 fn no_queue(topic: &str) -> SendError {
     SendError::NoQueue { topic: topic.into() }
+}
+
+/// When a send began, for its trace.
+#[derive(Clone, Copy)]
+struct Began {
+    timestamp: u64,
+    instant: Instant,
+}
+
+impl Began {
+    fn now() -> Self {
+        Self { timestamp: now_ms(), instant: Instant::now() }
+    }
+}
+
+/// The trace of a send that the broker took.
+fn published(group: &str, message: &OutgoingMessage, receipt: &SendReceipt, began: Began) -> TraceBody {
+    let store_host = parse_offset_msg_id(&receipt.offset_msg_id).map(|(host, _)| host.to_string());
+    let mut body = TraceBody::default();
+    body.published(&Published {
+        timestamp: began.timestamp,
+        region: DEFAULT_REGION,
+        group,
+        topic: &message.topic,
+        message_id: &receipt.message_id,
+        tags: message.tag.as_deref().unwrap_or_default(),
+        keys: &message.keys.join(" "),
+        store_host: &store_host.unwrap_or_default(),
+        body_length: message.body.len(),
+        cost: u64::try_from(began.instant.elapsed().as_millis()).unwrap_or(u64::MAX),
+        kind: if message.delay == Delay::None { MessageKind::Normal } else { MessageKind::Delay },
+        offset_message_id: &receipt.offset_msg_id,
+        success: true,
+    });
+    body
 }
 
 fn status(code: ResponseCode) -> Option<SendStatus> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use gantry_protocol::trace::TraceBody;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::ClientInstance;
 use super::message::OutgoingMessage;
@@ -25,7 +26,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// The producer group traces are sent as (RocketMQ: `_INNER_TRACE_PRODUCER-…`).
 const GROUP: &str = "_INNER_TRACE_PRODUCER";
 
-/// Sends traces. Cheap to clone; it ends, with what it still has, when the last clone is gone.
+/// Sends traces. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TraceDispatcher {
     queue: mpsc::Sender<TraceBody>,
@@ -33,13 +34,18 @@ pub struct TraceDispatcher {
 }
 
 impl TraceDispatcher {
-    /// A dispatcher to `topic` over the connections of `instance`. Its task is the second part: run it.
-    pub fn new(instance: ClientInstance, topic: String) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// A dispatcher to `topic` over the connections of `instance`. Its task is the second part: run it. Once `stop` is
+    /// cancelled it takes no more, sends what waits, and ends.
+    pub fn new(
+        instance: ClientInstance,
+        topic: String,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let producer =
             Producer::new(instance, ProducerConfig { group: GROUP.to_owned(), ..ProducerConfig::default() });
-        let task = run(waiting, producer, topic, Arc::clone(&dropped));
+        let task = run(Waiting { queue: waiting, stop }, producer, topic, Arc::clone(&dropped));
         (Self { queue, dropped }, task)
     }
 
@@ -56,14 +62,41 @@ impl TraceDispatcher {
     }
 }
 
-async fn run(
-    mut waiting: mpsc::Receiver<TraceBody>,
-    producer: Producer,
-    topic: String,
-    dropped: Arc<AtomicU64>,
-) {
-    while let Some(first) = waiting.recv().await {
-        let (body, traces) = gather(first, &mut waiting).await;
+/// What waits to be sent.
+struct Waiting {
+    queue: mpsc::Receiver<TraceBody>,
+    stop: CancellationToken,
+}
+
+impl Waiting {
+    /// The next trace; none once no more will come.
+    async fn next(&mut self) -> Option<TraceBody> {
+        tokio::select! {
+            biased;
+            next = self.queue.recv() => next,
+            () = self.stop.cancelled() => {
+                self.queue.close();
+                self.queue.recv().await
+            }
+        }
+    }
+
+    /// The events of one message, and from how many traces they are; none once no more will come.
+    async fn gather(&mut self) -> Option<(TraceBody, u64)> {
+        let (mut body, mut traces) = (self.next().await?, 1);
+        let due = Instant::now() + FLUSH;
+        while body.events() < MAX_EVENTS && body.bytes() < MAX_BYTES {
+            // At the end time is not waited for.
+            let Ok(Some(next)) = timeout_at(due, self.next()).await else { break };
+            body.append(next);
+            traces += 1;
+        }
+        Some((body, traces))
+    }
+}
+
+async fn run(mut waiting: Waiting, producer: Producer, topic: String, dropped: Arc<AtomicU64>) {
+    while let Some((body, traces)) = waiting.gather().await {
         let (text, keys) = body.into_parts();
         let message = OutgoingMessage { keys, ..OutgoingMessage::new(topic.clone(), text) };
         if let Err(error) = producer.send(&message).await {
@@ -73,21 +106,6 @@ async fn run(
             }
         }
     }
-}
-
-/// The events of one message, and from how many traces they are.
-async fn gather(first: TraceBody, waiting: &mut mpsc::Receiver<TraceBody>) -> (TraceBody, u64) {
-    let (mut body, mut traces) = (first, 1);
-    let due = Instant::now() + FLUSH;
-    while body.events() < MAX_EVENTS && body.bytes() < MAX_BYTES {
-        match timeout_at(due, waiting.recv()).await {
-            Ok(Some(next)) => body.append(next),
-            // All senders gone, or time is up.
-            Ok(None) | Err(_) => break,
-        }
-        traces += 1;
-    }
-    (body, traces)
 }
 
 #[cfg(test)]
@@ -112,20 +130,33 @@ mod tests {
         body
     }
 
+    fn waiting(traces: usize) -> (mpsc::Sender<TraceBody>, Waiting) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        for _ in 0..traces {
+            sender.try_send(events()).unwrap();
+        }
+        (sender, Waiting { queue, stop: CancellationToken::new() })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn events_are_gathered_up_to_the_bound_or_for_a_while() {
-        let (queue, mut waiting) = mpsc::channel(QUEUE);
-        for _ in 0..30 {
-            queue.try_send(events()).unwrap();
-        }
-        let first = waiting.recv().await.unwrap();
-        let (body, traces) = gather(first, &mut waiting).await;
+        let (_sender, mut waiting) = waiting(30);
+        let (body, traces) = waiting.gather().await.unwrap();
         assert_eq!((body.events(), traces), (MAX_EVENTS, 20));
         let began = Instant::now();
-        let first = waiting.recv().await.unwrap();
-        let (body, traces) = gather(first, &mut waiting).await;
+        let (body, traces) = waiting.gather().await.unwrap();
         assert_eq!((body.events(), traces), (20, 10));
         assert_eq!(began.elapsed(), FLUSH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_what_waits_is_sent_at_once() {
+        let (sender, mut waiting) = waiting(3);
+        waiting.stop.cancel();
+        let began = Instant::now();
+        assert_eq!(waiting.gather().await.unwrap().1, 3);
+        assert!(waiting.gather().await.is_none() && sender.try_send(events()).is_err());
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[test]

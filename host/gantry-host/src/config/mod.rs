@@ -11,6 +11,7 @@ mod granted;
 mod life;
 mod plugin;
 mod strategy;
+mod trace;
 mod units;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use life::{
 };
 pub use plugin::{PluginSettings, SubscriptionSetting};
 pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
+pub use trace::TraceSettings;
 pub use units::{ByteSize, Millis, Timestamp};
 
 /// The whole configuration of one host.
@@ -51,6 +53,8 @@ pub struct GantryConfig {
     pub shutdown_grace: Millis,
     /// The broker side of the client (RocketMQ: ClientConfig).
     pub client: ClientSettings,
+    /// Message traces.
+    pub trace: TraceSettings,
     /// Where the admin API listens, and whether it does.
     pub admin: AdminSettings,
     /// Which plugin files may be loaded at all.
@@ -74,6 +78,7 @@ impl Default for GantryConfig {
             instance_name: "default".into(),
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
+            trace: TraceSettings::default(),
             admin: AdminSettings::default(),
             signatures: SignatureSettings::default(),
             engine: EngineSettings::default(),
@@ -157,6 +162,7 @@ impl GantryConfig {
             );
         }
         self.client.check()?;
+        self.trace.check()?;
         self.admin.check()?;
         self.signatures.check()?;
         if self.engine.memory_max.0 < 1 << 20 {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gantry_engine::{Directory, Grant, Grants, HttpGrant, PluginLog};
 
-use crate::client_instance::{ClientInstance, Producer, ProducerConfig};
+use crate::client_instance::{ClientInstance, Producer, ProducerConfig, TraceDispatcher};
 use crate::config::PluginSettings;
 use crate::tasks::Tasks;
 use keyvalue::PluginStore;
@@ -60,12 +60,13 @@ impl Services {
     /// runtime that sends.
     pub(crate) fn new(
         client: &ClientInstance,
+        traces: Option<TraceDispatcher>,
         selectors: SelectByPlugin,
         state: &Path,
         tasks: &Tasks,
     ) -> Self {
         Self(Arc::new(Inner {
-            producer: Producer::new(client.clone(), ProducerConfig::default()),
+            producer: Producer::new(client.clone(), ProducerConfig { traces, ..ProducerConfig::default() }),
             selectors,
             runtime: tokio::runtime::Handle::current(),
             tasks: tasks.clone(),
@@ -174,7 +175,7 @@ mod tests {
         let config = ClientConfig { name_servers: "127.0.0.1:1".into(), ..ClientConfig::default() };
         let client = ClientInstance::start(config).await.unwrap();
         let state = tempfile::tempdir().unwrap();
-        (Services::new(&client, no_selectors(), state.path(), &Tasks::default()), state)
+        (Services::new(&client, None, no_selectors(), state.path(), &Tasks::default()), state)
     }
 
     fn settings(text: &str) -> PluginSettings {

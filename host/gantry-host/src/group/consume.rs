@@ -17,7 +17,9 @@ use super::listener::{Call, Listener};
 use super::outcomes::{AGAIN, Terms, failure_text, settled_as, settlement};
 use super::tally::{Tallies, Tally};
 use super::threads::ListenerThreads;
+use super::traces::{self, Ended};
 use super::trial::Trial;
+use crate::client_instance::TraceDispatcher;
 use crate::observer::{Settled, SharedObserver};
 
 /// What every batch of a group needs on its way.
@@ -28,6 +30,8 @@ pub(super) struct Consumption {
     pub(super) observer: SharedObserver,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) tallies: Arc<Tallies>,
+    /// Where batches are told of, if anywhere.
+    pub(super) traces: Option<TraceDispatcher>,
 }
 
 /// Where a batch comes from, and how long a call with it may take.
@@ -161,6 +165,12 @@ impl Return {
         for end in ends.iter().take(ended) {
             self.observe(end, &mut counts);
         }
+        if let Some(traces) = &self.consumption.traces {
+            let told = ends.iter().take(ended).map(End::traced);
+            if let Some(events) = traces::consumed(&self.consumption.group, took, told) {
+                traces.tell(events);
+            }
+        }
         self.listener.counters.batch(&counts, calls, instances_lost, took);
         let mut settlements: Vec<Settlement> = ends.into_iter().map(|end| end.settlement).collect();
         settlements.resize(self.messages, AGAIN);
@@ -217,4 +227,15 @@ struct End<'a> {
     /// None where its body cannot be read.
     cause: Option<Cause>,
     failure: Option<String>,
+}
+
+impl End<'_> {
+    fn traced(&self) -> Ended<'_> {
+        Ended {
+            message: self.message,
+            times: self.times,
+            settlement: &self.settlement,
+            cause: self.cause.as_ref(),
+        }
+    }
 }

@@ -100,6 +100,7 @@ impl Driver {
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
             tallies: Arc::clone(&tallies),
+            traces: groups.traces.clone(),
         };
         let answers = Answers::new(&groups.client, Arc::clone(&tallies));
         let requests = Requests::new(

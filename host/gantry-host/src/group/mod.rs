@@ -25,6 +25,7 @@ mod settings;
 mod shadow;
 mod tally;
 mod threads;
+mod traces;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ pub(crate) use shadow::Shadow;
 pub(crate) use threads::ListenerThreads;
 pub(crate) use trial::Trial;
 
-use crate::client_instance::ClientInstance;
+use crate::client_instance::{ClientInstance, TraceDispatcher};
 use crate::config::GantryConfig;
 use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
@@ -141,6 +142,8 @@ pub(crate) struct Groups {
     pub(crate) running: GroupMap,
     /// The allocation strategies of plugins.
     pub(crate) strategies: Strategies,
+    /// Where batches are told of, if anywhere.
+    pub(crate) traces: Option<TraceDispatcher>,
     /// Cancelled once every plugin that was there at the start has been taken or rejected: groups begin then.
     pub(crate) begin: CancellationToken,
 }

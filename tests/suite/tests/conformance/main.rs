@@ -33,4 +33,5 @@ mod roles;
 mod size;
 mod swapping;
 mod tools;
+mod tracing;
 mod versions;
