@@ -17,6 +17,7 @@
 )]
 
 mod admin;
+mod background;
 pub mod client_instance;
 pub mod config;
 mod filter;

@@ -164,9 +164,8 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(directory: &Path, plugins: &Path) -> Self {
-        let arguments =
-            ["plugin", "dev", directory.to_str().unwrap(), "--plugins", plugins.to_str().unwrap()];
+    fn start(directory: &Path, target: &[&str]) -> Self {
+        let arguments = [&["plugin", "dev", directory.to_str().unwrap()], target].concat();
         let mut child = gantry(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
         let keep = |stream: Box<dyn std::io::Read + Send>| {
@@ -208,7 +207,7 @@ fn dev_builds_each_change_into_the_plugins_directory_and_a_mistake_changes_nothi
     if built(&directory).is_none() {
         return;
     }
-    let dev = Dev::start(&directory, &plugins);
+    let dev = Dev::start(&directory, &["--plugins", plugins.to_str().unwrap()]);
     let component = plugins.join("greetings.wasm");
     dev.says("the host takes it over", 1);
     let first = fs::read(&component).unwrap();
@@ -225,4 +224,42 @@ fn dev_builds_each_change_into_the_plugins_directory_and_a_mistake_changes_nothi
     assert_ne!(second, first);
     let entries: Vec<_> = fs::read_dir(&plugins).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(entries, ["greetings.wasm"], "nothing half-written is left");
+}
+
+#[test]
+fn dev_uploads_each_version_to_a_running_host() {
+    let home = tempfile::tempdir().unwrap();
+    let (directory, plugins) = (home.path().join("greetings"), home.path().join("plugins"));
+    fs::create_dir(&plugins).unwrap();
+    new(&directory, "js", "listener");
+    if built(&directory).is_none() {
+        return;
+    }
+    let (config, token) = (home.path().join("gantry.toml"), "0123456789abcdef");
+    let (kept, state) = (plugins.display(), home.path().join("state"));
+    let settings = format!(
+        "name-server = \"127.0.0.1:1\"\nplugins = \"{kept}\"\nstate-dir = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{token}\"\n",
+        state.display()
+    );
+    fs::write(&config, settings).unwrap();
+    let run = ["run", "--config", config.to_str().unwrap(), "--json"];
+    let mut host = gantry(&run).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut events = BufReader::new(host.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let started = events.next().unwrap();
+    let admin = started["admin"].as_str().unwrap().to_owned();
+
+    let refused = Dev::start(&directory, &["--admin", &admin, "--token", "another-token-than-it"]);
+    refused.says("the version before serves on", 1);
+    drop(refused);
+    let dev = Dev::start(&directory, &["--admin", &admin, "--token", token]);
+    dev.says("the host takes it over", 1);
+    let active = |event: &Value| event["plugin"] == "greetings" && event["state"] == "active";
+    assert!(events.any(|event| active(&event)));
+    assert!(plugins.join("greetings.wasm").exists());
+    drop(events);
+    host.kill().unwrap();
+    host.wait().unwrap();
 }

@@ -27,6 +27,9 @@ pub(super) fn write(writer: &mut Writer<'_>, groups: &[GroupStatus]) -> fmt::Res
         let values = groups.iter().map(|group| (of(group), figure(&group.counts)));
         writer.counters(metric, help, values)?;
     }
+    let divided = groups.iter().map(|group| (of(group), group.strategy_fallbacks));
+    let help = "Divisions the fallback made because the strategy plugin gave no usable one";
+    writer.counters("group_strategy_fallbacks", help, divided)?;
     let queues = groups.iter().map(|group| (of(group), group.queues.len() as u64));
     writer.gauges("group_queues", "Queues this host owns", queues)?;
     queue(writer, groups, "queue_lag_messages", "Messages from the commit offset to the end", |queue| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::writer::{Labels, Writer};
 use crate::group::Listener;
-use crate::plugins::PluginEntry;
+use crate::plugins::{PluginEntry, Selections};
 use crate::status::PluginStatus;
 
 /// The states of a breaker, each a number of its own.
@@ -82,6 +82,16 @@ fn versions(writer: &mut Writer<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     writer.counters("plugin_swaps", "Times a new version took over", swaps)?;
     let rejections = plugins.iter().map(|plugin| (of(&plugin.name), plugin.rejections));
     writer.counters("plugin_rejections", "Times a version was rejected", rejections)?;
+    let selections = |figure: fn(&Selections) -> u64| {
+        plugins.iter().filter_map(move |plugin| Some((of(&plugin.name), figure(plugin.selections.as_ref()?))))
+    };
+    writer.counters("plugin_selections", "Messages a selector was asked about", selections(|of| of.calls))?;
+    let fell_back = selections(|of| of.fallbacks);
+    writer.counters(
+        "plugin_selection_fallbacks",
+        "Of these, those it gave no usable answer for",
+        fell_back,
+    )?;
     let held = plugins.iter().map(|plugin| (of(&plugin.name), u64::from(plugin.held.is_some())));
     writer.gauges("plugin_held", "Whether the file's content is held back", held)?;
     let candidates = plugins.iter().flat_map(|plugin| {

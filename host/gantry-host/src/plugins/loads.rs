@@ -1,8 +1,8 @@
 //! Loading: validating, compiling and warming off the registry's task, two plugins at a time, one after another for each
 //! plugin. Newer content of a plugin takes the place of what waits, and supersedes what is still compiling.
 //!
-//! The compiler's threads have the host's priority: lowering a thread's own takes system calls that no safe interface of
-//! the standard library has. Two at a time is what keeps the rest of the machine for the messages.
+//!
+//! Each load has a thread of its own at a low priority: what compiles leaves the machine to the messages.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use super::commands::{Refusal, Reply};
 use super::directory::{MAX_FILE, read_now};
 use super::registry::say;
 use super::signature::{self, MAX_SIGNATURE};
+use crate::background;
 use crate::config::{PluginSettings, SignatureSettings};
 use crate::granted::Services;
 use crate::observer::SharedObserver;
@@ -206,7 +207,7 @@ impl Loads {
             }
             Ok(LoadedPlugin { plugin, bytes: bytes.len() as u64 })
         };
-        tokio::task::spawn_blocking(work).await.map_err(|error| inside(&error))?
+        background::run("gantry-load", work).await.map_err(|error| inside(&error))?
     }
 }
 

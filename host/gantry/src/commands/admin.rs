@@ -57,6 +57,19 @@ impl AdminArgs {
         self.answer(request.send_json(body))
     }
 
+    /// Puts bytes at a path. Blocks.
+    ///
+    /// # Errors
+    /// As [`AdminArgs::get`].
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> anyhow::Result<Value> {
+        let request = self.agent().put(self.url(path));
+        let request = match self.bearer() {
+            Some(bearer) => request.header("authorization", bearer),
+            None => request,
+        };
+        self.answer(request.send(body))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.admin.trim_end_matches('/'))
     }

@@ -1,16 +1,18 @@
-//! `gantry plugin dev`: builds at every change of the sources, straight into the plugins directory of a running host.
+//! `gantry plugin dev`: builds at every change of the sources, for a running host: into its plugins directory, or to its
+//! admin API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use gantry_build::{Plugin, Toolchains};
+use gantry_build::{Built, Plugin, Toolchains};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::build::{once, told};
+use crate::commands::admin::{AdminArgs, segment};
 
 /// Quiet that ends a change: editors write a file in several steps.
 const SETTLED: Duration = Duration::from_millis(150);
@@ -28,16 +30,46 @@ pub(crate) struct DevArgs {
     #[arg(default_value = ".", value_name = "DIR")]
     directory: PathBuf,
     /// The plugins directory of the running host, as in `gantry run --plugins`.
-    #[arg(long, value_name = "DIR")]
-    plugins: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "admin", conflicts_with = "admin")]
+    plugins: Option<PathBuf>,
+    /// The admin API of the running host, which may be on another machine: each new version is uploaded.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The token it asks for, if it does ([admin] token of its configuration).
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GANTRY_ADMIN_TOKEN",
+        hide_env_values = true,
+        requires = "admin"
+    )]
+    token: Option<String>,
+}
+
+/// Where a version that is built goes.
+enum Target {
+    /// The plugins directory of a host.
+    Directory(PathBuf),
+    /// A host's admin API.
+    Host(AdminArgs),
+}
+
+impl DevArgs {
+    fn target(&self) -> anyhow::Result<Target> {
+        if let Some(admin) = &self.admin {
+            return Ok(Target::Host(AdminArgs { admin: admin.clone(), token: self.token.clone() }));
+        }
+        let given = self.plugins.as_deref().unwrap_or(Path::new("plugins"));
+        let directory = given.canonicalize().with_context(|| {
+            format!("there is no plugins directory {}; give the one the host runs with", given.display())
+        })?;
+        Ok(Target::Directory(directory))
+    }
 }
 
 pub(crate) fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let toolchains = Toolchains::of_user()?;
-    let plugins = args.plugins.canonicalize();
-    let plugins = plugins.with_context(|| {
-        format!("there is no plugins directory {}; give the one the host runs with", args.plugins.display())
-    })?;
+    let target = args.target()?;
     let mut plugin = Plugin::open(&args.directory)?;
     // Room for one notice: more would say the same, and are dropped.
     let (sender, changes) = sync_channel(1);
@@ -56,20 +88,35 @@ pub(crate) fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
         }
         let now = plugin.fingerprint()?;
         if last.as_ref() != Some(&now) {
-            build(&plugin, &plugins, &toolchains);
+            build(&plugin, &target, &toolchains);
             last = Some(now);
         }
         wait(&changes)?;
     }
 }
 
-/// Builds into the plugins directory and says what came of it.
-fn build(plugin: &Plugin, plugins: &std::path::Path, toolchains: &Toolchains) {
+/// Builds for the host and says what came of it.
+fn build(plugin: &Plugin, target: &Target, toolchains: &Toolchains) {
     let began = Instant::now();
-    let output = plugins.join(&plugin.manifest.name).with_extension("wasm");
-    match once(plugin, Some(&output), toolchains) {
+    match delivered(plugin, target, toolchains) {
         Ok(built) => println!("{}; the host takes it over", told(&built, began)),
-        Err(error) => eprintln!("{error}\nthe version before serves on"),
+        Err(error) => eprintln!("{error:#}\nthe version before serves on"),
+    }
+}
+
+fn delivered(plugin: &Plugin, target: &Target, toolchains: &Toolchains) -> anyhow::Result<Built> {
+    let name = &plugin.manifest.name;
+    match target {
+        Target::Directory(plugins) => {
+            Ok(once(plugin, Some(&plugins.join(name).with_extension("wasm")), toolchains)?)
+        }
+        Target::Host(host) => {
+            let built = once(plugin, None, toolchains)?;
+            let component = std::fs::read(&built.component)
+                .with_context(|| format!("cannot read {}", built.component.display()))?;
+            host.put(&format!("/plugins/{}", segment(name)), &component)?;
+            Ok(built)
+        }
     }
 }
 
