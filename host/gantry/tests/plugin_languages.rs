@@ -1,4 +1,4 @@
-//! `gantry plugin new`, `build`, `check` and `dev` as an author meets them, in each language.
+//! `gantry plugin new`, `build`, `check`, `test` and `dev` as an author meets them, in each language.
 //!
 //! A language whose compiler is not there is skipped with a note; where GANTRY_REQUIRE_LANGUAGES is set, as in CI, it fails.
 
@@ -18,7 +18,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A build on a machine that does ten other things.
 const BOUND: Duration = Duration::from_secs(180);
@@ -116,15 +116,73 @@ fn a_new_plugin_in_rust_builds_and_loads() {
     round_trip("rust");
 }
 
-#[test]
-fn a_strategy_in_javascript_loads_as_one() {
+/// A new plugin of this role answers these questions, each of which says what is expected; and another answer is told.
+fn answers(language: &str, role: &str, questions: &[Value]) {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("greetings");
-    new(&directory, "javascript", "strategy");
+    new(&directory, language, role);
     let Some(first) = built(&directory) else { return };
-    let checked = run(&["plugin", "check", first["component"].as_str().unwrap()]);
-    let told = text(&checked.stdout);
-    assert!(checked.status.success() && told.contains("plugin:greetings"), "{told}");
+    let component = first["component"].as_str().unwrap();
+    let checked = run(&["plugin", "check", component, "--json"]);
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!((&checked["loads"], &checked["roles"]), (&json!(true), &json!([role])), "{checked}");
+
+    let file = home.path().join("questions.jsonl");
+    let ask = |questions: &[Value]| {
+        fs::write(&file, questions.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        run(&["plugin", "test", component, "--messages", file.to_str().unwrap()])
+    };
+    let asked = ask(questions);
+    let told = text(&asked.stdout);
+    let all = format!("{} as expected, 0 not", questions.len());
+    assert!(asked.status.success() && told.contains(&all), "{told}{}", text(&asked.stderr));
+    let mut other = questions[0].clone();
+    other["expect"] = json!("fails");
+    let asked = ask(&[other]);
+    let told = text(&asked.stdout);
+    assert!(asked.status.code() == Some(1) && told.contains("- expected \"fails\""), "{told}");
+}
+
+fn a_strategy_answers(language: &str) {
+    let shares = json!({ "a": ["broker-a:0", "broker-a:2"], "b": ["broker-a:1"] });
+    let questions = [
+        json!({ "queues": 3, "members": ["a", "b"], "expect": shares }),
+        json!({ "queues": 16, "members": ["a", "b", "c"], "expect": "sound" }),
+        json!({ "queues": 1, "members": ["a", "b"], "expect": { "a": ["broker-a:0"], "b": [] } }),
+    ];
+    answers(language, "strategy", &questions);
+}
+
+#[test]
+fn a_new_strategy_in_c_answers() {
+    a_strategy_answers("c");
+}
+
+#[test]
+fn a_new_strategy_in_javascript_answers() {
+    a_strategy_answers("javascript");
+}
+
+#[test]
+fn a_new_selector_in_c_answers() {
+    // FNV-1a, 32 bits, of the argument's bytes.
+    let questions = [
+        json!({ "queues": 8, "arg": "order-17", "expect": "broker-a:6" }),
+        json!({ "queues": 8, "arg": "order-18", "expect": "broker-a:7" }),
+        json!({ "queues": ["broker-b:5"], "arg": "", "expect": "broker-b:5" }),
+    ];
+    answers("c", "selector", &questions);
+}
+
+#[test]
+fn a_new_selector_in_javascript_answers() {
+    // Java's `hashCode` of the argument.
+    let questions = [
+        json!({ "queues": 8, "arg": "order-17", "expect": "broker-a:5" }),
+        json!({ "queues": 8, "arg": "order-18", "expect": "broker-a:6" }),
+        json!({ "queues": ["broker-b:5"], "arg": "", "expect": "broker-b:5" }),
+    ];
+    answers("javascript", "selector", &questions);
 }
 
 #[test]

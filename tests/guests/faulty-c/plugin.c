@@ -1,4 +1,6 @@
-// `throw` crashes, for C has nothing to throw; `spin` never ends; `garbage` leaves garbage; the rest is a success.
+// A listener, a selector and a strategy in one. A message of `throw` crashes, for C has nothing to throw; `spin` never ends;
+// `garbage` leaves garbage; the rest is a success. A message that is sent goes to the queue as many places on as its
+// argument has bytes, and `fail` to none. Queues are dealt out to the members one by one.
 #include "gantry.h"
 
 #include <stdio.h>
@@ -25,3 +27,17 @@ const gantry_listener_definition gantry_listener = {
     .batch_max_size = 32,
     .consume = consume,
 };
+
+static size_t choose(const gantry_queue *queues, size_t count, const gantry_outgoing *message, gantry_text arg) {
+  (void)queues, (void)message;
+  return gantry_equals(arg, "fail") ? count : arg.len % count;
+}
+
+const gantry_selector_definition gantry_selector = {.name = "faulty", .version = "1", .select = choose};
+
+static bool owns(size_t queue, size_t queues, size_t client, size_t clients) {
+  (void)queues;
+  return queue % clients == client;
+}
+
+const gantry_strategy_definition gantry_strategy = {.name = "faulty", .version = "1", .owns = owns};

@@ -1,4 +1,8 @@
-"""`throw` raises; `spin` never ends; `garbage` leaves garbage; the rest is a success."""
+"""A listener, a selector and a strategy in one.
+
+A message of `throw` raises; `spin` never ends; `garbage` leaves garbage; the rest is a success. A message that is sent goes
+to the queue as many places on as its argument has bytes, and `fail` to none. Queues are dealt out to the members one by one.
+"""
 
 import gantry
 from gantry import Subscription
@@ -19,3 +23,21 @@ class Listener(gantry.Listener):
         if message.body == b"garbage":
             for _ in range(1000):
                 self.kept = bytearray(4096)
+
+
+class Selector(gantry.Selector):
+    name = "faulty"
+    version = "1"
+
+    def choose(self, queues, message, arg):
+        if arg == "fail":
+            raise RuntimeError("it is broken")
+        return len(arg.encode()) % len(queues)
+
+
+class Strategy(gantry.Strategy):
+    name = "faulty"
+    version = "1"
+
+    def share(self, group, current, queues, clients):
+        return queues[clients.index(current) :: len(clients)]

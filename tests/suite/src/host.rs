@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gantry_host::config::{ConsumeFrom, GantryConfig, Millis, PluginSettings, SubscriptionSetting};
 use gantry_host::status::{GroupStatus, HostStatus, PluginStatus};
-use gantry_host::{Host, SharedObserver, StopReport};
+use gantry_host::{Host, Selectors, SharedObserver, StopReport};
 use tempfile::TempDir;
 
 use crate::component::{component, project};
@@ -242,6 +242,11 @@ impl HostUnderTest {
         let queues = self.group(group).map(|status| status.queues).unwrap_or_default();
         let wanted = queues.into_iter().filter(|queue| queue.topic == topic && queue.consuming);
         wanted.map(|queue| format!("{}/{}", queue.broker_name, queue.queue_id)).collect()
+    }
+
+    /// The selectors among its plugins.
+    pub fn selectors(&self) -> Selectors {
+        self.host.selectors()
     }
 
     /// The figures that plugins keep.

@@ -1,16 +1,27 @@
-//! Plugins in C, Go, JavaScript and Python beside Rust: the same orders end the same, and one takes over from another.
+//! Plugins in C, Go, JavaScript and Python beside Rust: the same orders end the same, and one takes over from another, as
+//! listener, as selector and as strategy.
 
-use gantry_host::SettledAs;
-use gantry_suite::{HostUnderTest, World, built, component, eventually_within, that, versioned};
+use gantry_host::client_instance::OutgoingMessage;
+use gantry_host::config::StrategySetting;
+use gantry_host::{Selectors, SettledAs};
+use gantry_protocol::MessageQueue;
+use gantry_suite::{
+    HostUnderTest, Load, Observed, World, built, component, eventually_within, that, versioned,
+};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use crate::swapping::{divided, is_in_blocks};
 
 // One at a time: the first compiles, the others take what it has cached.
 gantry_suite::scenarios! {
     quiet:
     the_same_orders_end_the_same_in_every_language,
     one_language_takes_over_from_another_under_load,
+    selectors_in_every_language_choose_for_messages_sent_meanwhile,
+    strategies_in_every_language_divide_under_load,
 }
 
 /// Compiling the largest runtime on a machine that does ten other things.
@@ -19,6 +30,8 @@ const COMPILED: Duration = Duration::from_secs(200);
 const CHUNK: usize = 100;
 const BACKLOG: usize = 4_000;
 const SAMPLES: [&str; 5] = ["orders", "orders-c", "orders-go", "orders-js", "orders-py"];
+/// Listeners, selectors and strategies in one.
+const ALL_ROLES: [&str; 4] = ["faulty-c", "faulty-go", "faulty-js", "faulty-py"];
 
 const ORDERS: [&str; 14] = [
     r#"{"id":"A-1","status":"paid","amount":1999}"#,
@@ -151,5 +164,132 @@ async fn one_language_takes_over_from_another_under_load(world: World) {
     assert!(missing.is_empty(), "{} lost, such as {:?}", missing.len(), missing.first());
     let stored: i64 = world.cluster.end_offsets(&topic).await.values().sum();
     assert_eq!((observed.len(), observed.duplicates()), (usize::try_from(stored).unwrap(), 0));
+    world.cluster.end().await;
+}
+
+/// How many arguments there are: of one byte, of two, and so on.
+const ARGUMENTS: usize = 16;
+
+fn argument(number: usize) -> String {
+    "x".repeat(1 + number % ARGUMENTS)
+}
+
+/// The queue that the selector in the file `choose` sends an argument to.
+async fn chosen(selectors: &Selectors, queues: &[MessageQueue], arg: &str) -> i32 {
+    let (selectors, queues, arg) = (selectors.clone(), queues.to_vec(), arg.to_owned());
+    let choosing = move || {
+        let message = gantry_engine::OutgoingMessage::default();
+        queues[selectors.select("choose", &queues, &message, &arg).unwrap()].queue_id
+    };
+    tokio::task::spawn_blocking(choosing).await.unwrap()
+}
+
+/// Rust has another rule than the others, and comes first and last.
+async fn selectors_in_every_language_choose_for_messages_sent_meanwhile(world: World) {
+    let mut files = vec![component("jump-hash")];
+    files.extend(built(&ALL_ROLES).into_iter().map(component));
+    files.push(versioned("jump-hash", 1));
+    let (topic, idle) = (world.topic("t", 8).await, world.topic("idle", 1).await);
+    let host = world.host_with("choose", &world.name("g"), &idle).start().await;
+    host.deploy_bytes("choose", &files[0]);
+    serves(&host, "choose").await;
+
+    let (selectors, producer) = (host.selectors(), world.cluster.producer());
+    let queues = producer.queues(&topic).await.unwrap();
+    let (mut hashed, mut counted) = (BTreeMap::new(), BTreeMap::new());
+    for arg in (0..ARGUMENTS).map(argument) {
+        hashed.insert(arg.clone(), chosen(&selectors, &queues, &arg).await);
+        counted.insert(arg.clone(), queues[arg.len() % queues.len()].queue_id);
+    }
+    assert_ne!(hashed, counted);
+
+    let swapped = AtomicBool::new(false);
+    let sending = async {
+        let mut sent = 0;
+        while !swapped.load(Ordering::Relaxed) {
+            let arg = argument(sent);
+            let id = chosen(&selectors, &queues, &arg).await;
+            let queue = queues.iter().find(|queue| queue.queue_id == id).unwrap();
+            producer.send_to(queue, &OutgoingMessage::new(&topic, arg)).await.unwrap();
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        sent
+    };
+    let swapping = async {
+        for (swap, file) in files.iter().enumerate().skip(1) {
+            takes_over(&host, "choose", file, swap).await;
+            let rule = if swap == files.len() - 1 { &hashed } else { &counted };
+            for (arg, queue) in rule {
+                assert_eq!(chosen(&selectors, &queues, arg).await, *queue, "{arg} after swap {swap}");
+            }
+        }
+        swapped.store(true, Ordering::Relaxed);
+    };
+    let (sent, ()) = tokio::join!(sending, swapping);
+    println!("{sent} messages through {} swaps", files.len() - 1);
+    for message in world.cluster.readable(&topic, sent).await {
+        let arg = String::from_utf8(message.body().unwrap().to_vec()).unwrap();
+        let allowed = [hashed[&arg], counted[&arg]];
+        assert!(allowed.contains(&message.queue_id()), "{arg} in {}, not in {allowed:?}", message.queue_id());
+    }
+    let selections = host.plugin("choose").unwrap().selections.unwrap();
+    assert_eq!(selections.fallbacks, 0, "of {}", selections.calls);
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+/// Puts another version in its place and waits until it serves.
+async fn takes_over(host: &HostUnderTest, stem: &str, file: &[u8], swap: usize) {
+    host.deploy_bytes(stem, file);
+    eventually_within(COMPILED, &format!("swap {swap}"), async || {
+        let plugin = host.plugin(stem).unwrap();
+        that(plugin.swaps == swap as u64, || format!("{plugin:?}"))
+    })
+    .await;
+}
+
+/// Between any two of the others comes Rust's, whose division is another: queues change hands each time.
+async fn strategies_in_every_language_divide_under_load(world: World) {
+    let (topic, group, idle) = (world.topic("t", 8).await, world.name("g"), world.topic("idle", 1).await);
+    let observed = Arc::<Observed>::default();
+    let host = || {
+        let setup = world.host_with("p", &group, &topic).observed_by(&observed).configure(|config| {
+            config.consumer.allocate_message_queue_strategy =
+                Some(StrategySetting::Plugin("share".to_owned()));
+        });
+        let setup = setup.plugin("share", &world.name("idle"), &[(&idle, "*")]);
+        setup.with_file("scripted", "p").with_file("strategy-blocks", "share").start()
+    };
+    let hosts = [host().await, host().await];
+    divided(&hosts, &group, &topic, is_in_blocks).await;
+    let load = Load::start(&world.cluster, &topic);
+    let mut swap = 0;
+    for language in built(&ALL_ROLES) {
+        for (file, in_blocks) in
+            [(component(language), false), (versioned("strategy-blocks", swap as u8), true)]
+        {
+            let consumed = observed.len();
+            swap += 1;
+            // One after the other: what the first compiles the second takes from the cache.
+            for host in &hosts {
+                takes_over(host, "share", &file, swap).await;
+            }
+            divided(&hosts, &group, &topic, |shares| is_in_blocks(shares) == in_blocks).await;
+            eventually_within(Duration::from_secs(60), "messages are consumed after it", async || {
+                that(observed.len() > consumed, || format!("{consumed} and no more"))
+            })
+            .await;
+        }
+    }
+    let sent = load.stop().await;
+    eventually_within(Duration::from_secs(60), "everything is consumed", async || {
+        that(observed.missing(sent).is_empty(), || format!("{} are not", observed.missing(sent).len()))
+    })
+    .await;
+    println!("{sent} messages through {swap} swaps, {} twice", observed.duplicates());
+    for host in hosts {
+        host.stop().await;
+    }
     world.cluster.end().await;
 }

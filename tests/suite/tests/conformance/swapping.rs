@@ -120,7 +120,7 @@ async fn strategies_change_under_load_and_every_message_is_consumed_once(world: 
 }
 
 /// Waits until each queue is one host's, and the shares are as wanted.
-async fn divided(
+pub(crate) async fn divided(
     hosts: &[HostUnderTest; 2],
     group: &str,
     topic: &str,
@@ -136,7 +136,7 @@ async fn divided(
 }
 
 /// Whether one host has the first four queues and the other the last.
-fn is_in_blocks(shares: &[Vec<String>; 2]) -> bool {
+pub(crate) fn is_in_blocks(shares: &[Vec<String>; 2]) -> bool {
     let mut shares = shares.clone();
     shares.iter_mut().for_each(|share| share.sort());
     shares.sort();
