@@ -188,7 +188,10 @@ async fn what_a_plugin_logs_is_in_the_log_under_its_name(world: World) {
         .plugin_settings(stem, |settings| settings.logging.lines_per_second = 5);
     let host = setup.with_file("uses-grants", stem).start().await;
     let line = format!("the rates of {topic} are old");
-    world.cluster.send(&topic, &[&format!("log:{line}"), "flood:1000"]).await;
+    // One after the other: a flood beside it would take the line's place.
+    world.cluster.send(&topic, &[&format!("log:{line}")]).await;
+    host.settled(1).await;
+    world.cluster.send(&topic, &["flood:1000"]).await;
     host.settled(2).await;
     let logged = warned(stem, &line).unwrap();
     assert!(logged.contains("WARN"), "{logged}");
