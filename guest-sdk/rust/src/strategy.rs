@@ -44,8 +44,8 @@ pub trait Strategy {
     /// every queue one member's, and no other queue anybody's.
     ///
     /// # Errors
-    /// There is no answer, in words for the log: the group keeps the queues it has. A panic (a trap) or taking longer
-    /// than 1 s is the same.
+    /// There is no answer, in words for the log: the operator's fallback divides, else the group keeps the queues it has. A
+    /// panic (a trap) or taking longer than 1 s is the same.
     fn allocate(
         consumer_group: &str,
         current_client_id: &str,

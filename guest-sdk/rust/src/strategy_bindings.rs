@@ -330,8 +330,8 @@ pub mod exports {
                     ///
                     /// - ok: the member's queues, in any order, always the same. Before the host obeys, it holds the answers for all
                     ///   members against each other: every queue must be one member's, and no other queue anybody's. Where a rule is broken
-                    ///   the group keeps the queues it has, and the broken rule is logged.
-                    /// - err: there is no answer, in words for the log; the group keeps the queues it has.
+                    ///   the operator's fallback divides, else the group keeps the queues it has; the broken rule is logged.
+                    /// - err: there is no answer, in words for the log; the same.
                     /// - a trap, a call past its deadline (1 s), too much memory, or more queues than there are: as err.
                     #[allow(async_fn_in_trait)]
                     fn allocate(
