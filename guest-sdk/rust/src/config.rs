@@ -9,7 +9,7 @@
 //! ```
 
 #[cfg(target_arch = "wasm32")]
-use crate::config_bindings::wasi::config::store;
+use crate::bindings::config::wasi::config::store;
 
 /// The value of this key; none where the operator gave none.
 #[cfg(target_arch = "wasm32")]

@@ -1,6 +1,6 @@
 //! What holds for a whole batch.
 
-use crate::bindings::gantry::rocketmq::types::ConsumeContext;
+use crate::bindings::listener::gantry::rocketmq::types::ConsumeContext;
 
 /// What holds for every message of one call: they all come from one queue (RocketMQ: `ConsumeConcurrentlyContext`).
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,9 @@
 //! What a listener says of itself.
 
-pub use crate::bindings::gantry::rocketmq::types::{ConsumeFromWhere, ConsumeMode, MessageModel};
-use crate::bindings::gantry::rocketmq::types::{FilterExpression, ListenerDescription, Subscription};
+pub use crate::bindings::listener::gantry::rocketmq::types::{ConsumeFromWhere, ConsumeMode, MessageModel};
+use crate::bindings::listener::gantry::rocketmq::types::{
+    FilterExpression, ListenerDescription, Subscription,
+};
 use std::time::{Duration, SystemTime};
 
 /// What a listener says of itself, so that a dropped file needs no configuration.

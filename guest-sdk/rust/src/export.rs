@@ -1,6 +1,6 @@
 //! From the trait to the component's exports.
 
-use crate::bindings::gantry::rocketmq::types;
+use crate::bindings::listener::gantry::rocketmq::types;
 use crate::{Context, Listener, Message, packed};
 
 /// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener-packed`,
@@ -33,7 +33,7 @@ macro_rules! export_listener {
                 }
             }
 
-    $crate::packed_bindings::export_message_listener_packed!(Exported with_types_in $crate::packed_bindings);
+    $crate::bindings::packed::export_message_listener_packed!(Exported with_types_in $crate::bindings::packed);
         };
     };
     ($listener:ty, records) => {
@@ -59,7 +59,7 @@ macro_rules! export_listener {
                 }
             }
 
-    $crate::bindings::export_message_listener!(Exported with_types_in $crate::bindings);
+    $crate::bindings::listener::export_message_listener!(Exported with_types_in $crate::bindings::listener);
         };
     };
 }

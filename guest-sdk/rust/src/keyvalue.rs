@@ -19,7 +19,7 @@ use std::fmt;
 #[cfg(not(target_arch = "wasm32"))]
 use self::memory as store;
 #[cfg(target_arch = "wasm32")]
-use crate::keyvalue_bindings::wasi::keyvalue as store;
+use crate::bindings::keyvalue::wasi::keyvalue as store;
 use store::{atomics, batch, store as buckets};
 
 /// Why the store did not do as asked.

@@ -58,78 +58,6 @@ pub mod testing;
 )]
 pub mod bindings;
 
-#[doc(hidden)]
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-pub mod strategy_bindings;
-
-#[doc(hidden)]
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-pub mod packed_bindings;
-
-#[doc(hidden)]
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-pub mod selector_bindings;
-
-#[doc(hidden)]
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-pub mod lifecycle_bindings;
-
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-#[cfg(target_arch = "wasm32")]
-mod granted_bindings;
-
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-#[cfg(target_arch = "wasm32")]
-mod config_bindings;
-
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-#[cfg(target_arch = "wasm32")]
-mod keyvalue_bindings;
-
-#[rustfmt::skip]
-#[allow(
-    missing_docs, unsafe_code, unreachable_pub, rust_2018_idioms, dead_code, clippy::all, clippy::pedantic,
-    clippy::allow_attributes_without_reason, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic,
-    reason = "generated from wit/ by `cargo xtask bindings`"
-)]
-#[cfg(target_arch = "wasm32")]
-mod logging_bindings;
-
 /// Makes a function the plugin's listener: for each message the host calls it, with its [`Context`] or without.
 ///
 /// ```
@@ -196,19 +124,19 @@ pub use strategy::{MessageQueue, Strategy, StrategyDescription};
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::bindings::exports::gantry::rocketmq::listener::Guest;
-    pub use crate::bindings::gantry::rocketmq::types::{
+    pub use crate::bindings::lifecycle::exports::gantry::rocketmq::lifecycle::Guest as LifecycleGuest;
+    pub use crate::bindings::listener::exports::gantry::rocketmq::listener::Guest;
+    pub use crate::bindings::listener::gantry::rocketmq::types::{
         ConsumeContext, ConsumeResult, ListenerDescription, Message,
     };
-    pub use crate::export::{consume, consume_packed, describe};
-    pub use crate::lifecycle_bindings::exports::gantry::rocketmq::lifecycle::Guest as LifecycleGuest;
-    pub use crate::packed_bindings::exports::gantry::rocketmq::packed_listener::Guest as PackedGuest;
-    pub use crate::selector::describe as describe_selector;
-    pub use crate::selector_bindings::exports::gantry::rocketmq::selector::{
+    pub use crate::bindings::packed::exports::gantry::rocketmq::packed_listener::Guest as PackedGuest;
+    pub use crate::bindings::selector::exports::gantry::rocketmq::selector::{
         Guest as SelectorGuest, SelectorDescription as WitSelectorDescription,
     };
-    pub use crate::strategy::describe as describe_strategy;
-    pub use crate::strategy_bindings::exports::gantry::rocketmq::strategy::{
+    pub use crate::bindings::strategy::exports::gantry::rocketmq::strategy::{
         Guest as StrategyGuest, StrategyDescription as WitStrategyDescription,
     };
+    pub use crate::export::{consume, consume_packed, describe};
+    pub use crate::selector::describe as describe_selector;
+    pub use crate::strategy::describe as describe_strategy;
 }

@@ -57,7 +57,7 @@ macro_rules! export_lifecycle {
                 }
             }
 
-    $crate::lifecycle_bindings::export_plugin_lifecycle!(ExportedLifecycle with_types_in $crate::lifecycle_bindings);
+    $crate::bindings::lifecycle::export_plugin_lifecycle!(ExportedLifecycle with_types_in $crate::bindings::lifecycle);
         };
     };
 }

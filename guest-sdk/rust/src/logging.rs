@@ -50,7 +50,7 @@ pub fn debug(message: &str) {
 /// Writes one line: the message is cut after 4,096 bytes. `context` says which part of the plugin speaks; it may be empty.
 #[cfg(target_arch = "wasm32")]
 pub fn log(level: Level, context: &str, message: &str) {
-    use crate::logging_bindings::wasi::logging::logging as host;
+    use crate::bindings::logging::wasi::logging::logging as host;
     let level = match level {
         Level::Trace => host::Level::Trace,
         Level::Debug => host::Level::Debug,

@@ -1,7 +1,7 @@
 //! One message, as the listener sees it.
 
 use crate::ConsumeResult;
-use crate::bindings::gantry::rocketmq::{delivery, types};
+use crate::bindings::listener::gantry::rocketmq::{delivery, types};
 use crate::packed::Packed;
 use crate::testing::Details;
 use std::net::SocketAddr;

@@ -49,7 +49,7 @@ pub fn observe(name: &str, labels: Labels<'_>, value: f64) -> Result<(), String>
 }
 
 #[cfg(target_arch = "wasm32")]
-use crate::granted_bindings::gantry::rocketmq::metrics as host;
+use crate::bindings::granted::gantry::rocketmq::metrics as host;
 
 fn owned(labels: Labels<'_>) -> Vec<(String, String)> {
     labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -186,8 +186,8 @@ pub fn send_ordered(message: &OutgoingMessage, selector: &Selector, arg: &str) -
 #[cfg(target_arch = "wasm32")]
 mod answer {
     use super::{Delivery, OutgoingMessage, Receipt, Selector, SendError};
-    use crate::granted_bindings::gantry::rocketmq::producer as host;
-    use crate::granted_bindings::gantry::rocketmq::types::{self, DeliveryTime};
+    use crate::bindings::granted::gantry::rocketmq::producer as host;
+    use crate::bindings::granted::gantry::rocketmq::types::{self, DeliveryTime};
 
     fn lowered(message: &OutgoingMessage) -> types::OutgoingMessage {
         let OutgoingMessage { topic, tag, keys, body, properties, delivery } = message.clone();

@@ -1,6 +1,6 @@
 //! The answer for one message.
 
-pub use crate::bindings::gantry::rocketmq::types::{ConsumeResult, RetryDelay};
+pub use crate::bindings::listener::gantry::rocketmq::types::{ConsumeResult, RetryDelay};
 use std::fmt::Display;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! A rule for which queue a message is sent to, and how it becomes a component's export.
 
 use crate::MessageQueue;
-pub use crate::bindings::gantry::rocketmq::types::{DeliveryTime, OutgoingMessage};
-use crate::selector_bindings::exports::gantry::rocketmq::selector::SelectorDescription as WitDescription;
+pub use crate::bindings::listener::gantry::rocketmq::types::{DeliveryTime, OutgoingMessage};
+use crate::bindings::selector::exports::gantry::rocketmq::selector::SelectorDescription as WitDescription;
 
 /// A rule that gives each message that is sent its queue (RocketMQ: `MessageQueueSelector`).
 ///
@@ -99,7 +99,7 @@ macro_rules! export_selector {
                 }
             }
 
-    $crate::selector_bindings::export_message_queue_selector!(ExportedSelector with_types_in $crate::selector_bindings);
+    $crate::bindings::selector::export_message_queue_selector!(ExportedSelector with_types_in $crate::bindings::selector);
         };
     };
 }

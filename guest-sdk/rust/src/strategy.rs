@@ -1,7 +1,7 @@
 //! A rule for which queues are whose, and how it becomes a component's export.
 
-pub use crate::bindings::gantry::rocketmq::types::MessageQueue;
-use crate::strategy_bindings::exports::gantry::rocketmq::strategy::StrategyDescription as WitDescription;
+pub use crate::bindings::listener::gantry::rocketmq::types::MessageQueue;
+use crate::bindings::strategy::exports::gantry::rocketmq::strategy::StrategyDescription as WitDescription;
 
 /// A rule by which every member of a group, each for itself, comes to the same division of a topic's queues (RocketMQ:
 /// `AllocateMessageQueueStrategy`).
@@ -116,7 +116,7 @@ macro_rules! export_strategy {
                 }
             }
 
-    $crate::strategy_bindings::export_allocate_message_queue_strategy!(ExportedStrategy with_types_in $crate::strategy_bindings);
+    $crate::bindings::strategy::export_allocate_message_queue_strategy!(ExportedStrategy with_types_in $crate::bindings::strategy);
         };
     };
 }

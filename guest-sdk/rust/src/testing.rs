@@ -9,7 +9,7 @@
 //! assert_eq!(context("greetings").queue_id(), 0);
 //! ```
 
-use crate::bindings::gantry::rocketmq::types;
+use crate::bindings::listener::gantry::rocketmq::types;
 use crate::{ConsumeResult, Context, Message, MessageQueue};
 use std::sync::OnceLock;
 

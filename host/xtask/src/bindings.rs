@@ -19,55 +19,56 @@ struct Target {
     with: &'static [(&'static str, &'static str)],
 }
 
-const TYPES: (&str, &str) = ("gantry:rocketmq/types@0.1.0", "crate::bindings::gantry::rocketmq::types");
+const TYPES: (&str, &str) =
+    ("gantry:rocketmq/types@0.1.0", "crate::bindings::listener::gantry::rocketmq::types");
 const DELIVERY: (&str, &str) =
-    ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::gantry::rocketmq::delivery");
+    ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::listener::gantry::rocketmq::delivery");
 
 const TARGETS: [Target; 13] = [
     Target {
         wit: "wit",
         world: "message-listener",
-        file: "guest-sdk/rust/src/bindings.rs",
+        file: "guest-sdk/rust/src/bindings/listener.rs",
         runtime: "::wit_bindgen::rt",
-        export: Some(("export_message_listener", "gantry_guest::bindings")),
+        export: Some(("export_message_listener", "gantry_guest::bindings::listener")),
         with: &[],
     },
     Target {
         wit: "wit",
         world: "message-listener-packed",
-        file: "guest-sdk/rust/src/packed_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/packed.rs",
         runtime: "::wit_bindgen::rt",
-        export: Some(("export_message_listener_packed", "gantry_guest::packed_bindings")),
+        export: Some(("export_message_listener_packed", "gantry_guest::bindings::packed")),
         with: &[TYPES, DELIVERY],
     },
     Target {
         wit: "wit",
         world: "message-queue-selector",
-        file: "guest-sdk/rust/src/selector_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/selector.rs",
         runtime: "::wit_bindgen::rt",
-        export: Some(("export_message_queue_selector", "gantry_guest::selector_bindings")),
+        export: Some(("export_message_queue_selector", "gantry_guest::bindings::selector")),
         with: &[TYPES],
     },
     Target {
         wit: "wit",
         world: "plugin-lifecycle",
-        file: "guest-sdk/rust/src/lifecycle_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/lifecycle.rs",
         runtime: "::wit_bindgen::rt",
-        export: Some(("export_plugin_lifecycle", "gantry_guest::lifecycle_bindings")),
+        export: Some(("export_plugin_lifecycle", "gantry_guest::bindings::lifecycle")),
         with: &[],
     },
     Target {
         wit: "wit",
         world: "allocate-message-queue-strategy",
-        file: "guest-sdk/rust/src/strategy_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/strategy.rs",
         runtime: "::wit_bindgen::rt",
-        export: Some(("export_allocate_message_queue_strategy", "gantry_guest::strategy_bindings")),
+        export: Some(("export_allocate_message_queue_strategy", "gantry_guest::bindings::strategy")),
         with: &[TYPES],
     },
     Target {
         wit: "wit",
         world: "granted",
-        file: "guest-sdk/rust/src/granted_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/granted.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
         with: &[],
@@ -75,7 +76,7 @@ const TARGETS: [Target; 13] = [
     Target {
         wit: "wit/deps/wasi-config",
         world: "imports",
-        file: "guest-sdk/rust/src/config_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/config.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
         with: &[],
@@ -83,7 +84,7 @@ const TARGETS: [Target; 13] = [
     Target {
         wit: "wit/deps/wasi-keyvalue",
         world: "imports",
-        file: "guest-sdk/rust/src/keyvalue_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/keyvalue.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
         with: &[],
@@ -91,7 +92,7 @@ const TARGETS: [Target; 13] = [
     Target {
         wit: "wit/deps/wasi-logging",
         world: "imports",
-        file: "guest-sdk/rust/src/logging_bindings.rs",
+        file: "guest-sdk/rust/src/bindings/logging.rs",
         runtime: "::wit_bindgen::rt",
         export: None,
         with: &[],

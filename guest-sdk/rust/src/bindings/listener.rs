@@ -3,7 +3,7 @@
 // Options used:
 //   * runtime_path: "::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * default-bindings-module: "gantry_guest::bindings"
+//   * default-bindings-module: "gantry_guest::bindings::listener"
 //   * export-macro-name: export_message_listener
 //   * pub-export-macro
 #[rustfmt::skip]
@@ -1581,8 +1581,8 @@ mod _rt {
 #[macro_export]
 macro_rules! __export_message_listener_impl {
     ($ty:ident) => {
-        gantry_guest::bindings::export_message_listener!($ty with_types_in
-        gantry_guest::bindings);
+        gantry_guest::bindings::listener::export_message_listener!($ty with_types_in
+        gantry_guest::bindings::listener);
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::

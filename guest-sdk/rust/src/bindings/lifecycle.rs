@@ -3,7 +3,7 @@
 // Options used:
 //   * runtime_path: "::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * default-bindings-module: "gantry_guest::lifecycle_bindings"
+//   * default-bindings-module: "gantry_guest::bindings::lifecycle"
 //   * export-macro-name: export_plugin_lifecycle
 //   * pub-export-macro
 #[rustfmt::skip]
@@ -161,8 +161,8 @@ mod _rt {
 #[macro_export]
 macro_rules! __export_plugin_lifecycle_impl {
     ($ty:ident) => {
-        gantry_guest::lifecycle_bindings::export_plugin_lifecycle!($ty with_types_in
-        gantry_guest::lifecycle_bindings);
+        gantry_guest::bindings::lifecycle::export_plugin_lifecycle!($ty with_types_in
+        gantry_guest::bindings::lifecycle);
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::

@@ -3,15 +3,15 @@
 // Options used:
 //   * runtime_path: "::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * with "gantry:rocketmq/types@0.1.0" = "crate::bindings::gantry::rocketmq::types"
-//   * with "gantry:rocketmq/delivery@0.1.0" = "crate::bindings::gantry::rocketmq::delivery"
-//   * default-bindings-module: "gantry_guest::packed_bindings"
+//   * with "gantry:rocketmq/types@0.1.0" = "crate::bindings::listener::gantry::rocketmq::types"
+//   * with "gantry:rocketmq/delivery@0.1.0" = "crate::bindings::listener::gantry::rocketmq::delivery"
+//   * default-bindings-module: "gantry_guest::bindings::packed"
 //   * export-macro-name: export_message_listener_packed
 //   * pub-export-macro
 #[allow(unfulfilled_lint_expectations, unused_imports)]
-use crate::bindings::gantry::rocketmq::types as __with_name0;
+use crate::bindings::listener::gantry::rocketmq::types as __with_name0;
 #[allow(unfulfilled_lint_expectations, unused_imports)]
-use crate::bindings::gantry::rocketmq::delivery as __with_name1;
+use crate::bindings::listener::gantry::rocketmq::delivery as __with_name1;
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod exports {
@@ -664,8 +664,8 @@ mod _rt {
 #[macro_export]
 macro_rules! __export_message_listener_packed_impl {
     ($ty:ident) => {
-        gantry_guest::packed_bindings::export_message_listener_packed!($ty with_types_in
-        gantry_guest::packed_bindings);
+        gantry_guest::bindings::packed::export_message_listener_packed!($ty with_types_in
+        gantry_guest::bindings::packed);
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::

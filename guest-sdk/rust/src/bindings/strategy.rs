@@ -3,12 +3,12 @@
 // Options used:
 //   * runtime_path: "::wit_bindgen::rt"
 //   * additional derives ["PartialEq"]
-//   * with "gantry:rocketmq/types@0.1.0" = "crate::bindings::gantry::rocketmq::types"
-//   * default-bindings-module: "gantry_guest::strategy_bindings"
+//   * with "gantry:rocketmq/types@0.1.0" = "crate::bindings::listener::gantry::rocketmq::types"
+//   * default-bindings-module: "gantry_guest::bindings::strategy"
 //   * export-macro-name: export_allocate_message_queue_strategy
 //   * pub-export-macro
 #[allow(unfulfilled_lint_expectations, unused_imports)]
-use crate::bindings::gantry::rocketmq::types as __with_name0;
+use crate::bindings::listener::gantry::rocketmq::types as __with_name0;
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod exports {
@@ -489,8 +489,8 @@ mod _rt {
 #[macro_export]
 macro_rules! __export_allocate_message_queue_strategy_impl {
     ($ty:ident) => {
-        gantry_guest::strategy_bindings::export_allocate_message_queue_strategy!($ty
-        with_types_in gantry_guest::strategy_bindings);
+        gantry_guest::bindings::strategy::export_allocate_message_queue_strategy!($ty
+        with_types_in gantry_guest::bindings::strategy);
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
