@@ -3,28 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use gantry_protocol::body::{GetConsumerStatusBody, OffsetTable};
 use gantry_protocol::header::{
     ConsumeMessageDirectlyRequestHeader, GetConsumerRunningInfoRequestHeader, GetConsumerStatusRequestHeader,
-    NotifyConsumerIdsChangedRequestHeader, ResetOffsetRequestHeader,
+    NotifyConsumerIdsChangedRequestHeader, ReplyMessageRequestHeader, ResetOffsetRequestHeader,
 };
+use gantry_protocol::properties::keys;
 use gantry_protocol::{
-    CommandHeader, MessageExt, MessageQueue, RemotingCommand, RequestCode, ResponseCode, fastjson,
+    CommandHeader, MessageExt, MessageQueue, MessageRecord, RemotingCommand, RequestCode, ResponseCode,
+    fastjson,
 };
 use gantry_remoting::{RefuseRequests, Reply, RequestProcessor};
 use serde::Serialize;
 
 use super::groups::{Answering, GroupListener, Groups, Unanswered};
+use super::replies::Replies;
 
 /// How long a group has for an answer: a little less than the 5 s a broker gives a consumer's status.
 const STATUS_PATIENCE: Duration = Duration::from_secs(4);
 /// The same for what brokers wait 10 s for.
 const PATIENCE: Duration = Duration::from_secs(9);
 
-/// Hands each push to the group it is for.
+/// Hands each push to the group it is for, and each reply to the request.
 #[derive(Debug)]
 pub(super) struct Pushes {
     groups: Arc<Groups>,
+    replies: Arc<Replies>,
 }
 
 /// Why a push has no better answer; in words for the operator who is behind it.
@@ -33,8 +38,8 @@ struct Refusal(String);
 type Answer = Result<RemotingCommand, Refusal>;
 
 impl Pushes {
-    pub(super) fn new(groups: Arc<Groups>) -> Self {
-        Self { groups }
+    pub(super) fn new(groups: Arc<Groups>, replies: Arc<Replies>) -> Self {
+        Self { groups, replies }
     }
 
     async fn answer(&self, peer: &str, request: &RemotingCommand) -> Option<Answer> {
@@ -44,6 +49,7 @@ impl Pushes {
             RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => self.consumer_status(request).await,
             RequestCode::GET_CONSUMER_RUNNING_INFO => self.running_info(request).await,
             RequestCode::CONSUME_MESSAGE_DIRECTLY => self.consume_directly(peer, request).await,
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => self.reply(peer, request),
             _ => return None,
         })
     }
@@ -99,6 +105,21 @@ impl Pushes {
         with_json(&bounded(group, PATIENCE, listener.consume_directly(broker_name, message)).await?)
     }
 
+    /// The reply to a request message. One that nobody waits for any more is taken all the same, as Java's client does.
+    fn reply(&self, peer: &str, request: &RemotingCommand) -> Answer {
+        let header: ReplyMessageRequestHeader = header(request)?;
+        let reply = reply_message(header, request)?;
+        let correlation_id = reply.property(keys::CORRELATION_ID).unwrap_or_default().to_owned();
+        if !self.replies.arrived(&correlation_id, reply) {
+            tracing::warn!(
+                peer,
+                correlation_id,
+                "a reply comes too late, or to a request that was not made here"
+            );
+        }
+        Ok(success())
+    }
+
     fn listener(&self, group: &str) -> Result<Arc<dyn GroupListener>, Refusal> {
         self.groups.listener(group).ok_or_else(|| gone(group))
     }
@@ -129,6 +150,30 @@ async fn bounded<T>(group: &str, patience: Duration, answer: Answering<'_, T>) -
             "group {group} has not answered within {patience:?}; what it was asked to do may still be going on"
         ))),
     }
+}
+
+/// The reply as a message like any, though no broker has stored it there.
+fn reply_message(
+    header: ReplyMessageRequestHeader,
+    request: &RemotingCommand,
+) -> Result<MessageExt, Refusal> {
+    let record = MessageRecord {
+        topic: header.topic,
+        queue_id: header.queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        store_timestamp: header.store_timestamp,
+        born_host: header.born_host.parse().map_err(unreadable(request))?,
+        store_host: header.store_host.parse().map_err(unreadable(request))?,
+        reconsume_times: header.reconsume_times.unwrap_or_default(),
+        body: request.body.clone(),
+        properties: header.properties.unwrap_or_default().into(),
+        ..MessageRecord::default()
+    };
+    let mut bytes = BytesMut::new();
+    record.encode(&mut bytes).map_err(unreadable(request))?;
+    MessageExt::decode(bytes.freeze()).map_err(unreadable(request))
 }
 
 /// Java's words.
@@ -229,7 +274,7 @@ mod tests {
         let data = |group: &str| ConsumerData { group_name: group.to_owned(), ..ConsumerData::default() };
         groups.add(data("g"), told.clone());
         groups.add(data("deaf"), Arc::new(Deaf));
-        (Pushes::new(groups), told)
+        (Pushes::new(groups, Arc::default()), told)
     }
 
     fn push(code: RequestCode, fields: &[(&str, &str)], body: impl Into<Bytes>) -> RemotingCommand {
