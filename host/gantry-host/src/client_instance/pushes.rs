@@ -1,5 +1,6 @@
 //! What brokers ask of this client (RocketMQ: ClientRemotingProcessor).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,8 +165,8 @@ fn reply_message(
         sys_flag: header.sys_flag,
         born_timestamp: header.born_timestamp,
         store_timestamp: header.store_timestamp,
-        born_host: header.born_host.parse().map_err(unreadable(request))?,
-        store_host: header.store_host.parse().map_err(unreadable(request))?,
+        born_host: host(&header.born_host),
+        store_host: host(&header.store_host),
         reconsume_times: header.reconsume_times.unwrap_or_default(),
         body: request.body.clone(),
         properties: header.properties.unwrap_or_default().into(),
@@ -174,6 +175,15 @@ fn reply_message(
     let mut bytes = BytesMut::new();
     record.encode(&mut bytes).map_err(unreadable(request))?;
     MessageExt::decode(bytes.freeze()).map_err(unreadable(request))
+}
+
+/// A host as Java writes it, IPv6 addresses without brackets; one that cannot be read is no reason to lose a reply.
+fn host(text: &str) -> SocketAddr {
+    let read = text.rsplit_once(':').and_then(|(ip, port)| {
+        let ip = ip.trim_matches(['[', ']']).split('%').next()?;
+        Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+    });
+    read.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 /// Java's words.
@@ -378,6 +388,33 @@ mod tests {
         assert!(remark.contains("group g has not answered within 20ms"), "{remark}");
     }
 
+    /// The fields are those a broker sends.
+    #[tokio::test]
+    async fn a_reply_reaches_the_request_it_answers_and_a_late_one_is_taken_too() {
+        let (pushes, _) = pushes();
+        let mut waiting = pushes.replies.wait_for("7".to_owned()).unwrap();
+        let push = |born_host: &str| {
+            let header = ReplyMessageRequestHeader {
+                topic: "c_REPLY_TOPIC".to_owned(),
+                sys_flag: 0,
+                properties: Some("CORRELATION_ID\u{1}7\u{2}MSG_TYPE\u{1}reply\u{2}".to_owned()),
+                born_host: born_host.to_owned(),
+                store_host: "127.0.0.1:10911".to_owned(),
+                ..ReplyMessageRequestHeader::default()
+            };
+            RemotingCommand::request(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT, &header).with_body("yes")
+        };
+        for _ in 0..2 {
+            let answer = answered(&pushes, push("127.0.0.1:5555")).await;
+            assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{answer:?}");
+        }
+        let reply = waiting.reply().await.unwrap();
+        assert_eq!((reply.topic(), &*reply.body().unwrap()), ("c_REPLY_TOPIC", &b"yes"[..]));
+        assert_eq!(reply.born_host().to_string(), "127.0.0.1:5555");
+        let hosts = ["0:0:0:0:0:0:0:1%lo:7", "[::1]:7", "nowhere"].map(|text| host(text).to_string());
+        assert_eq!(hosts, ["[::1]:7", "[::1]:7", "0.0.0.0:0"]);
+    }
+
     #[tokio::test]
     async fn what_cannot_be_read_is_refused_with_what_is_wrong_and_what_is_not_known_as_not_supported() {
         let (pushes, told) = pushes();
@@ -395,7 +432,7 @@ mod tests {
             assert!(answer.remark.as_ref().unwrap().starts_with(&cannot), "{answer:?}");
         }
         assert!(told.0.lock().unwrap().is_empty());
-        let answer = answered(&pushes, push(RequestCode(326), &[], "")).await;
+        let answer = answered(&pushes, push(RequestCode::CHECK_TRANSACTION_STATE, &[], "")).await;
         assert_eq!(answer.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
     }
 }
