@@ -14,6 +14,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Message;
+
 /// A message on its way to the broker (RocketMQ: Message).
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutgoingMessage {
@@ -120,6 +122,39 @@ impl OutgoingMessage {
             properties: Vec::new(),
             delivery: Delivery::AtOnce,
         }
+    }
+
+    /// The answer to a request message (RocketMQ: `MessageUtil.createReplyMessage`): sent, it reaches the client that waits
+    /// for it.
+    ///
+    /// ```
+    /// use gantry_guest::producer::OutgoingMessage;
+    /// use gantry_guest::testing::MessageBuilder;
+    ///
+    /// let request = MessageBuilder::new("EUR/USD").property("CLUSTER", "c").property("CORRELATION_ID", "7");
+    /// let request = request.property("REPLY_TO_CLIENT", "asker").build();
+    /// let reply = OutgoingMessage::reply_to(&request, "1.09").unwrap();
+    /// assert_eq!(reply.topic, "c_REPLY_TOPIC");
+    /// assert!(OutgoingMessage::reply_to(&MessageBuilder::new("no request").build(), "1.09").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Invalid`]: the message is no request.
+    pub fn reply_to(request: &Message, body: impl Into<Vec<u8>>) -> Result<Self, SendError> {
+        let property = |name: &str| {
+            let missing =
+                || SendError::Invalid(format!("its reply needs property {name} of a request message"));
+            request.property(name).ok_or_else(missing)
+        };
+        let topic = format!("{}_REPLY_TOPIC", property("CLUSTER")?);
+        let mut reply = Self::new(topic, body).property("MSG_TYPE", "reply");
+        for name in ["CORRELATION_ID", "REPLY_TO_CLIENT"] {
+            reply = reply.property(name, property(name)?);
+        }
+        Ok(match request.property("TTL") {
+            Some(ttl) => reply.property("TTL", ttl),
+            None => reply,
+        })
     }
 
     /// The same message with a tag.

@@ -30,6 +30,7 @@ pub mod allocate;
 mod backoff;
 mod config;
 mod event;
+pub mod fault;
 mod flow_control;
 mod group;
 mod id;

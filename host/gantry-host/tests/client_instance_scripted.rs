@@ -7,13 +7,16 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use gantry_core::fault::FaultLevel;
+use gantry_dev_broker::BrokerConfig;
 use gantry_host::client_instance::{
     CallError, ClientConfig, ClientInstance, GroupListener, OutgoingMessage, Producer, ProducerConfig,
-    PullStatus, RouteError, SendError,
+    PullStatus, RouteError, SendError, SendStatus,
 };
 use gantry_protocol::body::{BrokerData, ConsumerData, QueueData, SubscriptionData, TopicRouteData};
 use gantry_protocol::header::{
@@ -197,6 +200,106 @@ async fn a_refusal_that_would_stay_is_not_repeated() {
     let failed = producer(&client).send(&message()).await;
     assert!(matches!(failed, Err(SendError::Failed { attempts: 1, .. })), "{failed:?}");
     client.close().await;
+}
+
+#[tokio::test]
+async fn which_refusals_are_repeated_is_a_setting() {
+    let strict = Server::start(|_| Some(refused(ResponseCode::MESSAGE_ILLEGAL))).await;
+    let (client, _) = client_for(&[("a", &[(0, &strict.addr)])]).await;
+    let config = ProducerConfig {
+        retry_response_codes: vec![ResponseCode::MESSAGE_ILLEGAL],
+        retry_times_when_send_failed: 4,
+        ..ProducerConfig::default()
+    };
+    let failed = Producer::new(client.clone(), config).send(&message()).await;
+    assert!(matches!(failed, Err(SendError::Failed { attempts: 5, .. })), "{failed:?}");
+    client.close().await;
+}
+
+/// A broker that has the message, but on no slave.
+fn kept_badly(request: &RemotingCommand) -> Option<RemotingCommand> {
+    let RemotingCommand { ext_fields, .. } = sent(request)?;
+    Some(RemotingCommand { ext_fields, ..RemotingCommand::response(ResponseCode::SLAVE_NOT_AVAILABLE) })
+}
+
+#[tokio::test]
+async fn what_is_not_kept_well_is_sent_to_another_broker_where_that_is_wanted() {
+    let (bad, good) = (Server::start(kept_badly).await, Server::start(sent).await);
+    let (client, shared) = client_for(&[("a", &[(0, &bad.addr)]), ("b", &[(0, &good.addr)])]).await;
+    let plain = producer(&client);
+    let wanting =
+        ProducerConfig { retry_another_broker_when_not_store_ok: true, ..ProducerConfig::default() };
+    let wanting = Producer::new(client.clone(), wanting);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(plain.send(&message()).await.unwrap().status);
+        assert_eq!(wanting.send(&message()).await.unwrap().status, SendStatus::Ok);
+    }
+    assert!(statuses.contains(&SendStatus::SlaveNotAvailable), "it is content with it: {statuses:?}");
+    *shared.lock().unwrap() = route(&[("a", &[(0, &bad.addr)])]);
+    client.refresh_route("T").await.unwrap();
+    let before = bad.asked(RequestCode::SEND_MESSAGE_V2).len();
+    let receipt = wanting.send(&message()).await.unwrap();
+    assert_eq!(receipt.status, SendStatus::SlaveNotAvailable, "no broker did better, and it is stored");
+    assert_eq!(bad.asked(RequestCode::SEND_MESSAGE_V2).len() - before, 3);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_fails_is_passed_over_for_a_while_where_that_is_wanted() {
+    let busy = Server::start(|_| Some(refused(ResponseCode::SYSTEM_BUSY))).await;
+    let good = Server::start(sent).await;
+    let (client, _) = client_for(&[("a", &[(0, &busy.addr)]), ("b", &[(0, &good.addr)])]).await;
+    // Only failures are to count, however slow the machine is.
+    let forever = Duration::from_secs(3_600);
+    let fault_levels =
+        vec![FaultLevel { latency_max: Duration::from_secs(10), not_available_duration: forever }];
+    let config =
+        ProducerConfig { send_latency_fault_enable: true, fault_levels, ..ProducerConfig::default() };
+    let producer = Producer::new(client.clone(), config);
+    for _ in 0..20 {
+        assert_eq!(&*producer.send(&message()).await.unwrap().queue.broker_name, "b");
+    }
+    assert_eq!(busy.asked(RequestCode::SEND_MESSAGE_V2).len(), 1, "it is asked once");
+    client.close().await;
+}
+
+/// Two brokers of the embedded kind behind a scripted name server, one of which stops.
+#[tokio::test]
+async fn sends_go_to_the_other_broker_when_one_of_two_is_down() {
+    let broker = |name: &str| {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        gantry_dev_broker::Broker::start(BrokerConfig {
+            listen,
+            broker_name: name.to_owned(),
+            ..BrokerConfig::default()
+        })
+    };
+    let (a, b) = (broker("a").await.unwrap(), broker("b").await.unwrap());
+    let (addr_a, addr_b) = (a.local_addr().to_string(), b.local_addr().to_string());
+    let (client, _) = client_for(&[("a", &[(0, &addr_a)]), ("b", &[(0, &addr_b)])]).await;
+    let config = |enabled| ProducerConfig {
+        send_latency_fault_enable: enabled,
+        send_timeout: PATIENCE,
+        ..ProducerConfig::default()
+    };
+    let producers = [false, true].map(|enabled| Producer::new(client.clone(), config(enabled)));
+    let used = async |producer: &Producer| {
+        let mut brokers = BTreeSet::new();
+        for _ in 0..12 {
+            brokers.insert(producer.send(&message()).await.unwrap().queue.broker_name.to_string());
+        }
+        brokers.into_iter().collect::<Vec<_>>()
+    };
+    for producer in &producers {
+        assert_eq!(used(producer).await, ["a", "b"]);
+    }
+    a.stop().await;
+    for producer in &producers {
+        assert_eq!(used(producer).await, ["b"]);
+    }
+    client.close().await;
+    b.stop().await;
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ pub mod perm;
 pub mod pop;
 pub mod properties;
 mod reader;
+mod recall_handle;
 pub mod sys_flag;
 pub mod tag;
 pub mod trace;
@@ -61,3 +62,4 @@ pub use message::{
     decode_all,
 };
 pub use message_queue::MessageQueue;
+pub use recall_handle::{RecallHandle, RecallHandleError};

@@ -87,6 +87,20 @@ pub fn is_system_topic(topic: &str) -> bool {
     topic.starts_with("rmq_sys_") || NAMES.contains(&topic)
 }
 
+/// Whether producers refuse to send to the topic, because brokers alone write it (RocketMQ:
+/// TopicValidator.isNotAllowedSendTopic).
+pub fn is_not_allowed_send_topic(topic: &str) -> bool {
+    matches!(
+        topic,
+        SCHEDULE_TOPIC
+            | TRANS_HALF_TOPIC
+            | "RMQ_SYS_TRANS_OP_HALF_TOPIC"
+            | "TRANS_CHECK_MAX_TIME_TOPIC"
+            | "SELF_TEST_TOPIC"
+            | "OFFSET_MOVED_EVENT"
+    )
+}
+
 /// A topic or group name that a broker would refuse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

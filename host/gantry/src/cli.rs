@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::select::SelectorArg;
-
 /// WebAssembly components as message listeners of Apache RocketMQ.
 ///
 /// Drop a .wasm file into the plugins directory and messages flow through it; overwrite it and the new logic takes
@@ -32,7 +30,7 @@ pub(crate) enum Command {
     /// See it all at work: embedded broker, host, sample plugins and a stream of messages in one process.
     Demo(DemoArgs),
     /// Send messages to a topic.
-    Send(SendArgs),
+    Send(crate::commands::send::SendArgs),
     /// Read messages of a topic, without joining a group: every queue to its end, or on and on.
     Pull(crate::commands::pull::PullArgs),
     /// Measure on this machine what a host costs, beside what it is meant to cost.
@@ -176,54 +174,6 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gantry send orders '{\"id\":1,\"amount\":12.5}' --tag created --key order-1
-  gantry send orders --file order.json --count 100
-  jq -c '.[]' orders.json | gantry send orders --lines
-
-With --lines each line of standard input is one message.")]
-pub(crate) struct SendArgs {
-    /// The topic. A stock broker makes it if it may (autoCreateTopicEnable).
-    pub(crate) topic: String,
-    /// The message's body.
-    #[arg(required_unless_present_any = ["file", "lines"], conflicts_with_all = ["file", "lines"])]
-    pub(crate) body: Option<String>,
-    /// The body from a file.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "lines")]
-    pub(crate) file: Option<PathBuf>,
-    /// One message per line of standard input.
-    #[arg(long)]
-    pub(crate) lines: bool,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// The tag.
-    #[arg(short, long)]
-    pub(crate) tag: Option<String>,
-    /// A key to find the message by. May be given several times.
-    #[arg(short, long, value_name = "KEY")]
-    pub(crate) key: Vec<String>,
-    /// A user property. May be given several times.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
-    pub(crate) property: Vec<(String, String)>,
-    /// Deliver later: a delay level from 1 (1 s) to 18 (2 h).
-    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=18))]
-    pub(crate) delay_level: Option<u8>,
-    /// Which queue it goes to: `by-hash` of --arg, `by-random`, or as a selector plugin says, `plugin:FILE.wasm`. Without it
-    /// the topic's queues take turns.
-    #[arg(long, value_name = "SELECTOR")]
-    pub(crate) selector: Option<SelectorArg>,
-    /// What the selector goes by, such as an order's id.
-    #[arg(long, value_name = "TEXT", requires = "selector", default_value = "", hide_default_value = true)]
-    pub(crate) arg: String,
-    /// Send the message this many times.
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: u64,
-    /// One JSON object per message.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
   cargo xtask bench
   gantry bench --plugins target/guests/components --short
 
@@ -314,15 +264,6 @@ fn rounds(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "expected 1 to 100".to_owned())
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err("expected NAME=VALUE, both not empty".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,11 +279,5 @@ mod tests {
         assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("soon").is_err());
-    }
-
-    #[test]
-    fn properties_are_name_and_value() {
-        assert_eq!(property("color=blue"), Ok(("color".into(), "blue".into())));
-        assert!(property("color").is_err() && property("=blue").is_err());
     }
 }

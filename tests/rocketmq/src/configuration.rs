@@ -45,6 +45,7 @@ pub(crate) fn broker(
         ("maxIndexNum", "400000".into()),
         ("mappedFileSizeTimerLog", "1048576".into()),
         ("timerWheelEnable", "true".into()),
+        ("recallMessageEnable", "true".into()),
         ("diskMaxUsedSpaceRatio", "95".into()),
         ("autoCreateTopicEnable", "true".into()),
         ("autoCreateSubscriptionGroup", "true".into()),

@@ -28,7 +28,7 @@ impl AllocateMessageQueueByMachineRoom {
 }
 
 /// The part before the `@` of a name with two parts, as Java's `split` counts them: empty ones at the end are none.
-fn room(broker_name: &str) -> Option<&str> {
+pub(crate) fn room(broker_name: &str) -> Option<&str> {
     let (room, rest) = broker_name.split_once('@')?;
     let name = rest.trim_end_matches('@');
     (!name.is_empty() && !name.contains('@')).then_some(room)

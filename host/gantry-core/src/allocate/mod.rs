@@ -21,6 +21,7 @@ pub use averagely::AllocateMessageQueueAveragely;
 pub use by_circle::AllocateMessageQueueAveragelyByCircle;
 pub use by_config::AllocateMessageQueueByConfig;
 pub use by_machine_room::AllocateMessageQueueByMachineRoom;
+pub(crate) use by_machine_room::room;
 pub use consistent_hash::AllocateMessageQueueConsistentHash;
 pub use machine_room_nearby::{AllocateMachineRoomNearby, MachineRoomResolver, RoomBeforeAt};
 pub use sticky::AllocateMessageQueueSticky;

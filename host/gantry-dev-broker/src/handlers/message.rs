@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use gantry_protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, MessageRecord, RecordError, ResponseCode, sys_flag, tag};
+use gantry_protocol::{MessageExt, MessageRecord, RecallHandle, RecordError, ResponseCode, sys_flag, tag};
 
 use crate::clock::millis;
 use crate::core::{Core, Refusal};
@@ -142,66 +142,19 @@ pub(super) fn whole_seconds(ms: i64) -> i64 {
     ms / TIMER_PRECISION_MS * TIMER_PRECISION_MS
 }
 
-/// The handle by which RocketMQ 5 recalls a timer message: base64 of its place, when it is one.
+/// The handle by which RocketMQ 5 recalls a timer message, when it is one.
 pub(super) fn recall_handle(core: &Core, topic: &str, properties: &Properties<'_>) -> Option<String> {
     let has_level = properties.number(keys::DELAY).is_some_and(|level| level > 0);
     let now_ms = core.clock.wall_ms();
     let due_ms = timer_due(properties, now_ms).filter(|due_ms| !has_level && *due_ms > now_ms)?;
     let unique_key = properties.get(keys::UNIQUE_KEY)?;
-    let text = format!("v1 {topic} {} {} {unique_key}", core.config.broker_name, whole_seconds(due_ms) + 1);
-    Some(base64(text.as_bytes()))
-}
-
-/// What a recall handle says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RecallHandle {
-    pub(super) topic: String,
-    pub(super) broker_name: String,
-    pub(super) deliver_ms: i64,
-    pub(super) unique_key: String,
-}
-
-/// Reads a handle made by [`recall_handle`], or by RocketMQ.
-pub(super) fn parse_recall_handle(handle: &str) -> Option<RecallHandle> {
-    let text = String::from_utf8(unbase64(handle)?).ok()?;
-    let mut parts = text.split(' ');
-    if parts.next() != Some("v1") {
-        return None;
-    }
-    let (topic, broker_name) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-    let (deliver_ms, unique_key) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
-    parts.next().is_none().then_some(RecallHandle { topic, broker_name, deliver_ms, unique_key })
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-fn unbase64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    for chunk in digits.chunks(4) {
-        let mut word = 0u32;
-        for (at, digit) in chunk.iter().enumerate() {
-            let value = ALPHABET.iter().position(|known| known == digit)?;
-            word |= u32::try_from(value).ok()? << (18 - 6 * at);
-        }
-        let [_, tail @ ..] = word.to_be_bytes();
-        bytes.extend(tail.get(..chunk.len().checked_sub(1)?)?);
-    }
-    Some(bytes)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    let letter = |bits: u32| ALPHABET.get((bits & 63) as usize).map_or('=', |byte| char::from(*byte));
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        text.push(letter(bits >> 18));
-        text.push(letter(bits >> 12));
-        text.push(if chunk.len() > 1 { letter(bits >> 6) } else { '=' });
-        text.push(if chunk.len() > 2 { letter(bits) } else { '=' });
-    }
-    text
+    let handle = RecallHandle {
+        topic: topic.to_owned(),
+        broker_name: core.config.broker_name.clone(),
+        deliver_ms: whole_seconds(due_ms) + 1,
+        unique_key: unique_key.to_owned(),
+    };
+    Some(handle.to_string())
 }
 
 /// Makes delivered records of scheduled ones: the real topic and queue, everything else as it was
@@ -282,19 +235,6 @@ fn too_long(core: &Core, error: &RecordError) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_java() {
-        let text = "v1 CapDelay broker-a 1795471394001 C000020226024E0E2F2A760755DD000A";
-        let captured =
-            "djEgQ2FwRGVsYXkgYnJva2VyLWEgMTc5NTQ3MTM5NDAwMSBDMDAwMDIwMjI2MDI0RTBFMkYyQTc2MDc1NUREMDAwQQ==";
-        assert_eq!(base64(text.as_bytes()), captured);
-        let handle = parse_recall_handle(captured).unwrap();
-        assert_eq!((handle.topic.as_str(), handle.deliver_ms), ("CapDelay", 1_795_471_394_001));
-        assert_eq!(handle.unique_key, "C000020226024E0E2F2A760755DD000A");
-        assert_eq!(parse_recall_handle("djEgYQ=="), None);
-        assert_eq!(parse_recall_handle("!"), None);
-    }
 
     #[test]
     fn a_message_is_found_by_its_unique_key_and_each_key() {

@@ -3,9 +3,9 @@
 
 use gantry_protocol::header::{RecallMessageRequestHeader, RecallMessageResponseHeader};
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, RemotingCommand, ResponseCode};
+use gantry_protocol::{MessageExt, RecallHandle, RemotingCommand, ResponseCode};
 
-use super::message::{parse_recall_handle, timer_due, whole_seconds};
+use super::message::{timer_due, whole_seconds};
 use super::{Answer, no_such_topic, success};
 use crate::core::{Core, Refusal};
 use crate::props::Properties;
@@ -32,8 +32,8 @@ pub(super) async fn recall(core: &Core, request: &RemotingCommand) -> Answer {
     if core.topics.get(&header.topic).is_none() {
         return Err(no_such_topic(&header.topic));
     }
-    let handle = parse_recall_handle(&header.recall_handle)
-        .ok_or_else(|| illegal("recall failed, recall handle is invalid"))?;
+    let handle = RecallHandle::parse(&header.recall_handle)
+        .map_err(|_| illegal("recall failed, recall handle is invalid"))?;
     if handle.topic != header.topic {
         return Err(illegal("recall failed, topic not match"));
     }

@@ -1,6 +1,7 @@
 //! What a call of the client instance can end with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_protocol::{HeaderError, RequestCode, ResponseCode};
 use gantry_remoting::{InvokeError, NameServerListError, NameServersError, TlsError};
@@ -142,6 +143,24 @@ pub enum SendError {
         topic: Arc<str>,
         /// The rule and how to keep it.
         rule: String,
+    },
+    /// The time was over before a broker was asked.
+    #[error("not sent to {topic}: the wait for {waiting} took the {timeout:?} there were")]
+    NoTime {
+        /// The topic.
+        topic: Arc<str>,
+        /// What was waited for.
+        waiting: &'static str,
+        /// How long a send may take.
+        timeout: Duration,
+    },
+    /// The selector chose no queue of the topic.
+    #[error("the message to {topic} is not sent, for no queue is selected: {reason}")]
+    Unselected {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        reason: String,
     },
     /// Every attempt failed; this is how the last one did.
     #[error("not sent after {attempts} attempts: {last}")]

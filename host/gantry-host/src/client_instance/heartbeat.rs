@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gantry_protocol::body::{ConsumerData, HeartbeatData};
+use gantry_protocol::body::{ConsumerData, HeartbeatData, ProducerData};
 use gantry_protocol::header::UnregisterClientRequestHeader;
 use gantry_protocol::{RemotingCommand, RequestCode};
 use tokio::task::JoinSet;
@@ -55,8 +56,7 @@ impl ClientInstance {
     pub async fn heartbeat_group(&self, group: &str) -> HeartbeatRound {
         let Some(consumer) = self.0.groups.consumer(group) else { return HeartbeatRound::default() };
         let addrs = self.brokers_of(&consumer);
-        let round =
-            self.send_heartbeats(addrs.into_iter().map(|addr| (addr, vec![Arc::clone(&consumer)]))).await;
+        let round = self.send_heartbeats(addrs, &self.beat(&[consumer], Vec::new())).await;
         if round.is_complete() {
             self.0.groups.beaten(group, Instant::now());
         }
@@ -83,10 +83,35 @@ impl ClientInstance {
         self.0.groups.remove(group);
     }
 
+    /// Tells every master of the cluster that this client is a producer of the group, now and with heartbeats from now on.
+    ///
+    /// # Errors
+    /// The masters are not known, or none took it.
+    pub(super) async fn register_producer(&self, group: &str) -> Result<(), CallError> {
+        let addrs: BTreeSet<_> = self.masters().await?.into_values().collect();
+        self.0.producers.add(group, addrs.clone());
+        let round = self.send_heartbeats(addrs, &self.beat(&[], vec![group.to_owned()])).await;
+        if round.is_complete() {
+            self.0.producers.beaten(group, Instant::now());
+        }
+        let failed = round.failed.into_iter().next();
+        if round.accepted == 0 { Err(failed.unwrap_or(CallError::NoMaster)) } else { Ok(()) }
+    }
+
     /// Sends every group's heartbeat to every broker concerned.
     pub(super) async fn heartbeat_all(&self) {
-        for consumer in self.0.groups.consumers() {
-            self.heartbeat_group(&consumer.group_name).await;
+        self.beat_due(Duration::ZERO).await;
+    }
+
+    /// Sends the heartbeats of the groups whose last is this long ago.
+    pub(super) async fn beat_due(&self, interval: Duration) {
+        for group in self.0.groups.due(interval, Instant::now()) {
+            self.heartbeat_group(&group).await;
+        }
+        for group in self.0.producers.due(interval, Instant::now()) {
+            if let Err(error) = self.register_producer(&group).await {
+                tracing::debug!(group, %error, "no broker knows the producer group");
+            }
         }
     }
 
@@ -94,10 +119,11 @@ impl ClientInstance {
     pub(super) async fn heartbeat_broker(&self, addr: &Arc<str>) {
         let mut consumers = self.0.groups.consumers();
         consumers.retain(|consumer| self.brokers_of(consumer).contains(addr));
-        if consumers.is_empty() {
+        let producers = self.0.producers.at(addr);
+        if consumers.is_empty() && producers.is_empty() {
             return;
         }
-        let round = self.send_heartbeats(std::iter::once((Arc::clone(addr), consumers))).await;
+        let round = self.send_heartbeats([Arc::clone(addr)].into(), &self.beat(&consumers, producers)).await;
         match round.failed.first() {
             None => tracing::info!(%addr, "the returned broker knows this client again"),
             Some(error) => tracing::warn!(%addr, %error, "the returned broker took no heartbeat yet"),
@@ -110,18 +136,20 @@ impl ClientInstance {
         routes.flat_map(|route| route.addresses().cloned().collect::<Vec<_>>()).collect()
     }
 
-    async fn send_heartbeats(
-        &self,
-        beats: impl Iterator<Item = (Arc<str>, Vec<Arc<ConsumerData>>)>,
-    ) -> HeartbeatRound {
+    /// What a heartbeat of these groups says.
+    fn beat(&self, consumers: &[Arc<ConsumerData>], producers: Vec<String>) -> HeartbeatData {
+        HeartbeatData {
+            client_id: self.client_id().to_owned(),
+            consumer_data_set: consumers.iter().map(|consumer| ConsumerData::clone(consumer)).collect(),
+            producer_data_set: producers.into_iter().map(|group_name| ProducerData { group_name }).collect(),
+            ..HeartbeatData::default()
+        }
+    }
+
+    async fn send_heartbeats(&self, addrs: BTreeSet<Arc<str>>, data: &HeartbeatData) -> HeartbeatRound {
         let mut asked = JoinSet::new();
-        for (addr, consumers) in beats {
-            let data = HeartbeatData {
-                client_id: self.client_id().to_owned(),
-                consumer_data_set: consumers.iter().map(|consumer| ConsumerData::clone(consumer)).collect(),
-                ..HeartbeatData::default()
-            };
-            let instance = self.clone();
+        for addr in addrs {
+            let (instance, data) = (self.clone(), data.clone());
             let span = tracing::debug_span!("heartbeat", %addr);
             let beat = async move {
                 let request = with_json(&addr, RequestCode::HEART_BEAT, &data)?;

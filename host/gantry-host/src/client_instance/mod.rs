@@ -21,11 +21,12 @@ mod error;
 mod groups;
 mod heartbeat;
 mod identity;
-mod message;
 mod name_service;
 mod producer;
+mod producers;
 mod pull;
 mod pushes;
+mod replies;
 mod route;
 mod route_table;
 mod trace;
@@ -45,9 +46,13 @@ pub use error::{CallError, RouteError, SendError, StartError};
 pub use groups::{Answering, GroupListener, Unanswered};
 pub use heartbeat::HeartbeatRound;
 pub use identity::{GANTRY_INSTANCE, Identity};
-pub use message::{Delay, OutgoingMessage};
-pub use producer::{Producer, ProducerConfig, SendReceipt, SendStatus};
+pub use producer::{
+    Delay, MessageQueueSelector, OutgoingMessage, Producer, ProducerConfig, RecallError, RequestError,
+    SelectMessageQueueByHash, SelectMessageQueueByMachineRoom, SelectMessageQueueByRandom,
+    SelectMessageQueueByRoundRobin, SendReceipt, SendStatus,
+};
 pub use pull::{PullAnswer, PullBodyError, PullStatus};
+pub use replies::TooManyRequests;
 pub use route::{BrokerAddrs, TopicRoute};
 pub use route_table::RouteState;
 pub use trace::TraceDispatcher;
@@ -55,7 +60,9 @@ pub use trace::TraceDispatcher;
 use crate::tasks::Tasks;
 use groups::Groups;
 use name_service::NameService;
+use producers::Producers;
 use pushes::Pushes;
+use replies::Replies;
 use route_table::RouteTable;
 
 /// How long the instance's tasks may take to end.
@@ -73,6 +80,8 @@ struct Inner {
     names: NameService,
     routes: RouteTable,
     groups: Arc<Groups>,
+    producers: Producers,
+    replies: Arc<Replies>,
     tasks: Tasks,
 }
 
@@ -99,12 +108,15 @@ impl ClientInstance {
         if client_id.is_empty() || client_id.contains(char::is_whitespace) {
             return Err(StartError::ClientId(client_id));
         }
-        let groups = Arc::new(Groups::default());
-        let client = connections(&config, Arc::new(Pushes::new(Arc::clone(&groups))))?;
+        let (groups, replies) = (Arc::<Groups>::default(), Arc::<Replies>::default());
+        let pushes = Pushes::new(Arc::clone(&groups), Arc::clone(&replies));
+        let client = connections(&config, Arc::new(pushes))?;
         let servers = NameServers::new(client.clone(), addresses);
         let names = NameService::new(servers, config.mq_client_api_timeout);
         let (routes, tasks) = (RouteTable::default(), Tasks::default());
-        let inner = Inner { client_id, identity, config, client, names, routes, groups, tasks };
+        let producers = Producers::default();
+        let inner =
+            Inner { client_id, identity, config, client, names, routes, groups, producers, replies, tasks };
         let instance = Self(Arc::new(inner));
         instance.start_upkeep();
         tracing::info!(
@@ -192,6 +204,10 @@ impl ClientInstance {
     /// up to date.
     pub fn watch_route(&self, topic: &str) -> watch::Receiver<RouteState> {
         self.0.routes.watch(topic)
+    }
+
+    fn replies(&self) -> &Replies {
+        &self.0.replies
     }
 
     /// Ends the instance's tasks and closes its connections; commands already queued still leave. Groups should be

@@ -1,30 +1,36 @@
 //! What brokers ask of this client (RocketMQ: ClientRemotingProcessor).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use gantry_protocol::body::{GetConsumerStatusBody, OffsetTable};
 use gantry_protocol::header::{
     ConsumeMessageDirectlyRequestHeader, GetConsumerRunningInfoRequestHeader, GetConsumerStatusRequestHeader,
-    NotifyConsumerIdsChangedRequestHeader, ResetOffsetRequestHeader,
+    NotifyConsumerIdsChangedRequestHeader, ReplyMessageRequestHeader, ResetOffsetRequestHeader,
 };
+use gantry_protocol::properties::keys;
 use gantry_protocol::{
-    CommandHeader, MessageExt, MessageQueue, RemotingCommand, RequestCode, ResponseCode, fastjson,
+    CommandHeader, MessageExt, MessageQueue, MessageRecord, RemotingCommand, RequestCode, ResponseCode,
+    fastjson,
 };
 use gantry_remoting::{RefuseRequests, Reply, RequestProcessor};
 use serde::Serialize;
 
 use super::groups::{Answering, GroupListener, Groups, Unanswered};
+use super::replies::Replies;
 
 /// How long a group has for an answer: a little less than the 5 s a broker gives a consumer's status.
 const STATUS_PATIENCE: Duration = Duration::from_secs(4);
 /// The same for what brokers wait 10 s for.
 const PATIENCE: Duration = Duration::from_secs(9);
 
-/// Hands each push to the group it is for.
+/// Hands each push to the group it is for, and each reply to the request.
 #[derive(Debug)]
 pub(super) struct Pushes {
     groups: Arc<Groups>,
+    replies: Arc<Replies>,
 }
 
 /// Why a push has no better answer; in words for the operator who is behind it.
@@ -33,8 +39,8 @@ struct Refusal(String);
 type Answer = Result<RemotingCommand, Refusal>;
 
 impl Pushes {
-    pub(super) fn new(groups: Arc<Groups>) -> Self {
-        Self { groups }
+    pub(super) fn new(groups: Arc<Groups>, replies: Arc<Replies>) -> Self {
+        Self { groups, replies }
     }
 
     async fn answer(&self, peer: &str, request: &RemotingCommand) -> Option<Answer> {
@@ -44,6 +50,7 @@ impl Pushes {
             RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => self.consumer_status(request).await,
             RequestCode::GET_CONSUMER_RUNNING_INFO => self.running_info(request).await,
             RequestCode::CONSUME_MESSAGE_DIRECTLY => self.consume_directly(peer, request).await,
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => self.reply(peer, request),
             _ => return None,
         })
     }
@@ -99,6 +106,21 @@ impl Pushes {
         with_json(&bounded(group, PATIENCE, listener.consume_directly(broker_name, message)).await?)
     }
 
+    /// The reply to a request message. One that nobody waits for any more is taken all the same, as Java's client does.
+    fn reply(&self, peer: &str, request: &RemotingCommand) -> Answer {
+        let header: ReplyMessageRequestHeader = header(request)?;
+        let reply = reply_message(header, request)?;
+        let correlation_id = reply.property(keys::CORRELATION_ID).unwrap_or_default().to_owned();
+        if !self.replies.arrived(&correlation_id, reply) {
+            tracing::warn!(
+                peer,
+                correlation_id,
+                "a reply comes too late, or to a request that was not made here"
+            );
+        }
+        Ok(success())
+    }
+
     fn listener(&self, group: &str) -> Result<Arc<dyn GroupListener>, Refusal> {
         self.groups.listener(group).ok_or_else(|| gone(group))
     }
@@ -129,6 +151,39 @@ async fn bounded<T>(group: &str, patience: Duration, answer: Answering<'_, T>) -
             "group {group} has not answered within {patience:?}; what it was asked to do may still be going on"
         ))),
     }
+}
+
+/// The reply as a message like any, though no broker has stored it there.
+fn reply_message(
+    header: ReplyMessageRequestHeader,
+    request: &RemotingCommand,
+) -> Result<MessageExt, Refusal> {
+    let record = MessageRecord {
+        topic: header.topic,
+        queue_id: header.queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        store_timestamp: header.store_timestamp,
+        born_host: host(&header.born_host),
+        store_host: host(&header.store_host),
+        reconsume_times: header.reconsume_times.unwrap_or_default(),
+        body: request.body.clone(),
+        properties: header.properties.unwrap_or_default().into(),
+        ..MessageRecord::default()
+    };
+    let mut bytes = BytesMut::new();
+    record.encode(&mut bytes).map_err(unreadable(request))?;
+    MessageExt::decode(bytes.freeze()).map_err(unreadable(request))
+}
+
+/// A host as Java writes it, IPv6 addresses without brackets; one that cannot be read is no reason to lose a reply.
+fn host(text: &str) -> SocketAddr {
+    let read = text.rsplit_once(':').and_then(|(ip, port)| {
+        let ip = ip.trim_matches(['[', ']']).split('%').next()?;
+        Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+    });
+    read.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 /// Java's words.
@@ -229,7 +284,7 @@ mod tests {
         let data = |group: &str| ConsumerData { group_name: group.to_owned(), ..ConsumerData::default() };
         groups.add(data("g"), told.clone());
         groups.add(data("deaf"), Arc::new(Deaf));
-        (Pushes::new(groups), told)
+        (Pushes::new(groups, Arc::default()), told)
     }
 
     fn push(code: RequestCode, fields: &[(&str, &str)], body: impl Into<Bytes>) -> RemotingCommand {
@@ -333,6 +388,33 @@ mod tests {
         assert!(remark.contains("group g has not answered within 20ms"), "{remark}");
     }
 
+    /// The fields are those a broker sends.
+    #[tokio::test]
+    async fn a_reply_reaches_the_request_it_answers_and_a_late_one_is_taken_too() {
+        let (pushes, _) = pushes();
+        let mut waiting = pushes.replies.wait_for("7".to_owned()).unwrap();
+        let push = |born_host: &str| {
+            let header = ReplyMessageRequestHeader {
+                topic: "c_REPLY_TOPIC".to_owned(),
+                sys_flag: 0,
+                properties: Some("CORRELATION_ID\u{1}7\u{2}MSG_TYPE\u{1}reply\u{2}".to_owned()),
+                born_host: born_host.to_owned(),
+                store_host: "127.0.0.1:10911".to_owned(),
+                ..ReplyMessageRequestHeader::default()
+            };
+            RemotingCommand::request(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT, &header).with_body("yes")
+        };
+        for _ in 0..2 {
+            let answer = answered(&pushes, push("127.0.0.1:5555")).await;
+            assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{answer:?}");
+        }
+        let reply = waiting.reply().await.unwrap();
+        assert_eq!((reply.topic(), &*reply.body().unwrap()), ("c_REPLY_TOPIC", &b"yes"[..]));
+        assert_eq!(reply.born_host().to_string(), "127.0.0.1:5555");
+        let hosts = ["0:0:0:0:0:0:0:1%lo:7", "[::1]:7", "nowhere"].map(|text| host(text).to_string());
+        assert_eq!(hosts, ["[::1]:7", "[::1]:7", "0.0.0.0:0"]);
+    }
+
     #[tokio::test]
     async fn what_cannot_be_read_is_refused_with_what_is_wrong_and_what_is_not_known_as_not_supported() {
         let (pushes, told) = pushes();
@@ -350,7 +432,7 @@ mod tests {
             assert!(answer.remark.as_ref().unwrap().starts_with(&cannot), "{answer:?}");
         }
         assert!(told.0.lock().unwrap().is_empty());
-        let answer = answered(&pushes, push(RequestCode(326), &[], "")).await;
+        let answer = answered(&pushes, push(RequestCode::CHECK_TRANSACTION_STATE, &[], "")).await;
         assert_eq!(answer.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
     }
 }

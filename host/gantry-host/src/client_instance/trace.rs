@@ -12,8 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ClientInstance;
-use super::message::OutgoingMessage;
-use super::producer::{Producer, ProducerConfig};
+use super::producer::{OutgoingMessage, Producer, ProducerConfig};
 
 /// Traces that may wait; more are dropped (RocketMQ: 2048).
 const QUEUE: usize = 2_048;

@@ -26,7 +26,9 @@ impl ClientInstance {
         );
         inner.tasks.spawn(
             "heartbeats",
-            run_every(beating, self.downgrade(), async |instance| instance.beat_due().await),
+            run_every(beating, self.downgrade(), async |instance| {
+                instance.beat_due(instance.0.config.heartbeat_broker_interval).await;
+            }),
         );
         inner.tasks.spawn("reconnects", greet_returning(inner.client.events(), self.downgrade()));
     }
@@ -46,13 +48,6 @@ impl ClientInstance {
                 Err(error) => tracing::debug!(%topic, %error, "no route"),
                 Ok(_) => {}
             }
-        }
-    }
-
-    async fn beat_due(&self) {
-        let interval = self.0.config.heartbeat_broker_interval;
-        for group in self.0.groups.due(interval, Instant::now()) {
-            self.heartbeat_group(&group).await;
         }
     }
 }

@@ -223,12 +223,13 @@ fn receipt(sent: client::SendReceipt) -> SendReceipt {
 fn told(error: &client::SendError) -> SendError {
     let words = error.to_string();
     match error {
-        client::SendError::Invalid { .. } => SendError::Invalid(words),
+        client::SendError::Invalid { .. } | client::SendError::Unselected { .. } => SendError::Invalid(words),
         client::SendError::NoQueue { .. }
         | client::SendError::Route(RouteError::Missing { .. } | RouteError::Refused { .. }) => {
             SendError::NoRoute(words)
         }
-        client::SendError::Failed { last: CallError::Invoke(InvokeError::Timeout { .. }), .. } => {
+        client::SendError::NoTime { .. }
+        | client::SendError::Failed { last: CallError::Invoke(InvokeError::Timeout { .. }), .. } => {
             SendError::Timeout
         }
         client::SendError::Failed { last: CallError::Refused { .. }, .. } => SendError::Refused(words),

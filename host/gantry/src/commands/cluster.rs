@@ -1,5 +1,7 @@
 //! The cluster a command talks to.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use gantry_host::client_instance::{ClientConfig, ClientInstance};
 use gantry_host::config::GantryConfig;
@@ -22,11 +24,20 @@ pub(crate) async fn with_client<T>(
     done.with_context(|| format!("through name server {}", client.name_servers().join(";")))
 }
 
-fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {
-    let mut config = match &args.config {
+/// The plugins directory of a host with this configuration.
+pub(crate) fn plugins_directory(args: &ClusterArgs) -> anyhow::Result<PathBuf> {
+    Ok(config(args)?.plugins)
+}
+
+fn config(args: &ClusterArgs) -> anyhow::Result<GantryConfig> {
+    Ok(match &args.config {
         Some(file) => GantryConfig::from_file(file)?,
         None => GantryConfig::default(),
-    };
+    })
+}
+
+fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {
+    let mut config = config(args)?;
     if let Some(name_server) = &args.name_server {
         config.name_server = name_server.clone();
     }

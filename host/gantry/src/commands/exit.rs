@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use gantry_host::client_instance::{CallError, RouteError};
+use gantry_host::client_instance::{CallError, RouteError, SendError};
 
 /// What the help says of exit codes.
 pub(crate) const HELP: &str = "Exit codes:
@@ -10,7 +10,7 @@ pub(crate) const HELP: &str = "Exit codes:
   1    failed: what went wrong is on standard error
   2    the command line is wrong
   3    the group, topic or message that was named does not exist
-  4    stopped by a signal before the end; the same command goes on where it stopped
+  4    stopped by a signal before the end; the same command goes on where it stopped, but for `send`
   130  stopped at once by a second signal";
 
 /// Stopped by a signal before the end.
@@ -30,7 +30,8 @@ pub(crate) fn unknown_group(group: &str) -> NotFound {
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     let missing_topic = matches!(error.downcast_ref(), Some(RouteError::Missing { .. }))
-        || matches!(error.downcast_ref(), Some(CallError::Route(RouteError::Missing { .. })));
+        || matches!(error.downcast_ref(), Some(CallError::Route(RouteError::Missing { .. })))
+        || matches!(error.downcast_ref(), Some(SendError::Route(RouteError::Missing { .. })));
     if missing_topic || error.downcast_ref::<NotFound>().is_some() {
         return NOT_FOUND.into();
     }

@@ -12,14 +12,15 @@ pub(crate) mod group;
 pub(crate) mod message;
 mod moment;
 pub(crate) mod plugin;
+mod progress;
 pub(crate) mod pull;
 pub(crate) mod run;
-pub(crate) mod select;
 pub(crate) mod send;
 pub(crate) mod status;
 mod stored;
 mod table;
 pub(crate) mod topic;
+mod written;
 
 /// Prints one JSON value on a line of its own.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 //! | `send:TOPIC=BODY`, `one-way:TOPIC=BODY` | the message's id, or the error |
 //! | `ordered:TOPIC ARG=BODY`, `random:…`, `plugin:…` | the queue it went to, or the error |
 //! | `later:TOPIC MS=BODY` | as `send`, to be delivered in so many milliseconds |
+//! | `reply:BODY` | `replied`, as a request message, or the error |
 //! | `config:KEY` | the value; of `*` all keys |
 //! | `set:KEY=VALUE`, `get:KEY`, `delete:KEY`, `add:KEY=N`, `keys:` | what the store says |
 //! | `swap:KEY=OLD>NEW` | `swapped`, or what the key has instead of OLD |
@@ -40,6 +41,7 @@ impl Listener for UsesGrants {
         let told = match verb {
             "send" | "one-way" | "later" => send(verb, argument),
             "ordered" | "random" | "plugin" => ordered(verb, argument),
+            "reply" => reply(message, argument),
             "config" => Ok(configured(argument)),
             "log" | "flood" => Ok(log(verb, argument)),
             "count" | "gauge" | "observe" => figure(verb, argument),
@@ -66,6 +68,11 @@ fn send(verb: &str, argument: &str) -> Result<String, String> {
         "one-way" => producer::send_one_way(&message).map(|()| "handed on".into()).map_err(told),
         _ => producer::send(&message).map(|receipt| receipt.message_id).map_err(told),
     }
+}
+
+fn reply(request: &Message, body: &str) -> Result<String, String> {
+    let sent = OutgoingMessage::reply_to(request, body).and_then(|reply| producer::send(&reply));
+    sent.map(|_| "replied".into()).map_err(|error| error.to_string())
 }
 
 fn ordered(verb: &str, argument: &str) -> Result<String, String> {

@@ -1,6 +1,7 @@
 //! What plugins are granted: sending on, a store that outlives them, figures; and what they are not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use gantry_host::SettledAs;
 use gantry_host::client_instance::OutgoingMessage;
@@ -11,6 +12,7 @@ gantry_suite::scenarios! {
     a_plugin_without_its_grants_is_rejected_with_the_lines_to_add,
     ordered_sends_of_one_key_share_a_queue,
     sends_end_as_values_and_delayed_ones_arrive,
+    a_plugin_replies_to_a_request,
     what_a_plugin_logs_is_in_the_log_under_its_name,
 }
 
@@ -177,6 +179,22 @@ async fn sends_end_as_values_and_delayed_ones_arrive(world: World) {
     assert_eq!((first.tags(), first.property("by")), (Some("sent"), Some("uses-grants")));
     let waited = delayed.store_timestamp() - delayed.born_timestamp();
     assert!(waited >= 1_500, "3 s, which brokers may cut to whole seconds: {waited} ms");
+    host.stop().await;
+    world.cluster.end().await;
+}
+
+async fn a_plugin_replies_to_a_request(world: World) {
+    let (topic, group) = (world.topic("t", 1).await, world.name("g"));
+    let setup = granted(world.host_with("p", &group, &topic), "p", &GRANTS, &[]);
+    let host = setup.with_file("uses-grants", "p").start().await;
+    let question = OutgoingMessage::new(&topic, "reply:grüße");
+    let reply = world.cluster.producer().request(&question, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(reply.body().unwrap(), "grüße".as_bytes());
+    world.cluster.send(&topic, &["reply:to nobody"]).await;
+    host.settled(2).await;
+    assert_eq!(told(&host, "reply:grüße"), "replied");
+    let refused = told(&host, "reply:to nobody");
+    assert!(refused.contains("needs property CORRELATION_ID"), "{refused}");
     host.stop().await;
     world.cluster.end().await;
 }

@@ -22,7 +22,7 @@ use super::error::{CallError, RouteError};
 impl ClientInstance {
     /// Every master of the cluster by broker name, as the name server says; where it does not say, the masters that
     /// have the template topic.
-    async fn masters(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, CallError> {
+    pub(super) async fn masters(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, CallError> {
         let masters: BTreeMap<Arc<str>, Arc<str>> = match self.0.names.cluster().await {
             Ok(cluster) => {
                 let brokers = cluster.broker_addr_table.into_iter();

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use super::Filter;
 use super::letters::Letters;
-use super::{Filter, progress};
 use crate::cli::ClusterArgs;
 use crate::commands::cluster::with_client;
+use crate::commands::progress::progress;
 use crate::commands::{print_json, stored};
 
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         let output = File::create_new(&args.file)
             .with_context(|| format!("cannot make {file}; remove it or take another name"))?;
         let mut output = BufWriter::new(output);
-        let bar = progress(letters.left(), args.json);
+        let bar = progress(Some(letters.left()), args.json);
         let mut written = 0_u64;
         while let Some(letter) = letters.next().await? {
             bar.inc(1);

@@ -7,12 +7,10 @@ mod position;
 mod replay;
 mod show;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use gantry_protocol::MessageExt;
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// The group that remembers at the brokers how far each dead-letter topic was replayed.
 pub(crate) const REPLAY_GROUP: &str = "GANTRY_REPLAY";
@@ -68,16 +66,4 @@ pub(crate) async fn run(command: DlqCommand) -> anyhow::Result<ExitCode> {
         DlqCommand::Replay(args) => replay::replay(args).await,
         DlqCommand::Export(args) => export::export(args).await,
     }
-}
-
-/// A bar on standard error, where a person may look at it.
-fn progress(messages: u64, hidden: bool) -> ProgressBar {
-    if hidden || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(messages);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} messages, {per_sec}, {eta} left") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -12,13 +12,14 @@ use gantry_protocol::{MessageExt, ResponseCode};
 use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
+use super::Filter;
 use super::letters::{Letter, Letters};
 use super::position::Position;
-use super::{Filter, progress};
 use crate::cli::ClusterArgs;
 use crate::commands::cluster::with_client;
 use crate::commands::exit::{NotFound, STOPPED};
 use crate::commands::print_json;
+use crate::commands::progress::progress;
 use crate::signals::asked_to_stop;
 
 /// How often a broker that certainly has not stored a message is asked again.
@@ -110,7 +111,7 @@ async fn replay_all(
         true => Letters::all(client, &args.group).await?,
         false => Letters::after(client, &args.group, position).await?,
     };
-    let bar = progress(letters.left(), args.json);
+    let bar = progress(Some(letters.left()), args.json);
     let mut pace = pace(args.rate);
     let mut stop = pin!(asked_to_stop());
     let mut tally = Tally::default();

@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gantry_host::FilterExpression;
-use gantry_host::config::Timestamp;
 use gantry_protocol::MessageQueue;
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error, StrDeserializer};
 
 use crate::cli::ClusterArgs;
+use crate::commands::moment::Place;
 
 /// What to read.
 #[derive(Debug, Args)]
@@ -32,10 +29,11 @@ pub(crate) struct PullArgs {
     /// Only this queue: its number, at every broker that has it, or BROKER:NUMBER. May be given several times.
     #[arg(short, long, value_name = "QUEUE", value_parser = queue)]
     pub(super) queue: Vec<QueueName>,
-    /// Where to begin: `begin`, `end`, an offset, or a time such as 2026-11-26T10:30:00Z or 20261126103000 (local). Goes over the
-    /// offsets file. [default: the offset in the file, else begin]
-    #[arg(long, value_name = "begin|end|OFFSET|TIME", value_parser = read_from, allow_hyphen_values = true)]
-    pub(super) from: Option<ReadFrom>,
+    /// Where to begin: `begin`, `end`, an offset, or a time such as 2026-11-26T10:30:00Z, without zone or as 20261126103000 local
+    /// time, -30m for half an hour ago, or @MILLISECONDS since 1970. Goes over the offsets file. [default: the offset in the file,
+    /// else begin]
+    #[arg(long, value_name = "begin|end|OFFSET|TIME", allow_hyphen_values = true)]
+    pub(super) from: Option<Place>,
     /// At the end of the queues wait for more, all of them at once, until Ctrl-C.
     #[arg(short, long)]
     pub(super) follow: bool,
@@ -95,37 +93,6 @@ impl std::fmt::Display for QueueName {
     }
 }
 
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadFrom {
-    Begin,
-    End,
-    Offset(i64),
-    /// Milliseconds since the epoch.
-    Time(i64),
-}
-
-/// As many digits as RocketMQ's yyyyMMddHHmmss has: no queue is that long.
-const TIME_DIGITS: usize = 14;
-
-fn read_from(text: &str) -> Result<ReadFrom, String> {
-    match text {
-        "begin" => return Ok(ReadFrom::Begin),
-        "end" => return Ok(ReadFrom::End),
-        _ => {}
-    }
-    if text.len() < TIME_DIGITS
-        && let Ok(offset) = text.parse::<u64>()
-    {
-        return i64::try_from(offset).map(ReadFrom::Offset).map_err(|error| error.to_string());
-    }
-    let deserializer: StrDeserializer<'_, Error> = text.into_deserializer();
-    let time = Timestamp::deserialize(deserializer).map_err(|_no_time| {
-        "expected begin, end, an offset, or a time such as 2026-11-26T10:30:00Z or 20261126103000".to_owned()
-    })?;
-    i64::try_from(time.0).map(ReadFrom::Time).map_err(|error| error.to_string())
-}
-
 fn queue(text: &str) -> Result<QueueName, String> {
     let (broker_name, number) = match text.rsplit_once(':') {
         Some((name, number)) => (Some(name.to_owned()), number),
@@ -140,18 +107,6 @@ fn queue(text: &str) -> Result<QueueName, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reading_begins_at_a_word_an_offset_or_a_time() {
-        assert_eq!(read_from("begin"), Ok(ReadFrom::Begin));
-        assert_eq!(read_from("end"), Ok(ReadFrom::End));
-        assert_eq!(read_from("1200"), Ok(ReadFrom::Offset(1200)));
-        assert_eq!(read_from("2026-11-26T10:30:00Z"), Ok(ReadFrom::Time(1_795_689_000_000)));
-        assert!(matches!(read_from("20261126103000"), Ok(ReadFrom::Time(_))));
-        for wrong in ["", "start", "-1", "99999999999999", "yesterday"] {
-            assert!(read_from(wrong).unwrap_err().contains("expected begin, end"), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_queue_is_named_by_its_number_and_perhaps_its_broker() {

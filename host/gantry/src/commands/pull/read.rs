@@ -11,8 +11,9 @@ use gantry_host::pull_consumer::{PullConsumer, PullConsumerError, PullResult};
 use gantry_protocol::MessageQueue;
 use tokio::task::JoinSet;
 
-use super::args::{PullArgs, ReadFrom};
+use super::args::PullArgs;
 use super::show::Show;
+use crate::commands::moment::Place;
 
 /// Messages one pull asks for; a stock broker gives no more.
 const AT_ONCE: u64 = 32;
@@ -125,10 +126,10 @@ impl<'a> Reading<'a> {
     async fn begin(&mut self, mq: &MessageQueue) -> Result<i64, PullConsumerError> {
         let consumer = self.consumer;
         let offset = match self.args.from {
-            Some(ReadFrom::Begin) => consumer.min_offset(mq).await?,
-            Some(ReadFrom::End) => consumer.max_offset(mq).await?,
-            Some(ReadFrom::Offset(offset)) => offset,
-            Some(ReadFrom::Time(millis)) => consumer.search_offset(mq, millis).await?,
+            Some(Place::Begin) => consumer.min_offset(mq).await?,
+            Some(Place::End) => consumer.max_offset(mq).await?,
+            Some(Place::Offset(offset)) => offset,
+            Some(Place::Time(moment)) => consumer.search_offset(mq, moment.0).await?,
             None => match self.kept(mq).await? {
                 Some(offset) => offset,
                 None => consumer.min_offset(mq).await?,

@@ -10,6 +10,8 @@ use gantry_host::pull_consumer::PullResult;
 use gantry_protocol::{MessageExt, MessageQueue};
 use serde_json::{Value, json};
 
+use crate::commands::stored::body_text;
+
 /// Prints. Nothing is printed to standard output but by it, so a reader that goes away is an error to be handled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Show {
@@ -137,22 +139,6 @@ fn message_json(mq: &MessageQueue, message: &MessageExt) -> Value {
     value
 }
 
-/// The body for a person: text as it is, anything that would not be text on a terminal as base64 with a note.
-fn body_text(message: &MessageExt) -> String {
-    match message.body() {
-        Err(error) => format!("(the body cannot be read: {error})"),
-        Ok(body) => readable(&body),
-    }
-}
-
-fn readable(body: &[u8]) -> String {
-    let is_text = |text: &&str| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
-    match std::str::from_utf8(body).ok().filter(is_text) {
-        Some(text) => text.to_owned(),
-        None => format!("(binary, {} bytes, as base64) {}", body.len(), STANDARD.encode(body)),
-    }
-}
-
 /// Text of somebody else's on a line of ours: control characters are written out.
 fn plain(text: &str) -> Cow<'_, str> {
     match text.contains(char::is_control) {
@@ -173,11 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_readable_and_cannot_steer_a_terminal() {
-        assert_eq!(readable("grüße\n\tdu".as_bytes()), "grüße\n\tdu");
-        assert_eq!(readable(&[0xff, 0]), "(binary, 2 bytes, as base64) /wA=");
-        assert!(readable(b"\x1b[2J").starts_with("(binary, 4 bytes"));
-        assert_eq!(readable(b""), "");
+    fn what_others_wrote_cannot_steer_a_terminal() {
         assert_eq!(plain("a\u{1b}b"), "a\\u{1b}b");
         assert_eq!(time(1_795_689_000_000), "2026-11-26T10:30:00Z");
     }

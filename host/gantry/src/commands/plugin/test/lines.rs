@@ -12,6 +12,7 @@ use super::compare::Expectation;
 use super::message::Message;
 use super::queues::{Queues, doubled};
 use super::selector::Choice;
+use crate::commands::written::{json, reason, says_something};
 
 /// Most unsound lines told of at once.
 const MAX_TOLD: usize = 20;
@@ -65,12 +66,6 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Whether a line is more than white space or a comment.
-pub(super) fn says_something(line: &str) -> bool {
-    let line = line.trim();
-    !line.is_empty() && !line.starts_with("//")
-}
-
 /// Whether the plugin can be asked what the lines ask.
 pub(super) fn check_against(lines: &[Line], plugin: &Plugin, file: &Path) -> anyhow::Result<()> {
     let topics: BTreeSet<&str> = plugin
@@ -113,8 +108,7 @@ fn refuse(wrong: &[String]) -> anyhow::Result<()> {
 }
 
 fn line(number: usize, text: &str, directory: &Path) -> Result<Line, String> {
-    let mut value: Value = serde_json::from_str(text)
-        .map_err(|error| format!("not JSON: {} (column {})", reason(&error), error.column()))?;
+    let mut value = json(text)?;
     let object = value.as_object_mut().ok_or("not an object; a line is {\"body\": \"...\"} or the like")?;
     let expect = object.remove("expect");
     let chooses = object.contains_key("arg");
@@ -128,12 +122,6 @@ fn line(number: usize, text: &str, directory: &Path) -> Result<Line, String> {
     };
     let expect = expect.as_ref().map(parse).transpose()?;
     Ok(Line { number, expect, case })
-}
-
-/// What serde says, without its own line number, which is always 1.
-pub(super) fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 /// A question as written.

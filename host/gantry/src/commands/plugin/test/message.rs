@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use gantry_engine::OwnedMessage;
 use gantry_protocol::properties::keys;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lines::reason;
+use crate::commands::written::{Keys, body_of, body_of_base64, reason};
 
 /// A message for a listener.
 #[derive(Debug)]
@@ -49,26 +47,12 @@ struct Written {
     store_timestamp: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`keys` is a text of keys with spaces between, or a list of them")]
-enum Keys {
-    Joined(String),
-    Listed(Vec<String>),
-}
-
 impl Message {
     /// Reads a line; a `bodyFile` is looked for in `directory`.
     pub(super) fn read(value: Value, directory: &Path) -> Result<Self, String> {
         let written: Written = serde_json::from_value(value).map_err(|error| reason(&error))?;
         let body = body(&written, directory)?;
-        let keys = match written.keys {
-            None => String::new(),
-            Some(Keys::Joined(keys)) => keys,
-            Some(Keys::Listed(keys)) => match keys.iter().find(|key| key.contains(' ')) {
-                Some(key) => return Err(format!("the key `{key}` has a space in it, which separates keys")),
-                None => keys.join(" "),
-            },
-        };
+        let keys = written.keys.map_or_else(|| Ok(Vec::new()), Keys::listed)?.join(" ");
         let mut message = OwnedMessage::new(written.message_id.unwrap_or_default(), body);
         message.reconsume_times = written.reconsume_times;
         message.born_timestamp = written.born_timestamp;
@@ -113,11 +97,8 @@ impl Message {
 fn body(written: &Written, directory: &Path) -> Result<Vec<u8>, String> {
     match (&written.body, &written.body_base64, &written.body_file) {
         (None, None, None) => Ok(Vec::new()),
-        (Some(Value::String(text)), None, None) => Ok(text.clone().into_bytes()),
-        (Some(json), None, None) => Ok(json.to_string().into_bytes()),
-        (None, Some(text), None) => {
-            STANDARD.decode(text).map_err(|error| format!("`bodyBase64` is not base64: {error}"))
-        }
+        (Some(body), None, None) => Ok(body_of(body)),
+        (None, Some(text), None) => body_of_base64(text),
         (None, None, Some(file)) => {
             let file = directory.join(file);
             std::fs::read(&file)

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::compare::Actual;
-use super::lines::reason;
 use super::message::Message;
 use super::queues::{Queues, name};
+use crate::commands::written::reason;
 
 /// What a host allows.
 const DEADLINE: Duration = Duration::from_secs(1);

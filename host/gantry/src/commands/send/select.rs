@@ -1,12 +1,15 @@
 //! `gantry send --selector`: which queue each message goes to (RocketMQ: MessageQueueSelector).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use gantry_core::select;
 use gantry_engine::{DeliveryTime, Engine, EngineConfig, Grants, SelectorModule};
-use gantry_host::client_instance::{ClientInstance, Delay, OutgoingMessage, Producer, SendReceipt};
+use gantry_host::client_instance::{
+    ClientInstance, Delay, MessageQueueSelector, OutgoingMessage, SelectMessageQueueByHash,
+    SelectMessageQueueByMachineRoom, SelectMessageQueueByRandom, SelectMessageQueueByRoundRobin,
+};
 use gantry_protocol::MessageQueue;
 
 /// As in the WIT and in the host.
@@ -17,7 +20,12 @@ const DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
 pub(crate) enum SelectorArg {
     ByHash,
     ByRandom,
-    Plugin(PathBuf),
+    ByMachineRoom,
+    RoundRobin,
+    /// The file of this path.
+    PluginFile(PathBuf),
+    /// The file `NAME.wasm` of a plugins directory.
+    Plugin(String),
 }
 
 impl FromStr for SelectorArg {
@@ -27,70 +35,62 @@ impl FromStr for SelectorArg {
         match (text, text.strip_prefix("plugin:")) {
             ("by-hash", _) => Ok(Self::ByHash),
             ("by-random", _) => Ok(Self::ByRandom),
-            (_, Some(file)) if !file.is_empty() => Ok(Self::Plugin(file.into())),
-            _ => Err("expected by-hash, by-random, or plugin:FILE.wasm".into()),
+            ("by-machine-room", _) => Ok(Self::ByMachineRoom),
+            ("round-robin", _) => Ok(Self::RoundRobin),
+            (_, Some(file)) if file.ends_with(".wasm") || file.contains(['/', '\\']) => {
+                Ok(Self::PluginFile(file.into()))
+            }
+            (_, Some(name)) if !name.is_empty() => Ok(Self::Plugin(name.to_owned())),
+            _ => Err("expected by-hash, by-random, by-machine-room, round-robin, plugin:FILE.wasm, or \
+                      plugin:NAME"
+                .into()),
         }
     }
 }
 
-/// What sends: to the topic's queues in turn, or as a selector says.
-pub(super) struct Sender {
-    client: ClientInstance,
-    producer: Producer,
-    rule: Rule,
-    arg: String,
-}
-
-enum Rule {
-    InTurn,
-    ByHash,
-    ByRandom,
+/// What chooses the queues.
+pub(super) enum Selector {
+    Rule(Box<dyn MessageQueueSelector>),
     Plugin(SelectorModule),
 }
 
-impl Sender {
-    /// Loads the selector, if it is a plugin.
-    pub(super) async fn new(
-        client: ClientInstance,
-        producer: Producer,
-        selector: Option<&SelectorArg>,
-        arg: &str,
-    ) -> anyhow::Result<Self> {
-        let rule = match selector {
-            None => Rule::InTurn,
-            Some(SelectorArg::ByHash) => Rule::ByHash,
-            Some(SelectorArg::ByRandom) => Rule::ByRandom,
-            Some(SelectorArg::Plugin(file)) => {
-                let file = file.clone();
-                Rule::Plugin(tokio::task::spawn_blocking(move || load(&file)).await??)
+impl Selector {
+    /// The selector of this name; loads it, if it is a plugin. `directory` is where plugins are named.
+    pub(super) async fn new(named: &SelectorArg, directory: &Path) -> anyhow::Result<Self> {
+        let file = match named {
+            SelectorArg::ByHash => return Ok(Self::Rule(Box::new(SelectMessageQueueByHash))),
+            SelectorArg::ByRandom => return Ok(Self::Rule(Box::new(SelectMessageQueueByRandom))),
+            SelectorArg::ByMachineRoom => {
+                return Ok(Self::Rule(Box::new(SelectMessageQueueByMachineRoom::default())));
             }
+            SelectorArg::RoundRobin => {
+                return Ok(Self::Rule(Box::new(SelectMessageQueueByRoundRobin::default())));
+            }
+            SelectorArg::PluginFile(file) => file.clone(),
+            SelectorArg::Plugin(name) => directory.join(format!("{name}.wasm")),
         };
-        Ok(Self { client, producer, rule, arg: arg.to_owned() })
+        Ok(Self::Plugin(tokio::task::spawn_blocking(move || load(&file)).await??))
     }
 
-    pub(super) async fn send(&self, message: &OutgoingMessage) -> anyhow::Result<SendReceipt> {
-        if matches!(self.rule, Rule::InTurn) {
-            return Ok(self.producer.send(message).await?);
-        }
+    /// The queue for a message, of those its topic has.
+    pub(super) async fn choose(
+        &self,
+        client: &ClientInstance,
+        message: &OutgoingMessage,
+        arg: &str,
+    ) -> anyhow::Result<MessageQueue> {
         let topic = &message.topic;
-        let route = self.client.route(topic).await.with_context(|| {
+        let route = client.route(topic).await.with_context(|| {
             format!(
                 "a selector chooses among queues that there are; make them with `gantry topic create {topic}`"
             )
         })?;
-        let mut queues = route.publish_queues.clone();
-        queues.sort();
-        let queue = queues.get(self.choose(&queues, message).await?);
-        let queue = queue.with_context(|| format!("topic {topic} has no queue to send to"))?;
-        Ok(self.producer.send_to(queue, message).await?)
-    }
-
-    async fn choose(&self, queues: &[MessageQueue], message: &OutgoingMessage) -> anyhow::Result<usize> {
-        match &self.rule {
-            Rule::InTurn | Rule::ByHash => Ok(select::by_hash(&self.arg, queues.len())),
-            Rule::ByRandom => Ok(fastrand::usize(..queues.len().max(1))),
-            Rule::Plugin(selector) => ask(selector, queues, message, &self.arg).await,
-        }
+        let queues = &route.publish_queues;
+        let index = match self {
+            Self::Rule(rule) => rule.select(queues, message, arg).map_err(anyhow::Error::msg)?,
+            Self::Plugin(selector) => ask(selector, queues, message, arg).await?,
+        };
+        queues.get(index).cloned().with_context(|| format!("topic {topic} has no queue to send to"))
     }
 }
 
@@ -160,7 +160,11 @@ mod tests {
     fn a_selector_is_named_or_a_file() {
         assert_eq!("by-hash".parse(), Ok(SelectorArg::ByHash));
         assert_eq!("by-random".parse(), Ok(SelectorArg::ByRandom));
-        assert_eq!("plugin:a/b.wasm".parse(), Ok(SelectorArg::Plugin("a/b.wasm".into())));
+        assert_eq!("by-machine-room".parse(), Ok(SelectorArg::ByMachineRoom));
+        assert_eq!("round-robin".parse(), Ok(SelectorArg::RoundRobin));
+        assert_eq!("plugin:a/b.wasm".parse(), Ok(SelectorArg::PluginFile("a/b.wasm".into())));
+        assert_eq!("plugin:b.wasm".parse(), Ok(SelectorArg::PluginFile("b.wasm".into())));
+        assert_eq!("plugin:nearest".parse(), Ok(SelectorArg::Plugin("nearest".into())));
         for wrong in ["", "hash", "plugin:"] {
             assert!(wrong.parse::<SelectorArg>().is_err(), "{wrong}");
         }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gantry_protocol::compression::{self, CompressionType};
-use gantry_protocol::names::check_topic;
+use gantry_protocol::MessageExt;
+use gantry_protocol::compression;
+use gantry_protocol::names::{check_topic, is_not_allowed_send_topic, reply_topic};
 use gantry_protocol::properties::{self, keys};
 
-use super::error::SendError;
+use super::{ProducerConfig, SendError};
 
-/// The level RocketMQ's producers compress at.
-const COMPRESSION_LEVEL: i32 = 5;
+/// The type of messages that answer others (RocketMQ: REPLY_MESSAGE_FLAG).
+const REPLY: &str = "reply";
 
 /// When a message is to be delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,9 +73,55 @@ impl OutgoingMessage {
         self
     }
 
+    /// The same message, delivered then.
+    #[must_use]
+    pub fn with_delay(mut self, delay: Delay) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The answer to a request message that was consumed (RocketMQ: MessageUtil.createReplyMessage): a message to the reply
+    /// topic of the request's cluster, with the properties that say whose it is.
+    ///
+    /// # Errors
+    /// The message is no request: it lacks `CLUSTER`, which brokers add, or `CORRELATION_ID` or `REPLY_TO_CLIENT`, which
+    /// requesters do.
+    pub fn reply_to(request: &MessageExt, body: impl Into<Bytes>) -> Result<Self, SendError> {
+        let property = |name: &str| {
+            request.property(name).ok_or_else(|| SendError::Invalid {
+                topic: request.topic().into(),
+                rule: format!("its reply needs property {name} of a request message, which it does not have"),
+            })
+        };
+        let mut reply =
+            Self::new(reply_topic(property(keys::CLUSTER)?), body).with_property(keys::MSG_TYPE, REPLY);
+        for name in [keys::CORRELATION_ID, keys::REPLY_TO_CLIENT] {
+            reply = reply.with_property(name, property(name)?);
+        }
+        Ok(match request.property(keys::TTL) {
+            Some(ttl) => reply.with_property(keys::TTL, ttl),
+            None => reply,
+        })
+    }
+
+    /// Whether it answers a request message.
+    pub(super) fn is_reply(&self) -> bool {
+        self.properties.iter().any(|(name, value)| name == keys::MSG_TYPE && value == REPLY)
+    }
+
     /// Checks what a broker would refuse, or what would be lost on the way.
     pub(super) fn check(&self, max_size: usize) -> Result<(), SendError> {
         check_topic(&self.topic).map_err(|error| self.invalid(error.to_string()))?;
+        if is_not_allowed_send_topic(&self.topic) {
+            return Err(
+                self.invalid("brokers keep the topic for themselves; send to one of your own".to_owned())
+            );
+        }
+        if let Delay::Level(level) = self.delay
+            && level < 1
+        {
+            return Err(self.invalid(format!("delay levels begin at 1, and it has {level}")));
+        }
         if self.body.is_empty() {
             return Err(self.invalid("its body is empty, which brokers refuse".to_owned()));
         }
@@ -119,12 +166,12 @@ impl OutgoingMessage {
     }
 
     /// The body as it is to be stored, and the bits of the sysFlag that say so.
-    pub(super) fn stored_body(&self, threshold: usize) -> (Bytes, i32) {
-        if self.body.len() < threshold {
+    pub(super) fn stored_body(&self, config: &ProducerConfig) -> (Bytes, i32) {
+        if self.body.len() < config.compress_msg_body_over_howmuch {
             return (self.body.clone(), 0);
         }
-        match compression::compress(CompressionType::Zlib, COMPRESSION_LEVEL, &self.body) {
-            Ok(compressed) => (compressed, CompressionType::Zlib.sys_flag_bits()),
+        match compression::compress(config.compress_type, config.compress_level, &self.body) {
+            Ok(compressed) => (compressed, config.compress_type.sys_flag_bits()),
             Err(error) => {
                 tracing::warn!(topic = self.topic, %error, "the body is sent uncompressed");
                 (self.body.clone(), 0)
@@ -156,6 +203,10 @@ fn is_reserved(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use gantry_protocol::MessageRecord;
+    use gantry_protocol::compression::CompressionType;
+
     use super::*;
 
     fn invalid(message: &OutgoingMessage) -> String {
@@ -192,6 +243,9 @@ mod tests {
         assert!(invalid(&OutgoingMessage::new("t", "")).contains("empty"));
         assert!(invalid(&OutgoingMessage::new("t", vec![0; 101])).contains("max_message_size"));
         assert!(invalid(&OutgoingMessage::new("a b", "x")).contains("topic"));
+        assert!(invalid(&OutgoingMessage::new("t".repeat(128), "x")).contains("127"));
+        assert!(invalid(&OutgoingMessage::new("SCHEDULE_TOPIC_XXXX", "x")).contains("for themselves"));
+        assert!(invalid(&OutgoingMessage::new("t", "x").with_delay(Delay::Level(0))).contains("begin at 1"));
         assert!(invalid(&OutgoingMessage::new("t", "x").with_property("DELAY", "3")).contains("DELAY"));
         assert!(invalid(&OutgoingMessage::new("t", "x").with_property("a", "b\u{1}")).contains("0x01"));
         assert!(invalid(&OutgoingMessage::new("t", "x").with_tag("")).contains("TAGS"));
@@ -201,12 +255,46 @@ mod tests {
     }
 
     #[test]
-    fn bodies_from_the_threshold_on_are_compressed() {
+    fn bodies_from_the_threshold_on_are_compressed_as_configured() {
         let message = OutgoingMessage::new("t", vec![b'x'; 5_000]);
-        let (stored, bits) = message.stored_body(4_096);
-        assert_eq!(bits, 0x301);
-        assert!(stored.len() < 100);
-        assert_eq!(compression::decompress(CompressionType::Zlib, &stored, 10_000).unwrap(), message.body);
-        assert_eq!(message.stored_body(5_001), (message.body.clone(), 0));
+        for (compress_type, expected) in
+            [(CompressionType::Zlib, 0x301), (CompressionType::Lz4, 0x101), (CompressionType::Zstd, 0x201)]
+        {
+            let config = ProducerConfig { compress_type, ..ProducerConfig::default() };
+            let (stored, bits) = message.stored_body(&config);
+            assert_eq!(bits, expected);
+            assert!(stored.len() < 100);
+            assert_eq!(compression::decompress(compress_type, &stored, 10_000).unwrap(), message.body);
+        }
+        let config = ProducerConfig { compress_msg_body_over_howmuch: 5_001, ..ProducerConfig::default() };
+        assert_eq!(message.stored_body(&config), (message.body.clone(), 0));
+    }
+
+    fn consumed(properties: &[(&str, &str)]) -> MessageExt {
+        let properties = properties::encode(properties.iter().copied()).into();
+        let record = MessageRecord { topic: "asked".to_owned(), properties, ..MessageRecord::default() };
+        let mut bytes = BytesMut::new();
+        record.encode(&mut bytes).unwrap();
+        MessageExt::decode(bytes.freeze()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_goes_to_the_reply_topic_of_the_requests_cluster() {
+        let asked = [("CLUSTER", "c"), ("CORRELATION_ID", "7"), ("REPLY_TO_CLIENT", "me"), ("TTL", "3000")];
+        let reply = OutgoingMessage::reply_to(&consumed(&asked), "yes").unwrap();
+        let expected = OutgoingMessage::new("c_REPLY_TOPIC", "yes")
+            .with_property("MSG_TYPE", "reply")
+            .with_property("CORRELATION_ID", "7")
+            .with_property("REPLY_TO_CLIENT", "me")
+            .with_property("TTL", "3000");
+        assert_eq!(reply, expected);
+        assert!(reply.is_reply() && !OutgoingMessage::new("t", "x").is_reply());
+        reply.check(100).unwrap();
+        for lacks in 0..3 {
+            let mut some = asked.to_vec();
+            let (name, _) = some.remove(lacks);
+            let error = OutgoingMessage::reply_to(&consumed(&some), "yes").unwrap_err().to_string();
+            assert!(error.contains("asked") && error.contains(name), "{error}");
+        }
     }
 }
