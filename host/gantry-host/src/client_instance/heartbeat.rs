@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gantry_protocol::body::{ConsumerData, HeartbeatData};
-use gantry_protocol::header::UnregisterClientRequestHeader;
+use gantry_protocol::header::{HeartbeatResponseHeader, UnregisterClientRequestHeader};
 use gantry_protocol::{RemotingCommand, RequestCode};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::ClientInstance;
-use super::call::with_json;
+use super::call::{Answer, with_json};
 use super::error::CallError;
 use super::groups::GroupListener;
 
@@ -55,8 +55,7 @@ impl ClientInstance {
     pub async fn heartbeat_group(&self, group: &str) -> HeartbeatRound {
         let Some(consumer) = self.0.groups.consumer(group) else { return HeartbeatRound::default() };
         let addrs = self.brokers_of(&consumer);
-        let round =
-            self.send_heartbeats(addrs.into_iter().map(|addr| (addr, vec![Arc::clone(&consumer)]))).await;
+        let round = self.send_heartbeats(addrs.into_iter().map(|addr| (addr, Arc::clone(&consumer)))).await;
         if round.is_complete() {
             self.0.groups.beaten(group, Instant::now());
         }
@@ -83,21 +82,24 @@ impl ClientInstance {
         self.0.groups.remove(group);
     }
 
-    /// Sends every group's heartbeat to every broker concerned.
+    /// Sends every group's heartbeat to every broker concerned, any of which may have been started anew.
     pub(super) async fn heartbeat_all(&self) {
+        self.0.groups.forget_taken(None);
         for consumer in self.0.groups.consumers() {
             self.heartbeat_group(&consumer.group_name).await;
         }
     }
 
-    /// Sends one broker the heartbeat of all groups that have to do with it.
+    /// Sends a broker that may have been started anew the heartbeats of all groups that have to do with it.
     pub(super) async fn heartbeat_broker(&self, addr: &Arc<str>) {
+        self.0.groups.forget_taken(Some(addr));
         let mut consumers = self.0.groups.consumers();
         consumers.retain(|consumer| self.brokers_of(consumer).contains(addr));
         if consumers.is_empty() {
             return;
         }
-        let round = self.send_heartbeats(std::iter::once((Arc::clone(addr), consumers))).await;
+        let beats = consumers.into_iter().map(|consumer| (Arc::clone(addr), consumer));
+        let round = self.send_heartbeats(beats).await;
         match round.failed.first() {
             None => tracing::info!(%addr, "the returned broker knows this client again"),
             Some(error) => tracing::warn!(%addr, %error, "the returned broker took no heartbeat yet"),
@@ -112,24 +114,57 @@ impl ClientInstance {
 
     async fn send_heartbeats(
         &self,
-        beats: impl Iterator<Item = (Arc<str>, Vec<Arc<ConsumerData>>)>,
+        beats: impl Iterator<Item = (Arc<str>, Arc<ConsumerData>)>,
     ) -> HeartbeatRound {
         let mut asked = JoinSet::new();
-        for (addr, consumers) in beats {
-            let data = HeartbeatData {
-                client_id: self.client_id().to_owned(),
-                consumer_data_set: consumers.iter().map(|consumer| ConsumerData::clone(consumer)).collect(),
-                ..HeartbeatData::default()
-            };
+        for (addr, consumer) in beats {
             let instance = self.clone();
             let span = tracing::debug_span!("heartbeat", %addr);
             let beat = async move {
-                let request = with_json(&addr, RequestCode::HEART_BEAT, &data)?;
-                instance.ask(&addr, request, instance.api_timeout()).await?.success()
+                match instance.0.config.use_heartbeat_v2 {
+                    true => instance.beat_v2(&addr, &consumer).await,
+                    false => instance.beat(&addr, instance.heartbeat_data(&consumer)).await.map(drop),
+                }
             };
             asked.spawn(beat.instrument(span));
         }
         collect(asked).await
+    }
+
+    fn heartbeat_data(&self, consumer: &ConsumerData) -> HeartbeatData {
+        HeartbeatData {
+            client_id: self.client_id().to_owned(),
+            consumer_data_set: vec![consumer.clone()],
+            ..HeartbeatData::default()
+        }
+    }
+
+    /// A heartbeat of the second form (RocketMQ: sendHeartbeatToBrokerV2): a broker that knows what the fingerprint stands for
+    /// is not told the subscriptions again. One that has heard something else of the group meanwhile is told them at once.
+    async fn beat_v2(&self, addr: &Arc<str>, consumer: &Arc<ConsumerData>) -> Result<(), CallError> {
+        let (groups, group) = (&self.0.groups, &consumer.group_name);
+        let mut whole = self.heartbeat_data(consumer);
+        whole.heartbeat_fingerprint = whole.compute_heartbeat_fingerprint();
+        if groups.is_taken(addr, consumer) {
+            let mut short = HeartbeatData { without_sub: true, ..whole.clone() };
+            short.consumer_data_set.iter_mut().for_each(|data| data.subscription_data_set.clear());
+            let answer = self.beat(addr, short).await.and_then(|answer| answer.header());
+            let answer: Result<HeartbeatResponseHeader, _> = answer;
+            if answer.as_ref().is_ok_and(|answer| answer.sub_change != Some(true)) {
+                return Ok(());
+            }
+            groups.taken(addr, group, None);
+            answer?;
+        }
+        let answer: HeartbeatResponseHeader = self.beat(addr, whole).await?.header()?;
+        let knows = answer.support_heart_beat_v2 == Some(true) && answer.sub_change != Some(true);
+        groups.taken(addr, group, knows.then(|| Arc::clone(consumer)));
+        Ok(())
+    }
+
+    async fn beat(&self, addr: &Arc<str>, data: HeartbeatData) -> Result<Answer, CallError> {
+        let request = with_json(addr, RequestCode::HEART_BEAT, &data)?;
+        self.ask(addr, request, self.api_timeout()).await?.success()
     }
 
     async fn unregister(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gantry_protocol::Namespace;
 use gantry_protocol::compression::{self, CompressionType};
 use gantry_protocol::names::check_topic;
 use gantry_protocol::properties::{self, keys};
@@ -72,9 +73,9 @@ impl OutgoingMessage {
         self
     }
 
-    /// Checks what a broker would refuse, or what would be lost on the way.
-    pub(super) fn check(&self, max_size: usize) -> Result<(), SendError> {
-        check_topic(&self.topic).map_err(|error| self.invalid(error.to_string()))?;
+    /// Checks what a broker would refuse of a message in `namespace`, or what would be lost on the way.
+    pub(super) fn check(&self, namespace: &Namespace, max_size: usize) -> Result<(), SendError> {
+        check_topic(&namespace.wrap(&self.topic)).map_err(|error| self.invalid(error.to_string()))?;
         if self.body.is_empty() {
             return Err(self.invalid("its body is empty, which brokers refuse".to_owned()));
         }
@@ -159,7 +160,10 @@ mod tests {
     use super::*;
 
     fn invalid(message: &OutgoingMessage) -> String {
-        let error = message.check(100).and_then(|()| message.property_text("K").map(drop)).unwrap_err();
+        let error = message
+            .check(&Namespace::default(), 100)
+            .and_then(|()| message.property_text("K").map(drop))
+            .unwrap_err();
         error.to_string()
     }
 
@@ -168,7 +172,7 @@ mod tests {
         let mut message = OutgoingMessage::new("t", "x").with_tag("TagA").with_key("a").with_key("b");
         message = message.with_property("color", "blau");
         message.delay = Delay::Level(3);
-        message.check(100).unwrap();
+        message.check(&Namespace::default(), 100).unwrap();
         let at = OutgoingMessage { delay: Delay::At(1_795_689_000_000), ..message.clone() };
         assert_eq!(
             properties::get(&at.property_text("UNIQUE").unwrap(), "TIMER_DELIVER_MS"),

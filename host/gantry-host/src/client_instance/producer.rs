@@ -11,7 +11,7 @@ use gantry_protocol::message_id::{UniqueKeyGenerator, parse_offset_msg_id};
 use gantry_protocol::names::{AUTO_CREATE_TOPIC, is_retry};
 use gantry_protocol::properties::{self, keys};
 use gantry_protocol::trace::{DEFAULT_REGION, MessageKind, Published, TraceBody};
-use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, compression};
+use gantry_protocol::{MessageQueue, Namespace, RemotingCommand, RequestCode, ResponseCode, compression};
 use gantry_remoting::InvokeError;
 use tokio::time::{Instant, sleep};
 
@@ -83,13 +83,15 @@ pub struct SendReceipt {
     pub queue_offset: i64,
 }
 
-/// Sends messages of one producer group. Cheap to clone; clones share the turn of the queues.
+/// Sends messages of one producer group. Cheap to clone; clones share the turn of the queues. In the namespace of its
+/// client, group, topics, queues and receipts have their plain names here.
 #[derive(Debug, Clone)]
 pub struct Producer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     instance: ClientInstance,
+    namespace: Namespace,
     config: ProducerConfig,
     unique_keys: UniqueKeyGenerator,
     turn: AtomicUsize,
@@ -118,11 +120,22 @@ impl Prepared {
 impl Producer {
     /// A producer over the connections of `instance`.
     pub fn new(instance: ClientInstance, config: ProducerConfig) -> Self {
+        let namespace = instance.namespace().clone();
+        Self::in_namespace(instance, namespace, config)
+    }
+
+    /// The same in another namespace than its client's.
+    pub(super) fn in_namespace(
+        instance: ClientInstance,
+        namespace: Namespace,
+        config: ProducerConfig,
+    ) -> Self {
         let identity = instance.identity();
         // Drawn anew: several producers of one instance must not make the same keys.
         let unique_keys = UniqueKeyGenerator::new(identity.ip, identity.pid, fastrand::u32(..));
         Self(Arc::new(Inner {
             instance,
+            namespace,
             config,
             unique_keys,
             turn: AtomicUsize::new(fastrand::usize(..1_024)),
@@ -156,7 +169,8 @@ impl Producer {
         }
         let prepared = self.prepare(message)?;
         let began = Began::now();
-        let sent = self.send_once(&prepared, queue, self.0.config.send_timeout).await;
+        let queue = self.0.namespace.wrap_queue(queue);
+        let sent = self.send_once(&prepared, &queue, self.0.config.send_timeout).await;
         let receipt = sent.map_err(|last| SendError::Failed { attempts: 1, last })?;
         self.trace(message, &receipt, began);
         Ok(receipt)
@@ -190,7 +204,10 @@ impl Producer {
     /// See [`SendError`].
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
         let route = self.publish_route(topic).await?;
-        if route.publish_queues.is_empty() { Err(no_queue(topic)) } else { Ok(route.publish_queues.clone()) }
+        if route.publish_queues.is_empty() {
+            return Err(no_queue(topic));
+        }
+        Ok(route.publish_queues.iter().map(|queue| self.0.namespace.unwrap_queue(queue)).collect())
     }
 
     /// Sends messages of one topic together, into one queue (SEND_BATCH_MESSAGE). They are not compressed, cannot be
@@ -208,7 +225,7 @@ impl Producer {
 
     fn prepare(&self, message: &OutgoingMessage) -> Result<Prepared, SendError> {
         let config = &self.0.config;
-        message.check(config.max_message_size)?;
+        message.check(&self.0.namespace, config.max_message_size)?;
         let message_id = self.next_unique_key();
         let properties = message.property_text(&message_id)?;
         let (body, sys_flag) = message.stored_body(config.compress_msg_body_over_howmuch);
@@ -231,7 +248,7 @@ impl Producer {
         }
         let (mut items, mut ids) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
         for message in messages {
-            message.check(max_size)?;
+            message.check(&self.0.namespace, max_size)?;
             if message.topic != first.topic {
                 return Err(
                     message.invalid(format!("the batch is for {}; send one batch per topic", first.topic))
@@ -269,14 +286,14 @@ impl Producer {
     fn header(&self, topic: &str, properties: String) -> SendMessageRequestHeaderV2 {
         let config = &self.0.config;
         SendMessageRequestHeaderV2 {
-            producer_group: config.group.clone(),
-            topic: topic.to_owned(),
+            producer_group: self.0.namespace.wrap(&config.group).into_owned(),
+            topic: self.0.namespace.wrap(topic).into_owned(),
             default_topic: AUTO_CREATE_TOPIC.to_owned(),
             default_topic_queue_nums: config.default_topic_queue_nums,
             born_timestamp: i64::try_from(now_ms()).unwrap_or(i64::MAX),
             properties: Some(properties),
             reconsume_times: Some(0),
-            unit_mode: Some(false),
+            unit_mode: Some(self.0.instance.unit_mode()),
             batch: Some(false),
             ..SendMessageRequestHeaderV2::default()
         }
@@ -328,7 +345,7 @@ impl Producer {
             status,
             message_id: prepared.message_id.clone(),
             offset_msg_id: header.msg_id,
-            queue: MessageQueue { queue_id: header.queue_id, ..queue.clone() },
+            queue: MessageQueue { queue_id: header.queue_id, ..self.0.namespace.unwrap_queue(queue) },
             queue_offset: header.queue_offset,
         })
     }
@@ -336,14 +353,15 @@ impl Producer {
     /// The topic's route, or the one it will have once a broker has created it.
     async fn publish_route(&self, topic: &str) -> Result<Arc<TopicRoute>, RouteError> {
         let instance = &self.0.instance;
-        let missing = match instance.route(topic).await {
-            Err(error @ RouteError::Missing { .. }) => error,
+        let wire = &*self.0.namespace.wrap(topic);
+        let missing = match instance.route(wire).await {
+            Err(RouteError::Missing { .. }) => RouteError::Missing { topic: topic.into() },
             other => return other,
         };
         match instance.route(AUTO_CREATE_TOPIC).await {
             Ok(template) => {
                 let most = self.0.config.default_topic_queue_nums;
-                Ok(Arc::new(template.for_new_topic(&topic.into(), most)))
+                Ok(Arc::new(template.for_new_topic(&wire.into(), most)))
             }
             Err(RouteError::Missing { .. }) => Err(missing),
             Err(error) => Err(error),
