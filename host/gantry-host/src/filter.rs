@@ -15,7 +15,8 @@ pub trait FilterMessageHook: Send + Sync + 'static {
     /// Its name, for logs (hookName).
     fn name(&self) -> &str;
 
-    /// Whether `group` is to consume a message that was pulled from `mq`.
+    /// Whether `group` is to consume a message that was pulled from `mq`. In a namespace, both have their plain names;
+    /// the message is as it is stored.
     fn wants(&self, group: &str, mq: &MessageQueue, message: &MessageExt) -> bool;
 }
 
@@ -32,14 +33,19 @@ impl FilterHooks {
         });
     }
 
-    /// The messages every hook wants.
+    /// The messages every hook wants. `mq` is where they were pulled from, as users name it.
     pub(crate) fn keep(
         &self,
         group: &str,
-        mq: &MessageQueue,
+        mq: impl FnOnce() -> MessageQueue,
         mut messages: Vec<MessageExt>,
     ) -> Vec<MessageExt> {
-        for hook in self.0.load().iter() {
+        let hooks = self.0.load();
+        if hooks.is_empty() {
+            return messages;
+        }
+        let mq = &mq();
+        for hook in hooks.iter() {
             messages.retain(|message| {
                 let asked = std::panic::AssertUnwindSafe(|| hook.wants(group, mq, message));
                 std::panic::catch_unwind(asked).unwrap_or_else(|_panic| {
@@ -100,7 +106,7 @@ mod tests {
     fn what_a_hook_does_not_want_is_taken_away_and_what_it_panics_at_is_kept() {
         let (hooks, mq) = (FilterHooks::default(), MessageQueue::new("t", "b", 0));
         let kept = |group| {
-            let kept = hooks.keep(group, &mq, messages());
+            let kept = hooks.keep(group, || mq.clone(), messages());
             kept.iter().map(MessageExt::queue_offset).collect::<Vec<_>>()
         };
         assert_eq!(kept("g"), [0, 1, 2, 3, 4, 5, 6]);

@@ -41,6 +41,7 @@ pub mod message_id;
 mod message_queue;
 pub mod mq_version;
 pub mod names;
+mod namespace;
 pub mod perm;
 pub mod pop;
 pub mod properties;
@@ -62,4 +63,5 @@ pub use message::{
     decode_all,
 };
 pub use message_queue::MessageQueue;
+pub use namespace::{NAMESPACE, NAMESPACED, Namespace, NamespaceError};
 pub use recall_handle::{RecallHandle, RecallHandleError};

@@ -1,4 +1,4 @@
-//! Names that clients and brokers derive or reserve (RocketMQ: MixAll, TopicValidator, KeyBuilder, NamespaceUtil).
+//! Names that clients and brokers derive or reserve (RocketMQ: MixAll, TopicValidator, KeyBuilder).
 
 /// Prefix of a consumer group's retry topic.
 pub const RETRY_PREFIX: &str = "%RETRY%";
@@ -101,6 +101,11 @@ pub fn is_not_allowed_send_topic(topic: &str) -> bool {
     )
 }
 
+/// Whether brokers keep the consumer group for themselves (RocketMQ: MixAll.isSysConsumerGroup).
+pub fn is_system_group(group: &str) -> bool {
+    group.starts_with("CID_RMQ_SYS_")
+}
+
 /// A topic or group name that a broker would refuse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -165,37 +170,6 @@ fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Puts a topic or group into a namespace: `ns%name`, behind a retry or dead-letter prefix where there is one.
-///
-/// Names that are in the namespace already, system topics, and an empty namespace leave the name as it is.
-pub fn with_namespace(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() || is_system_topic(name) {
-        return name.to_owned();
-    }
-    let (prefix, rest) = split_prefix(name);
-    let inside = rest.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('%'));
-    if inside { name.to_owned() } else { [prefix, namespace, "%", rest].concat() }
-}
-
-/// Takes a topic or group out of a namespace; the opposite of [`with_namespace`].
-pub fn without_namespace(namespace: &str, name: &str) -> String {
-    let (prefix, rest) = split_prefix(name);
-    let bare = rest.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('%'));
-    match bare {
-        Some(bare) if !namespace.is_empty() => [prefix, bare].concat(),
-        _ => name.to_owned(),
-    }
-}
-
-fn split_prefix(name: &str) -> (&str, &str) {
-    for prefix in [RETRY_PREFIX, DLQ_PREFIX] {
-        if let Some(rest) = name.strip_prefix(prefix) {
-            return (prefix, rest);
-        }
-    }
-    ("", name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,15 +194,5 @@ mod tests {
         assert!(matches!(check_topic(" "), Err(NameError::Blank { .. })));
         assert!(matches!(check_group("a b"), Err(NameError::BadCharacter { character: ' ', .. })));
         assert_eq!(check_group("%RETRY%a|b-c_D9"), Ok(()));
-    }
-
-    #[test]
-    fn namespaces_go_behind_the_retry_prefix() {
-        assert_eq!(with_namespace("INST1", "t"), "INST1%t");
-        assert_eq!(with_namespace("INST1", "%RETRY%g"), "%RETRY%INST1%g");
-        assert_eq!(with_namespace("INST1", "INST1%t"), "INST1%t");
-        assert_eq!(with_namespace("INST1", "TBW102"), "TBW102");
-        assert_eq!(without_namespace("INST1", "%DLQ%INST1%g"), "%DLQ%g");
-        assert_eq!(without_namespace("", "%t"), "%t");
     }
 }

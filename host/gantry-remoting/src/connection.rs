@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode};
+use gantry_protocol::{NAMESPACE, NAMESPACED, RemotingCommand, RequestCode, ResponseCode};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, timeout_at},
@@ -275,9 +275,17 @@ impl Shared {
     }
 
     fn encode(&self, command: &mut RemotingCommand) -> Result<Bytes, InvokeError> {
-        command.serialize_type = self.settings().serialize_type;
-        if let Some(credentials) = self.settings().credentials.as_ref().filter(|_| !command.is_response()) {
-            credentials.sign(command);
+        let settings = self.settings();
+        command.serialize_type = settings.serialize_type;
+        if !command.is_response() {
+            // Before the signature, which covers every field.
+            if let Some(namespace) = &settings.namespace_v2 {
+                command.ext_fields.insert(NAMESPACED, true);
+                command.ext_fields.insert(NAMESPACE, namespace);
+            }
+            if let Some(credentials) = &settings.credentials {
+                credentials.sign(command);
+            }
         }
         let mut frame = BytesMut::new();
         command.encode(&mut frame).map_err(|source| InvokeError::Encode {

@@ -39,6 +39,9 @@ pub struct RemotingSettings {
     pub serialize_type: SerializeType,
     /// What requests of this side are signed with (`AclClientRPCHook`). Default: nothing.
     pub credentials: Option<Arc<Credentials>>,
+    /// The namespace requests of this side name in fields of their own, `ns` and `nsd`, and are signed with
+    /// (`NamespaceRpcHook`). Default: none.
+    pub namespace_v2: Option<Arc<str>>,
 }
 
 impl Default for RemotingSettings {
@@ -59,6 +62,7 @@ impl Default for RemotingSettings {
             flush_limit: Duration::from_secs(1),
             serialize_type: SerializeType::Json,
             credentials: None,
+            namespace_v2: None,
         }
     }
 }

@@ -56,20 +56,28 @@ async fn requests_carry_the_serialize_type_of_the_settings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_are_signed_and_answers_are_not() {
+async fn requests_name_the_namespace_and_are_signed_with_it_and_answers_are_not() {
     let credentials = Arc::new(Credentials::new("me", "secret"));
-    let settings = RemotingSettings { credentials: Some(Arc::clone(&credentials)), ..Default::default() };
+    let settings = RemotingSettings {
+        credentials: Some(Arc::clone(&credentials)),
+        namespace_v2: Some("tenant".into()),
+        ..Default::default()
+    };
     let (client, network) = client_with(settings, Arc::new(Capitals(Semaphore::new(10))));
     let mut connections = network.listen("b:1");
     let peer = async {
         let mut peer = connections.accept().await;
         let request = peer.next().await.unwrap();
+        let field = |name| request.ext_fields.get(name);
+        assert_eq!((field("nsd"), field("ns")), (Some("true"), Some("tenant")));
         assert_eq!(credentials.verify(&request), Ok(()));
         peer.echo(&request).await;
         peer.send(&self::request("asked of us")).await;
         let answer = peer.next().await.unwrap();
         assert!(answer.is_response());
-        assert_eq!(answer.ext_fields.get("Signature"), None);
+        for field in ["Signature", "ns", "nsd"] {
+            assert_eq!(answer.ext_fields.get(field), None, "{field}");
+        }
     };
     let (answer, ()) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), peer);
     assert_eq!(text(&answer.unwrap()), "x");

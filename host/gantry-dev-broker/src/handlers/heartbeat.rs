@@ -65,6 +65,7 @@ pub(super) async fn heartbeat(core: &Arc<Core>, peer: &Arc<Peer>, request: &Remo
             language: request.language,
             version: request.version,
             kind: kind(&consumer),
+            fingerprint: heartbeat.heartbeat_fingerprint,
             subscriptions: (!heartbeat.without_sub).then(|| subscriptions(consumer.subscription_data_set)),
         };
         let change = core.groups.register(peer, registration, core.clock.ticks_ms());
@@ -111,7 +112,7 @@ fn apply(core: &Arc<Core>, group: &str, change: Change) -> Result<bool, Refusal>
     if change.subscribed {
         pull::subscribed(core, group);
     }
-    Ok(change.unknown)
+    Ok(change.fingerprint)
 }
 
 fn kind(consumer: &Consumer) -> GroupKind {

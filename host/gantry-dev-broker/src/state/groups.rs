@@ -25,6 +25,8 @@ struct Group {
     members: HashMap<u64, Member>,
     subscriptions: BTreeMap<String, Subscription>,
     kind: GroupKind,
+    /// That of the last heartbeat, 0 where it was of the first form (RocketMQ: consumerGroupHeartbeatTable).
+    fingerprint: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub(crate) struct Registration<'a> {
     pub(crate) language: LanguageCode,
     pub(crate) version: i32,
     pub(crate) kind: GroupKind,
+    /// What stands for all that the heartbeat says; 0 in one of the first form.
+    pub(crate) fingerprint: i64,
     /// `None` when the heartbeat says that nothing changed (withoutSub).
     pub(crate) subscriptions: Option<Vec<Subscription>>,
 }
@@ -75,8 +79,9 @@ pub(crate) struct Change {
     pub(crate) notify: bool,
     /// A subscription has another version: pulls that wait for it may go on.
     pub(crate) subscribed: bool,
-    /// The broker has no subscriptions of this group to stand in for the ones left out.
-    pub(crate) unknown: bool,
+    /// The group's last heartbeat had another fingerprint, or the broker has no subscriptions of this group to stand in for
+    /// the ones left out: the client is to send them again.
+    pub(crate) fingerprint: bool,
     /// The table of members is full.
     pub(crate) full: bool,
 }
@@ -129,9 +134,11 @@ impl Groups {
             }
         }
         group.kind = registration.kind;
+        let before = group.fingerprint.replace(registration.fingerprint);
+        change.fingerprint = before.is_some_and(|before| before != registration.fingerprint);
         match registration.subscriptions {
             Some(subscriptions) => group.subscribe(subscriptions, &mut change),
-            None => change.unknown = group.subscriptions.is_empty(),
+            None => change.fingerprint |= group.subscriptions.is_empty(),
         }
         if change.notify {
             table.members = table.groups.values().map(|group| group.members.len()).sum();

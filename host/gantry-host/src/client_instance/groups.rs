@@ -67,6 +67,9 @@ pub(super) struct Consumer {
     listener: Arc<dyn GroupListener>,
     /// When every broker had taken the group's heartbeat last.
     beaten: Option<Instant>,
+    /// What each broker, by address, knows the group's fingerprint to stand for (RocketMQ:
+    /// brokerAddrHeartbeatFingerprintTable).
+    taken: BTreeMap<Arc<str>, Arc<ConsumerData>>,
 }
 
 impl fmt::Debug for Groups {
@@ -82,7 +85,7 @@ impl Groups {
         if groups.contains_key(&data.group_name) {
             return false;
         }
-        let consumer = Consumer { data: Arc::new(data), listener, beaten: None };
+        let consumer = Consumer { data: Arc::new(data), listener, beaten: None, taken: BTreeMap::new() };
         groups.insert(consumer.data.group_name.clone(), consumer);
         true
     }
@@ -127,6 +130,35 @@ impl Groups {
         }
     }
 
+    /// Whether the broker knows what the fingerprint of `data` stands for.
+    pub(super) fn is_taken(&self, addr: &str, data: &ConsumerData) -> bool {
+        let groups = self.lock();
+        groups
+            .get(&data.group_name)
+            .and_then(|consumer| consumer.taken.get(addr))
+            .is_some_and(|taken| **taken == *data)
+    }
+
+    /// Keeps that the broker knows it, or, with none, that it does not.
+    pub(super) fn taken(&self, addr: &Arc<str>, group: &str, data: Option<Arc<ConsumerData>>) {
+        if let Some(consumer) = self.lock().get_mut(group) {
+            match data {
+                Some(data) => _ = consumer.taken.insert(Arc::clone(addr), data),
+                None => _ = consumer.taken.remove(addr),
+            }
+        }
+    }
+
+    /// The broker may have been started anew: it knows no fingerprint. Every broker, where none is named.
+    pub(super) fn forget_taken(&self, addr: Option<&str>) {
+        for consumer in self.lock().values_mut() {
+            match addr {
+                Some(addr) => _ = consumer.taken.remove(addr),
+                None => consumer.taken.clear(),
+            }
+        }
+    }
+
     /// Groups whose last complete heartbeat is `interval` old, or that have had none.
     pub(super) fn due(&self, interval: Duration, now: Instant) -> Vec<String> {
         let groups = self.lock();
@@ -162,6 +194,23 @@ mod tests {
         assert!(!groups.add(data("g"), Arc::new(Deaf)));
         assert!(groups.update(data("g")) && !groups.update(data("h")));
         assert!(groups.remove("g").is_some() && groups.remove("g").is_none());
+    }
+
+    #[test]
+    fn what_a_broker_knows_counts_until_it_is_something_else_or_the_broker_another() {
+        let (groups, addr) = (Groups::default(), Arc::<str>::from("b:1"));
+        groups.add(data("g"), Arc::new(Deaf));
+        assert!(!groups.is_taken(&addr, &data("g")));
+        groups.taken(&addr, "g", Some(Arc::new(data("g"))));
+        assert!(groups.is_taken(&addr, &data("g")) && !groups.is_taken("b:2", &data("g")));
+        assert!(!groups.is_taken(&addr, &ConsumerData { unit_mode: true, ..data("g") }));
+        groups.forget_taken(Some("b:2"));
+        assert!(groups.is_taken(&addr, &data("g")));
+        groups.forget_taken(Some("b:1"));
+        assert!(!groups.is_taken(&addr, &data("g")));
+        groups.taken(&addr, "g", Some(Arc::new(data("g"))));
+        groups.taken(&addr, "g", None);
+        assert!(!groups.is_taken(&addr, &data("g")));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_protocol::body::{ConsumerData, HeartbeatData, ProducerData};
-use gantry_protocol::header::UnregisterClientRequestHeader;
+use gantry_protocol::header::{HeartbeatResponseHeader, UnregisterClientRequestHeader};
 use gantry_protocol::{RemotingCommand, RequestCode};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::ClientInstance;
-use super::call::with_json;
+use super::call::{Answer, with_json};
 use super::error::CallError;
 use super::groups::GroupListener;
 
@@ -23,6 +23,13 @@ pub struct HeartbeatRound {
     pub accepted: usize,
     /// What the others ended with.
     pub failed: Vec<CallError>,
+}
+
+/// What one heartbeat is of.
+enum Beat {
+    Consumer(Arc<ConsumerData>),
+    /// Producer groups.
+    Producers(Vec<String>),
 }
 
 impl HeartbeatRound {
@@ -56,7 +63,9 @@ impl ClientInstance {
     pub async fn heartbeat_group(&self, group: &str) -> HeartbeatRound {
         let Some(consumer) = self.0.groups.consumer(group) else { return HeartbeatRound::default() };
         let addrs = self.brokers_of(&consumer);
-        let round = self.send_heartbeats(addrs, &self.beat(&[consumer], Vec::new())).await;
+        let round = self
+            .send_heartbeats(addrs.into_iter().map(|addr| (addr, Beat::Consumer(Arc::clone(&consumer)))))
+            .await;
         if round.is_complete() {
             self.0.groups.beaten(group, Instant::now());
         }
@@ -90,7 +99,8 @@ impl ClientInstance {
     pub(super) async fn register_producer(&self, group: &str) -> Result<(), CallError> {
         let addrs: BTreeSet<_> = self.masters().await?.into_values().collect();
         self.0.producers.add(group, addrs.clone());
-        let round = self.send_heartbeats(addrs, &self.beat(&[], vec![group.to_owned()])).await;
+        let beats = addrs.into_iter().map(|addr| (addr, Beat::Producers(vec![group.to_owned()])));
+        let round = self.send_heartbeats(beats).await;
         if round.is_complete() {
             self.0.producers.beaten(group, Instant::now());
         }
@@ -98,8 +108,9 @@ impl ClientInstance {
         if round.accepted == 0 { Err(failed.unwrap_or(CallError::NoMaster)) } else { Ok(()) }
     }
 
-    /// Sends every group's heartbeat to every broker concerned.
+    /// Sends every group's heartbeat to every broker concerned, any of which may have been started anew.
     pub(super) async fn heartbeat_all(&self) {
+        self.0.groups.forget_taken(None);
         self.beat_due(Duration::ZERO).await;
     }
 
@@ -115,15 +126,18 @@ impl ClientInstance {
         }
     }
 
-    /// Sends one broker the heartbeat of all groups that have to do with it.
+    /// Sends a broker that may have been started anew the heartbeats of all groups that have to do with it.
     pub(super) async fn heartbeat_broker(&self, addr: &Arc<str>) {
+        self.0.groups.forget_taken(Some(addr));
         let mut consumers = self.0.groups.consumers();
         consumers.retain(|consumer| self.brokers_of(consumer).contains(addr));
         let producers = self.0.producers.at(addr);
         if consumers.is_empty() && producers.is_empty() {
             return;
         }
-        let round = self.send_heartbeats([Arc::clone(addr)].into(), &self.beat(&consumers, producers)).await;
+        let beats = consumers.into_iter().map(Beat::Consumer);
+        let beats = beats.chain((!producers.is_empty()).then_some(Beat::Producers(producers)));
+        let round = self.send_heartbeats(beats.map(|beat| (Arc::clone(addr), beat))).await;
         match round.failed.first() {
             None => tracing::info!(%addr, "the returned broker knows this client again"),
             Some(error) => tracing::warn!(%addr, %error, "the returned broker took no heartbeat yet"),
@@ -136,28 +150,71 @@ impl ClientInstance {
         routes.flat_map(|route| route.addresses().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// What a heartbeat of these groups says.
-    fn beat(&self, consumers: &[Arc<ConsumerData>], producers: Vec<String>) -> HeartbeatData {
-        HeartbeatData {
-            client_id: self.client_id().to_owned(),
-            consumer_data_set: consumers.iter().map(|consumer| ConsumerData::clone(consumer)).collect(),
-            producer_data_set: producers.into_iter().map(|group_name| ProducerData { group_name }).collect(),
-            ..HeartbeatData::default()
-        }
-    }
-
-    async fn send_heartbeats(&self, addrs: BTreeSet<Arc<str>>, data: &HeartbeatData) -> HeartbeatRound {
+    async fn send_heartbeats(&self, beats: impl Iterator<Item = (Arc<str>, Beat)>) -> HeartbeatRound {
         let mut asked = JoinSet::new();
-        for addr in addrs {
-            let (instance, data) = (self.clone(), data.clone());
+        for (addr, beat) in beats {
+            let instance = self.clone();
             let span = tracing::debug_span!("heartbeat", %addr);
             let beat = async move {
-                let request = with_json(&addr, RequestCode::HEART_BEAT, &data)?;
-                instance.ask(&addr, request, instance.api_timeout()).await?.success()
+                match beat {
+                    Beat::Consumer(consumer) if instance.0.config.use_heartbeat_v2 => {
+                        instance.beat_v2(&addr, &consumer).await
+                    }
+                    Beat::Consumer(consumer) => {
+                        instance.beat(&addr, instance.heartbeat_data(&consumer)).await.map(drop)
+                    }
+                    Beat::Producers(groups) => {
+                        instance.beat(&addr, instance.producers_data(groups)).await.map(drop)
+                    }
+                }
             };
             asked.spawn(beat.instrument(span));
         }
         collect(asked).await
+    }
+
+    fn heartbeat_data(&self, consumer: &ConsumerData) -> HeartbeatData {
+        HeartbeatData {
+            client_id: self.client_id().to_owned(),
+            consumer_data_set: vec![consumer.clone()],
+            ..HeartbeatData::default()
+        }
+    }
+
+    fn producers_data(&self, groups: Vec<String>) -> HeartbeatData {
+        HeartbeatData {
+            client_id: self.client_id().to_owned(),
+            producer_data_set: groups.into_iter().map(|group_name| ProducerData { group_name }).collect(),
+            ..HeartbeatData::default()
+        }
+    }
+
+    /// A heartbeat of the second form (RocketMQ: sendHeartbeatToBrokerV2): a broker that knows what the fingerprint stands for
+    /// is not told the subscriptions again. One that has heard something else of the group meanwhile is told them at once.
+    async fn beat_v2(&self, addr: &Arc<str>, consumer: &Arc<ConsumerData>) -> Result<(), CallError> {
+        let (groups, group) = (&self.0.groups, &consumer.group_name);
+        let mut whole = self.heartbeat_data(consumer);
+        whole.heartbeat_fingerprint = whole.compute_heartbeat_fingerprint();
+        if groups.is_taken(addr, consumer) {
+            let mut short = HeartbeatData { without_sub: true, ..whole.clone() };
+            short.consumer_data_set.iter_mut().for_each(|data| data.subscription_data_set.clear());
+            let answer = self.beat(addr, short).await.and_then(|answer| answer.header());
+            let answer: Result<HeartbeatResponseHeader, _> = answer;
+            if answer.as_ref().is_ok_and(|answer| answer.sub_change != Some(true)) {
+                return Ok(());
+            }
+            groups.taken(addr, group, None);
+            answer?;
+        }
+        let answer: HeartbeatResponseHeader = self.beat(addr, whole).await?.header()?;
+        let knows = answer.support_heart_beat_v2 == Some(true) && answer.sub_change != Some(true);
+        groups.taken(addr, group, knows.then(|| Arc::clone(consumer)));
+        Ok(())
+    }
+
+    async fn beat(&self, addr: &Arc<str>, data: HeartbeatData) -> Result<Answer, CallError> {
+        let request = with_json(addr, RequestCode::HEART_BEAT, &data)?;
+        self.ask(addr, request, self.api_timeout()).await?.success()
     }
 
     async fn unregister(

@@ -5,6 +5,8 @@ use std::process;
 
 use tokio::net::UdpSocket;
 
+use super::ClientConfig;
+
 /// What tells Gantry hosts from other members of a group, in every default client id.
 pub const GANTRY_INSTANCE: &str = "gantry#";
 
@@ -33,9 +35,14 @@ impl Identity {
         Self { ip, pid: u16::from_be_bytes([high, low]), discriminator: fastrand::u32(..) }
     }
 
-    /// The default client id, `ip@gantry#<unique>` (RocketMQ: `ip@instanceName`).
-    pub(super) fn client_id(&self) -> String {
-        format!("{}@{GANTRY_INSTANCE}{}-{:08x}", self.ip, process::id(), self.discriminator)
+    /// The default client id, `ip@gantry#[instance-]<unique>[@unit]` (RocketMQ: ClientConfig.buildMQClientId, with what
+    /// its changeInstanceNameToPID does, for named instances too: two with one id would take the same queues).
+    pub(super) fn client_id(&self, config: &ClientConfig) -> String {
+        let named = config.instance_name.iter().map(|name| format!("{name}-"));
+        let unit = config.unit_name.iter().map(|unit| format!("@{unit}"));
+        let unique = std::iter::once(format!("{}-{:08x}", process::id(), self.discriminator));
+        let instance: String = named.chain(unique).chain(unit).collect();
+        format!("{}@{GANTRY_INSTANCE}{instance}", self.ip)
     }
 }
 
@@ -55,8 +62,19 @@ mod tests {
     async fn client_ids_name_the_host_and_differ() {
         let peers = ["127.0.0.1:9876"];
         let (one, two) = (Identity::towards(&peers).await, Identity::towards(&peers).await);
-        assert!(one.client_id().starts_with("127.0.0.1@gantry#"), "{}", one.client_id());
-        assert_ne!(one.client_id(), two.client_id());
+        let config = ClientConfig::default();
+        assert!(one.client_id(&config).starts_with("127.0.0.1@gantry#"), "{}", one.client_id(&config));
+        assert_ne!(one.client_id(&config), two.client_id(&config));
+    }
+
+    #[test]
+    fn client_ids_name_the_instance_and_the_unit() {
+        let identity = Identity { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), pid: 7, discriminator: 0xab };
+        let (instance_name, unit_name) = (Some("orders".to_owned()), Some("unit1".to_owned()));
+        let config = ClientConfig { instance_name, unit_name, ..ClientConfig::default() };
+        let unique = format!("{}-000000ab", process::id());
+        assert_eq!(identity.client_id(&ClientConfig::default()), format!("127.0.0.1@gantry#{unique}"));
+        assert_eq!(identity.client_id(&config), format!("127.0.0.1@gantry#orders-{unique}@unit1"));
     }
 
     /// Equal configuration, many at once, in several processes: what hosts in one process, in containers and after a
@@ -66,7 +84,7 @@ mod tests {
         const CHILD: &str = "GANTRY_TEST_CLIENT_IDS";
         let mut ids = Vec::new();
         for _ in 0..100 {
-            ids.push(Identity::towards(&["127.0.0.1:9876"]).await.client_id());
+            ids.push(Identity::towards(&["127.0.0.1:9876"]).await.client_id(&ClientConfig::default()));
         }
         if std::env::var_os(CHILD).is_some() {
             return println!("\n{}", ids.join("\n"));

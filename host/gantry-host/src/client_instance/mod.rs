@@ -36,6 +36,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_protocol::Namespace;
 use gantry_remoting::{Client, NameServers, Stats, TlsDialer, parse_addresses};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -104,7 +105,7 @@ impl ClientInstance {
     pub async fn start(config: ClientConfig) -> Result<Self, StartError> {
         let addresses = parse_addresses(&config.name_servers)?;
         let identity = Identity::towards(&addresses).await;
-        let client_id = config.client_id.clone().unwrap_or_else(|| identity.client_id());
+        let client_id = config.client_id.clone().unwrap_or_else(|| identity.client_id(&config));
         if client_id.is_empty() || client_id.contains(char::is_whitespace) {
             return Err(StartError::ClientId(client_id));
         }
@@ -135,6 +136,16 @@ impl ClientInstance {
     /// Whether the client id was given in the configuration, so that it need not be unique.
     pub fn client_id_is_configured(&self) -> bool {
         self.0.config.client_id.is_some()
+    }
+
+    /// What its users' topics and groups are called at the brokers.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.config.namespace
+    }
+
+    /// Whether its groups and sends are those of a unit.
+    pub fn unit_mode(&self) -> bool {
+        self.0.config.unit_mode
     }
 
     /// Address and process of this client.

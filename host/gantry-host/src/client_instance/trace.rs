@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use gantry_protocol::Namespace;
 use gantry_protocol::trace::TraceBody;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -42,8 +43,9 @@ impl TraceDispatcher {
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let producer =
-            Producer::new(instance, ProducerConfig { group: GROUP.to_owned(), ..ProducerConfig::default() });
+        let config = ProducerConfig { group: GROUP.to_owned(), ..ProducerConfig::default() };
+        // As in Java, traces are in no namespace: one topic has those of all.
+        let producer = Producer::in_namespace(instance, Namespace::default(), config);
         let task = run(Waiting { queue: waiting, stop }, producer, topic, Arc::clone(&dropped));
         (Self { queue, dropped }, task)
     }

@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gantry_protocol::Credentials;
+use gantry_protocol::{Credentials, Namespace};
 use gantry_remoting::{RemotingSettings, TlsSettings};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-use super::GantryConfig;
 use super::units::Millis;
+use super::{DEFAULT_INSTANCE, GantryConfig, is_instance_name};
 use crate::client_instance::ClientConfig;
 
 /// The client (RocketMQ: ClientConfig).
@@ -20,8 +21,23 @@ pub struct ClientSettings {
     pub poll_name_server_interval: Millis,
     /// How often every broker hears of us. Default 30 s.
     pub heartbeat_broker_interval: Millis,
+    /// Whether heartbeats name the fingerprint of subscriptions a broker knows, and not the subscriptions (`useHeartbeatV2`).
+    /// Older brokers are told them as before. Default `false`.
+    pub use_heartbeat_v2: bool,
     /// The deadline of an ordinary request. Default 3 s.
     pub mq_client_api_timeout: Millis,
+    /// What topics and groups are in at the brokers (`namespace`): `orders` is `NAMESPACE%orders` there, `%RETRY%group` is
+    /// `%RETRY%NAMESPACE%group`. Plugins, logs and the admin API know the plain names. 1 to 100 characters of
+    /// A-Z a-z 0-9 _ - |. Default: none.
+    #[serde(deserialize_with = "namespace")]
+    pub namespace: Namespace,
+    /// The namespace that every request names in a field, for servers that keep tenants apart by it (`namespaceV2`); names
+    /// stay as they are. Default: none.
+    pub namespace_v2: Option<String>,
+    /// The unit this client is in, at the end of its client id (`unitName`), of A-Z a-z 0-9 _ - . alone. Default: none.
+    pub unit_name: Option<String>,
+    /// Whether heartbeats and sends say that they are a unit's (`unitMode`). Default `false`.
+    pub unit_mode: bool,
     /// TLS for every connection, where the table is there, be it empty (`tls.enable`). Default: plain TCP.
     pub tls: Option<TlsFiles>,
     /// The account requests are signed with (RocketMQ: AclClientRPCHook). Default: that of the environment
@@ -34,7 +50,12 @@ impl Default for ClientSettings {
         Self {
             poll_name_server_interval: Millis(30_000),
             heartbeat_broker_interval: Millis(30_000),
+            use_heartbeat_v2: false,
             mq_client_api_timeout: Millis(3_000),
+            namespace: Namespace::default(),
+            namespace_v2: None,
+            unit_name: None,
+            unit_mode: false,
             tls: None,
             acl: AclSettings::default(),
         }
@@ -113,8 +134,21 @@ impl ClientSettings {
         if half {
             return rule("cert-file", "expected with key-file, and key-file with it");
         }
+        if self.namespace_v2.as_ref().is_some_and(|name| Namespace::new(name).is_err()) {
+            return rule("namespace-v2", "expected 1 to 100 characters of A-Z a-z 0-9 _ - |");
+        }
+        if self.unit_name.as_ref().is_some_and(|name| !is_instance_name(name)) {
+            return rule(
+                "unit-name",
+                "expected 1 to 64 characters of A-Z a-z 0-9 _ - . with one that is no dot",
+            );
+        }
         Ok(())
     }
+}
+
+fn namespace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Namespace, D::Error> {
+    Namespace::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 impl AclSettings {
@@ -171,11 +205,17 @@ impl GantryConfig {
         });
         Ok(ClientConfig {
             name_servers: self.name_server.clone(),
+            instance_name: Some(self.instance_name.clone()).filter(|name| name != DEFAULT_INSTANCE),
+            unit_name: client.unit_name.clone(),
+            unit_mode: client.unit_mode,
+            namespace: client.namespace.clone(),
             poll_name_server_interval: client.poll_name_server_interval.duration(),
             heartbeat_broker_interval: client.heartbeat_broker_interval.duration(),
+            use_heartbeat_v2: client.use_heartbeat_v2,
             mq_client_api_timeout: client.mq_client_api_timeout.duration(),
             remoting: RemotingSettings {
                 credentials: credentials.map(Arc::new),
+                namespace_v2: client.namespace_v2.as_deref().map(Arc::from),
                 ..RemotingSettings::default()
             },
             tls,
@@ -223,6 +263,30 @@ mod tests {
         let wrong = "[client.acl]\nsecret-key = [\"hidden-secret\"]\n";
         let error = GantryConfig::from_toml("gantry.toml", wrong).unwrap_err().to_string();
         assert!(error.contains("secret-key") && !error.contains("hidden-secret"), "{error}");
+    }
+
+    #[test]
+    fn a_client_says_who_it_is() {
+        let text = "instance-name = \"orders\"\n[client]\nnamespace = \"INST\"\nnamespace-v2 = \"tenant\"\n\
+                    unit-name = \"unit1\"\nunit-mode = true\n";
+        let client = GantryConfig::from_toml("gantry.toml", text).unwrap().client_config().unwrap();
+        assert_eq!(client.namespace, Namespace::new("INST").unwrap());
+        assert_eq!(client.remoting.namespace_v2.as_deref(), Some("tenant"));
+        assert_eq!(client.instance_name.as_deref(), Some("orders"));
+        assert_eq!((client.unit_name.as_deref(), client.unit_mode), (Some("unit1"), true));
+        let client = GantryConfig::default().client_config().unwrap();
+        assert!(client.namespace.is_none() && client.remoting.namespace_v2.is_none());
+        assert_eq!((client.instance_name, client.unit_name, client.unit_mode), (None, None, false));
+    }
+
+    #[test]
+    fn what_would_not_do_in_a_name_is_refused_with_its_key() {
+        for (key, value) in [("namespace", "a%b"), ("namespace-v2", ""), ("unit-name", "a@b")] {
+            let text = format!("[client]\n{key} = \"{value}\"\n");
+            let error = GantryConfig::from_toml("gantry.toml", &text).unwrap_err().to_string();
+            assert!(error.starts_with("gantry.toml:2") && error.contains(key), "{error}");
+            assert!(error.contains("expected 1 to"), "{error}");
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub use strategy::{BuiltInStrategy, QueueSetting, StrategySetting};
 pub use trace::TraceSettings;
 pub use units::{ByteSize, Millis, Timestamp};
 
+/// The instance name of a host that has none of its own (RocketMQ: `DEFAULT`).
+const DEFAULT_INSTANCE: &str = "default";
+
 /// The whole configuration of one host.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -43,10 +46,10 @@ pub struct GantryConfig {
     /// What hosts keep from run to run is under here, a directory for each. Default: `gantry` under the user's state
     /// directory, `$XDG_STATE_HOME` or `~/.local/state`.
     pub state_dir: Option<PathBuf>,
-    /// This host's directory under `state-dir`, 1 to 64 characters of A-Z a-z 0-9 _ - . (unlike RocketMQ's `instanceName`
-    /// it is no part of the client id, which is always unique). Further hosts of the same name take `NAME-2`, `NAME-3`,
-    /// …: name hosts that serve different groups differently, so that each finds its own directory again. Default
-    /// `default`.
+    /// This host's directory under `state-dir`, 1 to 64 characters of A-Z a-z 0-9 _ - . Further hosts of the same name take
+    /// `NAME-2`, `NAME-3`, …: name hosts that serve different groups differently, so that each finds its own directory
+    /// again. A name but `default` is in the client id too, `ip@gantry#NAME-<unique>` (RocketMQ: `instanceName`, there alone
+    /// behind the address, so that two hosts of one name take the same queues). Default `default`.
     pub instance_name: String,
     /// How long a stop waits for listeners to finish and offsets to be committed, in milliseconds or as `"10s"`
     /// (RocketMQ: `awaitTerminationMillisWhenShutdown`, there 0). Default 10 s.
@@ -75,7 +78,7 @@ impl Default for GantryConfig {
             name_server: "127.0.0.1:9876".into(),
             plugins: "plugins".into(),
             state_dir: None,
-            instance_name: "default".into(),
+            instance_name: DEFAULT_INSTANCE.into(),
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
             trace: TraceSettings::default(),

@@ -4,7 +4,7 @@ use gantry_core::AllocateMessageQueueStrategy;
 use gantry_core::allocate::{
     self, AllocateMessageQueueByConfig, AllocateMessageQueueByMachineRoom, NAMES, NEARBY,
 };
-use gantry_protocol::MessageQueue;
+use gantry_protocol::{MessageQueue, Namespace};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -52,10 +52,11 @@ pub struct QueueSetting {
 const PLUGIN: &str = "plugin:";
 
 impl StrategySetting {
-    /// The strategy, unless it is a plugin's.
-    pub fn strategy(&self) -> Option<Box<dyn AllocateMessageQueueStrategy>> {
+    /// The strategy, unless it is a plugin's, for topics as brokers know them: in `namespace`.
+    pub fn strategy(&self, namespace: &Namespace) -> Option<Box<dyn AllocateMessageQueueStrategy>> {
         let queue = |queue: &QueueSetting| {
-            MessageQueue::new(queue.topic.as_str(), queue.broker_name.as_str(), queue.queue_id)
+            let topic = &*namespace.wrap(&queue.topic);
+            MessageQueue::new(topic, queue.broker_name.as_str(), queue.queue_id)
         };
         Some(match self {
             Self::BuiltIn(name) => name.strategy()?,

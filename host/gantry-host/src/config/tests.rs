@@ -146,12 +146,13 @@ fn the_strategies_with_lists_come_with_them() {
         GantryConfig::from_toml("gantry.toml", &text)
             .map(|config| config.group_settings("orders").allocate_message_queue_strategy.unwrap())
     };
+    let namespace = gantry_protocol::Namespace::new("INST").unwrap();
     let rooms = of("{ machine-room = [\"a\", \"b\"] }").unwrap();
     assert_eq!(rooms, StrategySetting::MachineRoom(vec!["a".into(), "b".into()]));
-    assert_eq!(rooms.strategy().unwrap().name(), "MACHINE_ROOM");
+    assert_eq!(rooms.strategy(&namespace).unwrap().name(), "MACHINE_ROOM");
     let listed = of("{ config = [{ topic = \"t\", broker-name = \"b\", queue-id = 3 }] }").unwrap();
-    let own = listed.strategy().unwrap().allocate("g", "me", &[], &[]).unwrap();
-    assert_eq!(own, [gantry_protocol::MessageQueue::new("t", "b", 3)]);
+    let own = listed.strategy(&namespace).unwrap().allocate("g", "me", &[], &[]).unwrap();
+    assert_eq!(own, [gantry_protocol::MessageQueue::new("INST%t", "b", 3)]);
     for wrong in ["{ machine-room = [] }", "{ machine-room = 3 }", "{ config = [{ topic = \"t\" }] }", "5"] {
         let e = of(wrong).unwrap_err().to_string();
         assert!(

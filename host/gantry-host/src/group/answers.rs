@@ -124,6 +124,7 @@ fn consume(
         let _asker_gone = reply.send(Err(Unanswered::Refused(refusal)));
         return;
     };
+    let topic = consumption.namespace.unwrap_shared(&topic);
     let order = machine.config().consume_mode == ConsumeMode::Orderly;
     consume_directly(consumption, listener, Directly { topic, broker_name, message, order, reply });
 }

@@ -66,6 +66,9 @@ const TWO_IDS: &str = "both take the same queues; leave the client id out to get
 
 /// Looks for clashes as long as the group lives.
 pub(super) struct Watch {
+    /// The group's name as users have it, for logs.
+    name: Arc<str>,
+    /// The same as brokers have it.
     group: Arc<str>,
     client: ClientInstance,
     clashes: Arc<Clashes>,
@@ -75,9 +78,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(group: &Arc<str>, client: &ClientInstance, clashes: &Arc<Clashes>) -> Self {
-        let (group, client, clashes) = (Arc::clone(group), client.clone(), Arc::clone(clashes));
-        Self { group, client, clashes, members: BTreeSet::new(), found: Vec::new() }
+    pub(super) fn new(
+        name: &Arc<str>,
+        group: &Arc<str>,
+        client: &ClientInstance,
+        clashes: &Arc<Clashes>,
+    ) -> Self {
+        let (name, group) = (Arc::clone(name), Arc::clone(group));
+        let (client, clashes) = (client.clone(), Arc::clone(clashes));
+        Self { name, group, client, clashes, members: BTreeSet::new(), found: Vec::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -101,13 +110,16 @@ impl Watch {
     }
 
     fn tell(&mut self, found: Vec<Finding>) {
+        let plain = |text: &String| self.client.namespace().unwrap_text(text.clone());
         for Finding { text, fix, .. } in found.iter().filter(|finding| !self.found.contains(finding)) {
-            tracing::warn!(group = %self.group, "{text}; {fix}");
+            let text = plain(text);
+            tracing::warn!(group = %self.name, "{text}; {fix}");
         }
         for Finding { text, .. } in self.found.iter().filter(|finding| !found.contains(finding)) {
-            tracing::info!(group = %self.group, "no longer so: {text}");
+            let text = plain(text);
+            tracing::info!(group = %self.name, "no longer so: {text}");
         }
-        self.clashes.present.store(Arc::new(found.iter().map(|finding| finding.text.clone()).collect()));
+        self.clashes.present.store(Arc::new(found.iter().map(|finding| plain(&finding.text)).collect()));
         self.found = found;
     }
 
@@ -117,7 +129,7 @@ impl Watch {
         let ours = self.client.registered_group(&self.group)?;
         let view = self.client.consumer_connection(&self.group).await;
         let view = view
-            .inspect_err(|error| tracing::debug!(group = %self.group, %error, "the members cannot be learnt"))
+            .inspect_err(|error| tracing::debug!(group = %self.name, %error, "the members cannot be learnt"))
             .ok()?;
         let own = self.client.client_id();
         let ids = view.connection_set.iter().map(|connection| &connection.client_id);
@@ -148,7 +160,7 @@ impl Watch {
                     found.extend(differences.iter().map(|difference| Finding::of(Some(member), difference)));
                 }
                 Err(error) => {
-                    tracing::debug!(group = %self.group, member, %error, "a member does not say what it does");
+                    tracing::debug!(group = %self.name, member, %error, "a member does not say what it does");
                     let known = self.found.iter().filter(|finding| finding.member.as_ref() == Some(member));
                     found.extend(known.cloned());
                     all = false;

@@ -7,7 +7,7 @@ use gantry_core::{Batch, BatchId, DEFAULT_MAX_RECONSUME_TIMES, Settlement};
 use gantry_engine::{
     BatchReport, Cause, ConsumeContext, ConsumeJob, Fault, Job, MessageBatch, Order, Record,
 };
-use gantry_protocol::MessageExt;
+use gantry_protocol::{MessageExt, Namespace};
 use tokio::sync::mpsc;
 
 use super::batch::{Corrupt, HostBatch};
@@ -26,6 +26,8 @@ use crate::observer::{Settled, SharedObserver};
 #[derive(Clone)]
 pub(super) struct Consumption {
     pub(super) group: Arc<str>,
+    /// What listeners and observers do not see of topics.
+    pub(super) namespace: Namespace,
     pub(super) threads: Arc<ListenerThreads>,
     pub(super) observer: SharedObserver,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -54,7 +56,7 @@ impl Consumption {
         let Batch { id, topic, mq, messages, head_retries, in_order, .. } = batch;
         let queue_id = mq.queue_id.max(0).unsigned_abs();
         let (call, trial) = listener.call_for(&mq.topic, &mq.broker_name, queue_id).ok_or(NotTaken(id))?;
-        let count = messages.len();
+        let (topic, count) = (self.namespace.unwrap_shared(&topic), messages.len());
         let (sound, corrupt) = HostBatch::new(messages, head_retries, in_order);
         let sound = Arc::new(sound);
         let way = Way {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gantry_core::Allocate;
 use gantry_core::allocate::verify_division;
-use gantry_protocol::MessageQueue;
+use gantry_protocol::{MessageQueue, Namespace};
 
 use crate::config::{BuiltInStrategy, GantryConfig};
 use crate::plugins::{Shares, Strategies};
@@ -18,6 +18,8 @@ use crate::plugins::{Shares, Strategies};
 #[derive(Debug, Clone)]
 pub(super) struct Divider {
     group: Arc<str>,
+    /// What plugins do not see of topics.
+    namespace: Namespace,
     strategies: Strategies,
     fallback: Option<Arc<Fallback>>,
 }
@@ -32,12 +34,17 @@ struct Fallback {
 }
 
 impl Divider {
-    pub(super) fn new(group: &Arc<str>, strategies: Strategies, config: &GantryConfig) -> Self {
+    pub(super) fn new(
+        group: &Arc<str>,
+        namespace: &Namespace,
+        strategies: Strategies,
+        config: &GantryConfig,
+    ) -> Self {
         let setting = config.group_settings(group).allocate_message_queue_strategy;
         let fallback = setting.and_then(|setting| setting.fallback()).map(|strategy| {
             Arc::new(Fallback { strategy, times: AtomicU64::new(0), divides: AtomicBool::new(false) })
         });
-        Self { group: Arc::clone(group), strategies, fallback }
+        Self { group: Arc::clone(group), namespace: namespace.clone(), strategies, fallback }
     }
 
     /// How often the stand-in has divided.
@@ -79,10 +86,14 @@ impl Divider {
 
     /// Asks the plugin, twice: members must come to the same division, so it may depend on nothing but what it is asked.
     fn ask(&self, strategy: &str, queues: &[MessageQueue], members: &[String]) -> Result<Shares, String> {
-        let divide = || self.strategies.divide(strategy, &self.group, queues, members);
+        let plain: Vec<_> = queues.iter().map(|queue| self.namespace.unwrap_queue(queue)).collect();
+        let divide = || self.strategies.divide(strategy, &self.group, &plain, members);
         let first = divide()?;
         if divide()? == first {
-            return Ok(first);
+            let wrapped = |queues: Vec<MessageQueue>| {
+                queues.iter().map(|queue| self.namespace.wrap_queue(queue)).collect()
+            };
+            return Ok(first.into_iter().map(|(member, queues)| (member, wrapped(queues))).collect());
         }
         Err("it answers differently when asked again; it must depend on nothing but its input".to_owned())
     }
@@ -135,7 +146,7 @@ mod tests {
     fn divider(setting: &str) -> Divider {
         let text = format!("[consumer]\nallocate-message-queue-strategy = {setting}\n");
         let config = GantryConfig::from_toml("gantry.toml", &text).unwrap();
-        Divider::new(&"orders-group".into(), strategies(), &config)
+        Divider::new(&"orders-group".into(), &Namespace::default(), strategies(), &config)
     }
 
     fn answer(divider: &Divider, strategy: &str) -> Result<Shares, String> {

@@ -9,7 +9,7 @@ use gantry_core::{
     Action, Batch, ConsumerGroup, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus,
     Route, Severity, TerminationReport,
 };
-use gantry_protocol::{MessageQueue, names};
+use gantry_protocol::{MessageQueue, Namespace, names};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +62,10 @@ pub(super) enum Command {
 
 type Reply = oneshot::Sender<Result<(), String>>;
 
+/// The machine knows topics and the group as brokers do; `namespace` is what their users' names are in there.
 pub(super) struct Driver {
     name: Arc<str>,
+    namespace: Namespace,
     machine: ConsumerGroup,
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
@@ -94,8 +96,10 @@ impl Driver {
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let tallies = Arc::<Tallies>::default();
+        let namespace = groups.client.namespace().clone();
         let consumption = Consumption {
             group: Arc::clone(name),
+            namespace: namespace.clone(),
             threads: Arc::clone(&groups.threads),
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
@@ -104,19 +108,21 @@ impl Driver {
         };
         let answers = Answers::new(&groups.client, Arc::clone(&tallies));
         let requests = Requests::new(
+            name,
             machine.config(),
             &groups.client,
             groups.tasks.clone(),
             sender,
             Local {
                 offsets: kept.offsets.clone(),
-                divider: Divider::new(name, groups.strategies.clone(), &groups.config),
+                divider: Divider::new(name, &namespace, groups.strategies.clone(), &groups.config),
                 hooks: groups.hooks.clone(),
                 tallies,
             },
         );
         Self {
             name: Arc::clone(name),
+            namespace,
             machine,
             listeners: BTreeMap::new(),
             requests,
@@ -291,6 +297,7 @@ impl Driver {
                 let _host_gone = reply.send(result);
             }
             Command::Decide(mq, decision, reply) => {
+                let mq = self.namespace.wrap_queue(&mq);
                 let _caller_gone = reply.send(self.machine.decide_halt(Instant::now(), &mq, decision));
             }
             Command::IsEmpty(reply) => {
@@ -304,9 +311,9 @@ impl Driver {
     }
 
     fn set_listeners(&mut self) -> Result<(), String> {
-        let specs: Vec<_> = self.listeners.values().map(|listener| listener.spec()).collect();
+        let specs: Vec<_> = self.listeners.values().map(|listener| listener.spec(&self.namespace)).collect();
         let plain = |error: gantry_core::SubscriptionError| {
-            let mut text = error.to_string();
+            let mut text = self.namespace.unwrap_text(error.to_string());
             for (id, listener) in &self.listeners {
                 text = text.replace(&id.to_string(), &format!("plugin {}", listener.plugin));
             }
@@ -321,16 +328,18 @@ impl Driver {
     }
 
     fn tell(&self, event: &Event) {
+        let text = self.namespace.unwrap_text(event.to_string());
         match event.severity() {
-            Severity::Info => tracing::info!(group = %self.name, "{event}"),
-            Severity::Warn => tracing::warn!(group = %self.name, "{event}"),
-            Severity::Alarm => tracing::error!(group = %self.name, "{event}"),
+            Severity::Info => tracing::info!(group = %self.name, "{text}"),
+            Severity::Warn => tracing::warn!(group = %self.name, "{text}"),
+            Severity::Alarm => tracing::error!(group = %self.name, "{text}"),
         }
     }
 
     fn publish_status(&self) {
         let now = Instant::now();
-        let mut queues: Vec<_> = self.machine.queues(now).map(|queue| line(&queue, now)).collect();
+        let mut queues: Vec<_> =
+            self.machine.queues(now).map(|queue| line(&self.namespace, &queue, now)).collect();
         queues.sort_by(|a, b| {
             (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
         });
@@ -354,11 +363,11 @@ impl Driver {
     }
 }
 
-fn line(queue: &QueueStatus, now: Instant) -> QueueLine {
+fn line(namespace: &Namespace, queue: &QueueStatus, now: Instant) -> QueueLine {
     let known = |offset: i64| (offset >= 0).then_some(offset);
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     QueueLine {
-        topic: queue.mq.topic.to_string(),
+        topic: namespace.unwrap(&queue.mq.topic).into_owned(),
         broker_name: queue.mq.broker_name.to_string(),
         queue_id: queue.mq.queue_id,
         phase: match queue.phase {

@@ -31,6 +31,7 @@ impl Expressions {
         subscriptions: &[Arc<TopicSubscription>],
     ) {
         self.verdicts().retain(|topic, _| subscriptions.iter().any(|known| known.topic == *topic));
+        let (namespace, name) = (client.namespace(), &*client.namespace().unwrap(group));
         for subscription in subscriptions {
             let FilterExpression::Sql92(condition) = &subscription.expression else { continue };
             if self.is_known(subscription) {
@@ -42,15 +43,15 @@ impl Expressions {
                 Err(CallError::Refused { code, remark, .. }) if is_verdict(code) => Some(format!(
                     "the broker refuses the SQL92 subscription {condition:?} of topic {}: {remark}; messages of the topic wait until the \
                      plugin's subscription, or [plugin.NAME] subscriptions, is mended",
-                    subscription.topic
+                    namespace.unwrap(&subscription.topic)
                 )),
                 Err(error) => {
-                    tracing::debug!(group, topic = %subscription.topic, %error, "no broker has checked the condition yet");
+                    tracing::debug!(group = name, topic = %subscription.topic, %error, "no broker has checked the condition yet");
                     continue;
                 }
             };
             if let Some(refused) = &refused {
-                tracing::error!(group, "{refused}");
+                tracing::error!(group = name, "{refused}");
             }
             let verdict = Verdict { sub_version: subscription.sub_version, refused };
             self.verdicts().insert(Arc::clone(&subscription.topic), verdict);

@@ -32,17 +32,18 @@ pub(super) struct Kept {
 }
 
 impl Keeping {
-    /// Opens what the group that `plan` founds has kept. Blocks for some file operations.
+    /// Opens what the group that `plan` founds has kept, under its name at the brokers. Blocks for some file operations.
     pub(super) fn open(&self, plan: &ListenerPlan, config: &GantryConfig) -> Kept {
         let given = config.group_settings(&plan.group);
-        let group = plan.group.as_str();
-        let journal_name: Arc<str> = format!("{}/{group}", config.name_server).into();
+        let group = &*config.client.namespace.wrap(&plan.group);
+        let tenant = config.client.namespace_v2.iter().map(|tenant| format!("{tenant}/"));
+        let journal_name: Arc<str> =
+            format!("{}/{}{group}", config.name_server, tenant.collect::<String>()).into();
         let offsets = (plan.message_model == MessageModel::Broadcasting).then(|| {
             let path = given.offset_store_file.clone();
-            let (file, warning) =
-                OffsetsFile::open(path.unwrap_or_else(|| self.state.offsets_file(&plan.group)));
+            let (file, warning) = OffsetsFile::open(path.unwrap_or_else(|| self.state.offsets_file(group)));
             if let Some(warning) = warning {
-                tracing::warn!(group, "{warning}");
+                tracing::warn!(group = plan.group, "{warning}");
             }
             Arc::new(file)
         });

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use gantry_core::{ListenerId, ListenerSpec};
+use gantry_core::{ListenerId, ListenerSpec, Subscription};
 use gantry_engine::{Figures, Lease, ListenerModule, PoolStats, Record, Retired, Slot};
+use gantry_protocol::Namespace;
 
 use super::breaker::{Admission, Breaker, Change};
 use super::counters::Counters;
@@ -136,13 +137,17 @@ impl Listener {
         self.plan.store(Arc::new(plan));
     }
 
-    /// What the core needs to know of it.
-    pub(crate) fn spec(&self) -> ListenerSpec {
+    /// What the core needs to know of it, topics as brokers know them.
+    pub(crate) fn spec(&self, namespace: &Namespace) -> ListenerSpec {
         let plan = self.plan.load();
+        let wrapped = plan.subscriptions.iter().map(|subscription| Subscription {
+            topic: namespace.wrap(&subscription.topic).into_owned(),
+            expression: subscription.expression.clone(),
+        });
         ListenerSpec {
             batch_max_size: plan.batch_max_size,
             max_reconsume_times: plan.max_reconsume_times,
-            ..ListenerSpec::new(self.id, plan.subscriptions.clone())
+            ..ListenerSpec::new(self.id, wrapped.collect())
         }
     }
 

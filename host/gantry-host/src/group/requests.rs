@@ -37,6 +37,9 @@ const PERSISTS: usize = 4096;
 /// The network side of one group.
 #[derive(Clone)]
 pub(super) struct Requests {
+    /// The group's name as users have it, for logs and hooks.
+    name: Arc<str>,
+    /// The same as brokers have it.
     group: Arc<str>,
     client: ClientInstance,
     tasks: Tasks,
@@ -73,6 +76,7 @@ impl Requests {
     }
 
     pub(super) fn new(
+        name: &Arc<str>,
         config: &GroupConfig,
         client: &ClientInstance,
         tasks: Tasks,
@@ -82,6 +86,7 @@ impl Requests {
         let clashes = Arc::<Clashes>::default();
         let (persists, receiver) = mpsc::channel(PERSISTS);
         let this = Self {
+            name: Arc::clone(name),
             group: config.consumer_group.as_str().into(),
             client: client.clone(),
             tasks,
@@ -105,7 +110,7 @@ impl Requests {
             };
             ended.run_until_cancelled(persisting).await;
         });
-        let watch = Watch::new(&this.group, client, &this.clashes);
+        let watch = Watch::new(&this.name, &this.group, client, &this.clashes);
         let ended = this.ended.clone();
         this.tasks.spawn("clashes", async move {
             ended.run_until_cancelled(watch.run()).await;
@@ -144,7 +149,7 @@ impl Requests {
             Action::QueryMembers { topic } => self.ask("members", async |this: Self| {
                 let members = this.client.get_consumer_list(&this.group, &topic).await;
                 let members = members
-                    .inspect_err(|error| tracing::debug!(group = %this.group, %error, "no member list"));
+                    .inspect_err(|error| tracing::debug!(group = %this.name, %error, "no member list"));
                 Some(Input::Members(topic, members.ok()))
             }),
             Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
@@ -206,7 +211,7 @@ impl Requests {
         }
         let left = tokio::time::timeout(UNREGISTER_TIMEOUT, self.client.unregister_group(&self.group)).await;
         if !left.is_ok_and(|round| round.is_complete()) {
-            tracing::warn!(group = %self.group, "not every broker heard of the leaving; they notice within two minutes");
+            tracing::warn!(group = %self.name, "not every broker heard of the leaving; they notice within two minutes");
         }
     }
 
@@ -263,7 +268,7 @@ impl Requests {
         } else {
             let listener: Arc<dyn GroupListener> = Arc::clone(&self.notice) as _;
             if !self.client.register_group(data, listener) {
-                tracing::error!(group = %self.group, "the group is registered twice in this host");
+                tracing::error!(group = %self.name, "the group is registered twice in this host");
             }
         }
         let subscriptions = Arc::clone(&heartbeat.subscriptions);
@@ -287,6 +292,7 @@ impl Requests {
             group_name: self.group.to_string(),
             message_model: self.message_model,
             subscription_data_set: subscriptions.collect(),
+            unit_mode: self.client.unit_mode(),
             ..ConsumerData::default()
         }
     }
@@ -303,7 +309,10 @@ impl Requests {
             Err(error) => return PullOutcome::Failed(error.to_string()),
         };
         let messages = match answer.messages() {
-            Ok(messages) => self.local.hooks.keep(&self.group, &mq, messages),
+            Ok(messages) => {
+                let mq = || self.client.namespace().unwrap_queue(&mq);
+                self.local.hooks.keep(&self.name, mq, messages)
+            }
             Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
         };
         if !messages.is_empty() {
@@ -359,7 +368,7 @@ impl Requests {
             delay_level: back.delay_level,
             origin_msg_id: Some(back.message.message_id()),
             origin_topic: Some(back.origin_topic.to_string()),
-            unit_mode: Some(false),
+            unit_mode: Some(self.client.unit_mode()),
             max_reconsume_times: Some(back.max_reconsume_times),
             broker_name: None,
         };

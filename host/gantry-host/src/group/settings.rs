@@ -7,11 +7,11 @@ use gantry_core::{ConsumerGroup, GroupConfig, RebalanceMode};
 use crate::config::{GantryConfig, Rebalance, StrategySetting};
 use crate::plugins::ListenerPlan;
 
-/// The configuration of the group that `plan` founds.
+/// The configuration of the group that `plan` founds, which the machine knows as brokers do.
 pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupConfig {
     const MIB: u64 = 1 << 20;
     let given = config.group_settings(&plan.group);
-    let mut group = GroupConfig::new(plan.group.clone());
+    let mut group = GroupConfig::new(config.client.namespace.wrap(&plan.group).into_owned());
     let mib = |bytes: u64| u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
     let set = |target: &mut u32, value: Option<u32>| *target = value.unwrap_or(*target);
     group.consume_from_where = plan.consume_from_where;
@@ -64,7 +64,7 @@ pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &Gantry
     if let Some(name) = given.as_ref().and_then(StrategySetting::plugin) {
         return machine.with_asked_strategy(name);
     }
-    match given.and_then(|given| given.strategy()) {
+    match given.and_then(|given| given.strategy(&config.client.namespace)) {
         Some(strategy) => machine.with_strategy(strategy),
         None => machine,
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::error::PullConsumerError;
 use super::membership::Membership;
 use super::offsets::{OffsetStore, Offsets};
+use super::plain::PlainClient;
 use super::puller::{Filter, PullResult, Puller, Wanted, unix_millis};
 use crate::FilterExpression;
 use crate::client_instance::{ClientInstance, GroupListener};
@@ -104,10 +105,13 @@ impl PullConsumerConfig {
 /// # }
 /// ```
 ///
+/// In the namespace of its client, group, topics and queues have their plain names here; messages are as they are stored, so
+/// that their topic has the namespace.
+///
 /// It has to be [shut down](Self::shutdown): what was set and not persisted is lost otherwise, and brokers go on counting
 /// it as a member for two minutes.
 pub struct PullConsumer {
-    client: ClientInstance,
+    client: PlainClient,
     config: PullConsumerConfig,
     puller: Puller,
     offsets: Arc<Offsets>,
@@ -142,9 +146,10 @@ impl PullConsumer {
     ) -> Result<Self, PullConsumerError> {
         config.check()?;
         let group = config.consumer_group.as_str();
+        let client = PlainClient::new(client, group);
         let begin = |client| {
             let (model, from) = (MessageModel::Clustering, ConsumeFromWhere::default());
-            Membership::begin(client, group, model, from, Arc::new(Unmoved))
+            Membership::begin(client, model, from, Arc::new(Unmoved))
         };
         let membership = config.join_group.then(|| begin(client.clone())).transpose()?;
         let offsets = Arc::new(Offsets::open(client.clone(), group, &config.offset_store).await);
@@ -152,7 +157,7 @@ impl PullConsumer {
         let interval = config.persist_consumer_offset_interval.max(LEAST_INTERVAL);
         tasks.spawn("offsets", persist_every(interval, Arc::clone(&offsets), tasks.token()));
         Ok(Self {
-            puller: Puller::new(client.clone(), group, false),
+            puller: Puller::new(client.clone(), false),
             subscribed: Mutex::default(),
             _ends_tasks: tasks.token().drop_guard(),
             client,
@@ -171,7 +176,7 @@ impl PullConsumer {
         &self,
         topic: &str,
     ) -> Result<Vec<MessageQueue>, PullConsumerError> {
-        Ok(self.client.refresh_route(topic).await?.subscribe_queues.clone())
+        Ok(self.client.refreshed_queues(topic).await?)
     }
 
     /// Pulls messages from `offset` on, `max` at most; a stock broker gives 32 at most. Returns at once, whatever there is
@@ -236,7 +241,7 @@ impl PullConsumer {
             subscribed.values().cloned().collect()
         };
         // Without the route nobody knows which brokers are to hear of it; the pull will say what is wrong.
-        _ = self.client.route(topic).await;
+        _ = self.client.queues(topic).await;
         membership.subscribe(subscriptions).await
     }
 
@@ -309,14 +314,13 @@ impl PullConsumer {
     ) -> Result<(), PullConsumerError> {
         let header = ConsumerSendMsgBackRequestHeader {
             offset: message.physical_offset(),
-            group: self.config.consumer_group.clone(),
             delay_level,
             origin_msg_id: Some(message.message_id()),
             origin_topic: Some(message.origin_topic().to_owned()),
             max_reconsume_times: Some(self.config.max_reconsume_times),
             ..ConsumerSendMsgBackRequestHeader::default()
         };
-        Ok(self.client.send_message_back(&mq.topic, &mq.broker_name, header).await?)
+        Ok(self.client.send_message_back(mq, header).await?)
     }
 
     /// Persists the offsets and leaves the group. The client stays open.

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gantry_protocol::body::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData};
 
 use super::error::PullConsumerError;
-use crate::client_instance::{ClientInstance, GroupListener};
+use super::plain::PlainClient;
+use crate::client_instance::GroupListener;
 
 /// A place in a group, which ends with this value at the latest.
 pub(super) struct Membership {
-    client: ClientInstance,
+    client: PlainClient,
     data: ConsumerData,
     listener: Arc<dyn GroupListener>,
     left: AtomicBool,
@@ -19,14 +20,14 @@ pub(super) struct Membership {
 impl Membership {
     /// Makes the client a member, from its first subscription on.
     pub(super) fn begin(
-        client: ClientInstance,
-        group: &str,
+        client: PlainClient,
         message_model: MessageModel,
         consume_from_where: ConsumeFromWhere,
         listener: Arc<dyn GroupListener>,
     ) -> Result<Self, PullConsumerError> {
         let data = ConsumerData {
-            group_name: group.to_owned(),
+            group_name: client.wire_group().to_owned(),
+            unit_mode: client.instance().unit_mode(),
             consume_type: ConsumeType::Actively,
             message_model,
             consume_from_where,
@@ -38,8 +39,8 @@ impl Membership {
     }
 
     fn register(&self, data: ConsumerData) -> Result<(), PullConsumerError> {
-        if !self.client.register_group(data, Arc::clone(&self.listener)) {
-            return Err(PullConsumerError::GroupTaken { group: self.data.group_name.clone() });
+        if !self.client.instance().register_group(data, Arc::clone(&self.listener)) {
+            return Err(PullConsumerError::GroupTaken { group: self.plain_group() });
         }
         self.left.store(false, Ordering::Relaxed);
         Ok(())
@@ -55,20 +56,25 @@ impl Membership {
             self.leave().await;
             return Ok(());
         }
-        let data = ConsumerData { subscription_data_set: subscriptions, ..self.data.clone() };
+        let subscriptions = subscriptions.into_iter().map(|data| self.client.wrap_subscription(data));
+        let data = ConsumerData { subscription_data_set: subscriptions.collect(), ..self.data.clone() };
         if self.left.load(Ordering::Relaxed) {
             self.register(data)?;
         } else {
-            self.client.update_group(data);
+            self.client.instance().update_group(data);
         }
-        self.client.heartbeat_group(&self.data.group_name).await;
+        self.client.instance().heartbeat_group(&self.data.group_name).await;
         Ok(())
+    }
+
+    fn plain_group(&self) -> String {
+        self.client.namespace().unwrap(&self.data.group_name).into_owned()
     }
 
     /// Leaves the group and tells its brokers; once left, the name may be another consumer's.
     pub(super) async fn leave(&self) {
         if !self.left.swap(true, Ordering::Relaxed) {
-            self.client.unregister_group(&self.data.group_name).await;
+            self.client.instance().unregister_group(&self.data.group_name).await;
         }
     }
 }
@@ -77,8 +83,8 @@ impl Drop for Membership {
     /// Without a farewell brokers count the client as a member for as long as they wait for a heartbeat.
     fn drop(&mut self) {
         if !self.left.load(Ordering::Relaxed) {
-            tracing::warn!(group = self.data.group_name, "a pull consumer was dropped and not shut down");
-            self.client.forget_group(&self.data.group_name);
+            tracing::warn!(group = self.plain_group(), "a pull consumer was dropped and not shut down");
+            self.client.instance().forget_group(&self.data.group_name);
         }
     }
 }

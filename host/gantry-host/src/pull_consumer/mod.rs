@@ -18,6 +18,7 @@ mod error;
 mod lite;
 mod membership;
 mod offsets;
+mod plain;
 mod puller;
 
 pub use consumer::{PullConsumer, PullConsumerConfig};

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gantry_protocol::MessageQueue;
 
 use super::error::PullConsumerError;
-use crate::client_instance::{CallError, ClientInstance};
+use super::plain::PlainClient;
+use crate::client_instance::CallError;
 use crate::state::offsets_file::OffsetsFile;
 
 /// Where offsets are kept.
@@ -20,15 +21,15 @@ pub enum OffsetStore {
     /// At the brokers, under the group's name, where `mqadmin consumerProgress` sees them.
     #[default]
     Broker,
-    /// In a file of this machine, in the format of Java's `offsets.json`. One consumer a file.
+    /// In a file of this machine, in the format of Java's `offsets.json`, topics with their namespace. One consumer a
+    /// file.
     File(PathBuf),
 }
 
 /// The offsets of one group in one place.
 #[derive(Debug)]
 pub(super) struct Offsets {
-    client: ClientInstance,
-    group: String,
+    client: PlainClient,
     place: Place,
     /// Held while persisting.
     lane: tokio::sync::Mutex<()>,
@@ -48,7 +49,7 @@ struct Kept {
 
 impl Offsets {
     /// Reads the file, if it is one. A damaged one is kept aside with a warning.
-    pub(super) async fn open(client: ClientInstance, group: &str, store: &OffsetStore) -> Self {
+    pub(super) async fn open(client: PlainClient, group: &str, store: &OffsetStore) -> Self {
         let place = match store {
             OffsetStore::Broker => Place::Broker(Mutex::default()),
             OffsetStore::File(path) => {
@@ -61,13 +62,13 @@ impl Offsets {
                 Place::File(path.clone(), Arc::new(file))
             }
         };
-        Self { client, group: group.to_owned(), place, lane: tokio::sync::Mutex::default() }
+        Self { client, place, lane: tokio::sync::Mutex::default() }
     }
 
     /// Sets a queue's offset, which may also be lower than before.
     pub(super) fn set(&self, mq: &MessageQueue, offset: i64) {
         match &self.place {
-            Place::File(_, file) => file.set(mq, offset),
+            Place::File(_, file) => file.set(&self.client.namespace().wrap_queue(mq), offset),
             Place::Broker(table) => {
                 let mut table = lock(table);
                 if table.get(mq).is_none_or(|kept| kept.offset != offset) {
@@ -90,8 +91,8 @@ impl Offsets {
     /// A queue's offset as it is stored: at the broker, or as the file will have it.
     pub(super) async fn stored(&self, mq: &MessageQueue) -> Result<Option<i64>, CallError> {
         match &self.place {
-            Place::File(_, file) => Ok(file.get(mq)),
-            Place::Broker(_) => self.client.query_offset(&self.group, mq).await,
+            Place::File(_, file) => Ok(file.get(&self.client.namespace().wrap_queue(mq))),
+            Place::Broker(_) => self.client.query_offset(mq).await,
         }
     }
 
@@ -125,7 +126,7 @@ impl Offsets {
             if failed.contains(&mq.broker_name) {
                 continue;
             }
-            match self.client.update_offset(&self.group, &mq, offset).await {
+            match self.client.update_offset(&mq, offset).await {
                 Ok(()) => persisted(table, &mq, offset),
                 Err(error) => {
                     failed.insert(mq.broker_name);

@@ -11,8 +11,9 @@ use gantry_protocol::tag::TagExpression;
 use gantry_protocol::{MessageExt, MessageQueue, sys_flag};
 
 use super::error::PullConsumerError;
+use super::plain::PlainClient;
 use crate::FilterExpression;
-use crate::client_instance::{ClientInstance, PullStatus};
+use crate::client_instance::PullStatus;
 
 /// What a pull brought (RocketMQ: PullResult).
 #[derive(Debug, Clone)]
@@ -79,8 +80,7 @@ pub(super) struct Wanted<'a> {
 /// Pulls for one group.
 #[derive(Debug)]
 pub(super) struct Puller {
-    client: ClientInstance,
-    group: String,
+    client: PlainClient,
     /// Whether requests go as LITE_PULL_MESSAGE.
     lite: bool,
     /// Queues whose broker suggested another than its master (RocketMQ: pullFromWhichNodeTable).
@@ -88,14 +88,14 @@ pub(super) struct Puller {
 }
 
 impl Puller {
-    pub(super) fn new(client: ClientInstance, group: &str, lite: bool) -> Self {
-        Self { client, group: group.to_owned(), lite, slaves: Mutex::default() }
+    pub(super) fn new(client: PlainClient, lite: bool) -> Self {
+        Self { client, lite, slaves: Mutex::default() }
     }
 
     pub(super) async fn pull(&self, wanted: Wanted<'_>) -> Result<PullResult, PullConsumerError> {
         let Wanted { mq, filter, offset, timeout, .. } = wanted;
         let header = self.header(wanted);
-        let answer = self.client.pull(&mq.broker_name, self.broker_id(mq), header, timeout).await?;
+        let answer = self.client.pull(mq, self.broker_id(mq), header, timeout).await?;
         self.remember(mq, answer.suggest_which_broker_id);
         let unreadable = |source| PullConsumerError::Body { queue: mq.clone(), source };
         let mut messages = answer.messages().map_err(unreadable)?;
@@ -119,8 +119,6 @@ impl Puller {
         let suspend = if hold.is_some() { sys_flag::PULL_SUSPEND } else { 0 };
         let lite = if self.lite { sys_flag::PULL_LITE } else { 0 };
         PullMessageRequestHeader {
-            consumer_group: self.group.clone(),
-            topic: mq.topic.to_string(),
             queue_id: mq.queue_id,
             queue_offset: offset,
             max_msg_nums: i32::try_from(max).unwrap_or(i32::MAX),

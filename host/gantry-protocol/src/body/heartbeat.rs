@@ -61,6 +61,34 @@ pub struct HeartbeatData {
     pub without_sub: bool,
 }
 
+impl HeartbeatData {
+    /// What stands for everything the heartbeat says but who says it and since when, so that all members of a group that do
+    /// alike come to the same; never 0, which is for heartbeats of the first form (RocketMQ: computeHeartbeatFingerprint).
+    ///
+    /// Brokers only compare it with the last one of the group. It is not Java's number, which depends on the order of Java's
+    /// hash sets.
+    pub fn compute_heartbeat_fingerprint(&self) -> i32 {
+        let mut told = Self { client_id: String::new(), heartbeat_fingerprint: 0, ..self.clone() };
+        told.without_sub = false;
+        told.producer_data_set.sort_by(|a, b| a.group_name.cmp(&b.group_name));
+        told.consumer_data_set.sort_by(|a, b| a.group_name.cmp(&b.group_name));
+        for consumer in &mut told.consumer_data_set {
+            consumer.subscription_data_set.sort_by(|a, b| a.topic.cmp(&b.topic));
+            for subscription in &mut consumer.subscription_data_set {
+                subscription.sub_version = 0;
+                subscription.code_set.sort_unstable();
+                subscription.tags_set.sort_unstable();
+            }
+        }
+        // Numbers, words and lists of them can always be written.
+        let text = serde_json::to_string(&told).unwrap_or_default();
+        match tag::hash_code(&text) {
+            0 => 1,
+            fingerprint => fingerprint,
+        }
+    }
+}
+
 /// One producer group of a client (RocketMQ: ProducerData).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -177,4 +205,37 @@ pub struct CheckClientRequestBody {
     pub namespace: Option<String>,
     /// The subscription to check.
     pub subscription_data: SubscriptionData,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat(client_id: &str, sub_version: i64, expressions: &[(&str, &str)]) -> HeartbeatData {
+        let subscription =
+            |(topic, tags): &(&str, &str)| SubscriptionData::by_tags(topic, tags, sub_version).unwrap();
+        let consumer = ConsumerData {
+            group_name: "g".to_owned(),
+            subscription_data_set: expressions.iter().map(subscription).collect(),
+            ..ConsumerData::default()
+        };
+        HeartbeatData {
+            client_id: client_id.to_owned(),
+            consumer_data_set: vec![consumer],
+            ..HeartbeatData::default()
+        }
+    }
+
+    #[test]
+    fn members_that_do_alike_have_one_fingerprint_and_others_another() {
+        let one = heartbeat("a", 1, &[("t", "x || y"), ("%RETRY%g", "*")]);
+        let fingerprint = one.compute_heartbeat_fingerprint();
+        assert_ne!(fingerprint, 0);
+        let sent = HeartbeatData { heartbeat_fingerprint: fingerprint, without_sub: true, ..one };
+        assert_eq!(sent.compute_heartbeat_fingerprint(), fingerprint);
+        let alike = heartbeat("b", 2, &[("%RETRY%g", "*"), ("t", "x || y")]);
+        assert_eq!(alike.compute_heartbeat_fingerprint(), fingerprint);
+        let otherwise = heartbeat("a", 1, &[("%RETRY%g", "*"), ("t", "x")]);
+        assert_ne!(otherwise.compute_heartbeat_fingerprint(), fingerprint);
+    }
 }

@@ -85,7 +85,8 @@ impl Producer {
         deadline: Deadline,
     ) -> Result<Place<'_>, SendError> {
         let entered = self.0.room.enter(prepared.size());
-        deadline.bound(prepared.topic(), "other sends of this producer", entered).await
+        let topic = self.0.namespace.unwrap(prepared.topic());
+        deadline.bound(&topic, "other sends of this producer", entered).await
     }
 
     /// Sends to the topic's queues in turn, until a broker has it or no attempt is left.
@@ -94,8 +95,8 @@ impl Producer {
         prepared: &Prepared,
         deadline: Deadline,
     ) -> Result<SendReceipt, SendError> {
-        let topic = prepared.topic();
-        let route = self.route_within(topic, deadline).await?;
+        let route = self.route_within(prepared.topic(), deadline).await?;
+        let topic = &*self.0.namespace.unwrap(prepared.topic());
         let (mut attempts, mut last_broker, mut kept_badly) = (0, None::<Arc<str>>, None);
         loop {
             let Some(queue) = self.pick(&route.publish_queues, last_broker.as_deref()) else {
@@ -171,25 +172,29 @@ impl Producer {
             status,
             message_id: prepared.message_id.clone(),
             offset_msg_id: header.msg_id,
-            queue: MessageQueue { queue_id: header.queue_id, ..queue.clone() },
+            queue: MessageQueue { queue_id: header.queue_id, ..self.0.namespace.unwrap_queue(queue) },
             queue_offset: header.queue_offset,
             recall_handle: header.recall_handle,
         })
     }
 
+    /// The route of a topic by its name on the wire.
     pub(super) async fn route_within(
         &self,
         topic: &str,
         deadline: Deadline,
     ) -> Result<Arc<TopicRoute>, SendError> {
-        Ok(deadline.bound(topic, "the topic's route", self.publish_route(topic)).await??)
+        let plain = self.0.namespace.unwrap(topic);
+        Ok(deadline.bound(&plain, "the topic's route", self.publish_route(topic)).await??)
     }
 
     /// The topic's route, or the one it will have once a broker has created it.
     async fn publish_route(&self, topic: &str) -> Result<Arc<TopicRoute>, RouteError> {
         let instance = &self.0.instance;
         let missing = match instance.route(topic).await {
-            Err(error @ RouteError::Missing { .. }) => error,
+            Err(RouteError::Missing { .. }) => {
+                RouteError::Missing { topic: self.0.namespace.unwrap(topic).as_ref().into() }
+            }
             other => return other,
         };
         match instance.route(AUTO_CREATE_TOPIC).await {

@@ -1,12 +1,13 @@
 //! A message on its way out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gantry_protocol::MessageExt;
 use gantry_protocol::compression;
 use gantry_protocol::names::{check_topic, is_not_allowed_send_topic, reply_topic};
 use gantry_protocol::properties::{self, keys};
+use gantry_protocol::{MessageExt, Namespace};
 
 use super::{ProducerConfig, SendError};
 
@@ -109,9 +110,14 @@ impl OutgoingMessage {
         self.properties.iter().any(|(name, value)| name == keys::MSG_TYPE && value == REPLY)
     }
 
-    /// Checks what a broker would refuse, or what would be lost on the way.
-    pub(super) fn check(&self, max_size: usize) -> Result<(), SendError> {
-        check_topic(&self.topic).map_err(|error| self.invalid(error.to_string()))?;
+    /// Its topic's name on the wire: that of replies is the brokers' own, in every namespace.
+    pub(super) fn wire_topic(&self, namespace: &Namespace) -> Cow<'_, str> {
+        if self.is_reply() { self.topic.as_str().into() } else { namespace.wrap(&self.topic) }
+    }
+
+    /// Checks what a broker would refuse of a message in `namespace`, or what would be lost on the way.
+    pub(super) fn check(&self, namespace: &Namespace, max_size: usize) -> Result<(), SendError> {
+        check_topic(&self.wire_topic(namespace)).map_err(|error| self.invalid(error.to_string()))?;
         if is_not_allowed_send_topic(&self.topic) {
             return Err(
                 self.invalid("brokers keep the topic for themselves; send to one of your own".to_owned())
@@ -210,7 +216,10 @@ mod tests {
     use super::*;
 
     fn invalid(message: &OutgoingMessage) -> String {
-        let error = message.check(100).and_then(|()| message.property_text("K").map(drop)).unwrap_err();
+        let error = message
+            .check(&Namespace::default(), 100)
+            .and_then(|()| message.property_text("K").map(drop))
+            .unwrap_err();
         error.to_string()
     }
 
@@ -219,7 +228,7 @@ mod tests {
         let mut message = OutgoingMessage::new("t", "x").with_tag("TagA").with_key("a").with_key("b");
         message = message.with_property("color", "blau");
         message.delay = Delay::Level(3);
-        message.check(100).unwrap();
+        message.check(&Namespace::default(), 100).unwrap();
         let at = OutgoingMessage { delay: Delay::At(1_795_689_000_000), ..message.clone() };
         assert_eq!(
             properties::get(&at.property_text("UNIQUE").unwrap(), "TIMER_DELIVER_MS"),
@@ -289,7 +298,7 @@ mod tests {
             .with_property("TTL", "3000");
         assert_eq!(reply, expected);
         assert!(reply.is_reply() && !OutgoingMessage::new("t", "x").is_reply());
-        reply.check(100).unwrap();
+        reply.check(&Namespace::default(), 100).unwrap();
         for lacks in 0..3 {
             let mut some = asked.to_vec();
             let (name, _) = some.remove(lacks);

@@ -18,17 +18,19 @@ mod request;
 mod selector;
 mod traced;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use gantry_core::fault::FaultStrategy;
-use gantry_protocol::MessageQueue;
 use gantry_protocol::message_id::UniqueKeyGenerator;
+use gantry_protocol::{MessageQueue, Namespace};
 use tokio::sync::OnceCell;
 
 use super::ClientInstance;
 use super::error::SendError;
+use super::route::TopicRoute;
 use attempts::{Deadline, Room, no_queue};
 use prepare::Prepared;
 use traced::Began;
@@ -44,12 +46,14 @@ pub use selector::{
 };
 
 /// Sends messages of one producer group (RocketMQ: DefaultMQProducer). Cheap to clone; clones share the turn of the queues
-/// and the bounds on what is under way.
+/// and the bounds on what is under way. In the namespace of its client, group, topics, queues and receipts have their plain
+/// names here.
 #[derive(Clone)]
 pub struct Producer(Arc<Inner>);
 
 struct Inner {
     instance: ClientInstance,
+    namespace: Namespace,
     config: ProducerConfig,
     unique_keys: UniqueKeyGenerator,
     turn: AtomicUsize,
@@ -69,6 +73,16 @@ impl fmt::Debug for Producer {
 impl Producer {
     /// A producer over the connections of `instance`.
     pub fn new(instance: ClientInstance, config: ProducerConfig) -> Self {
+        let namespace = instance.namespace().clone();
+        Self::in_namespace(instance, namespace, config)
+    }
+
+    /// The same in another namespace than its client's.
+    pub(super) fn in_namespace(
+        instance: ClientInstance,
+        namespace: Namespace,
+        config: ProducerConfig,
+    ) -> Self {
         let identity = instance.identity();
         // Drawn anew: several producers of one instance must not make the same keys.
         let unique_keys = UniqueKeyGenerator::new(identity.ip, identity.pid, fastrand::u32(..));
@@ -79,6 +93,7 @@ impl Producer {
             faults: attempts::faults(&config),
             registered: OnceCell::new(),
             instance,
+            namespace,
             config,
         }))
     }
@@ -106,7 +121,8 @@ impl Producer {
     ) -> Result<SendReceipt, SendError> {
         of_topic(queue, message)?;
         let (began, prepared) = (Began::now(), self.prepare(message)?);
-        let receipt = self.send_prepared_to(queue, &prepared, self.deadline()).await?;
+        let queue = self.0.namespace.wrap_queue(queue);
+        let receipt = self.send_prepared_to(&queue, &prepared, self.deadline()).await?;
         self.trace(message, &receipt, began);
         Ok(receipt)
     }
@@ -123,7 +139,7 @@ impl Producer {
         message: &OutgoingMessage,
     ) -> Result<SendReceipt, SendError> {
         let (began, prepared, deadline) = (Began::now(), self.prepare(message)?, self.deadline());
-        let queue = self.selected(selector, arg, message, deadline).await?;
+        let queue = self.selected(selector, arg, message, prepared.topic(), deadline).await?;
         let receipt = self.send_prepared_to(&queue, &prepared, deadline).await?;
         self.trace(message, &receipt, began);
         Ok(receipt)
@@ -135,7 +151,7 @@ impl Producer {
     /// See [`SendError`]. Without one the message may be lost all the same.
     pub async fn send_one_way(&self, message: &OutgoingMessage) -> Result<(), SendError> {
         let (prepared, deadline) = (self.prepare(message)?, self.deadline());
-        let route = self.route_within(&message.topic, deadline).await?;
+        let route = self.route_within(prepared.topic(), deadline).await?;
         let queue = self.pick(&route.publish_queues, None).ok_or_else(|| no_queue(&message.topic))?;
         self.tell(queue, &prepared, deadline).await
     }
@@ -150,7 +166,8 @@ impl Producer {
         message: &OutgoingMessage,
     ) -> Result<(), SendError> {
         of_topic(queue, message)?;
-        self.tell(queue, &self.prepare(message)?, self.deadline()).await
+        let queue = self.0.namespace.wrap_queue(queue);
+        self.tell(&queue, &self.prepare(message)?, self.deadline()).await
     }
 
     /// Sends messages of one topic together, into one queue (SEND_BATCH_MESSAGE). They are not compressed, cannot be
@@ -174,7 +191,8 @@ impl Producer {
         messages: &[OutgoingMessage],
     ) -> Result<SendReceipt, SendError> {
         messages.first().map_or(Ok(()), |first| of_topic(queue, first))?;
-        self.send_prepared_to(queue, &self.prepare_batch(messages)?, self.deadline()).await
+        let queue = self.0.namespace.wrap_queue(queue);
+        self.send_prepared_to(&queue, &self.prepare_batch(messages)?, self.deadline()).await
     }
 
     /// The topic's writable queues, sorted: what a selector chooses from.
@@ -182,8 +200,12 @@ impl Producer {
     /// # Errors
     /// See [`SendError`].
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
-        let route = self.route_within(topic, self.deadline()).await?;
-        if route.publish_queues.is_empty() { Err(no_queue(topic)) } else { Ok(route.publish_queues.clone()) }
+        let route = self.route_within(&self.0.namespace.wrap(topic), self.deadline()).await?;
+        if route.publish_queues.is_empty() {
+            Err(no_queue(topic))
+        } else {
+            Ok(self.plain_queues(&route).into_owned())
+        }
     }
 
     fn deadline(&self) -> Deadline {
@@ -224,24 +246,35 @@ impl Producer {
             let addr = instance.master(&queue.topic, &queue.broker_name).await?;
             instance.tell(&addr, prepared.request(queue)).await
         };
-        deadline.bound(&queue.topic, "the connection", told).await?.map_err(failed)
+        deadline.bound(&self.0.namespace.unwrap(&queue.topic), "the connection", told).await?.map_err(failed)
     }
 
+    /// The queues of a route as users name them.
+    fn plain_queues<'a>(&self, route: &'a TopicRoute) -> Cow<'a, [MessageQueue]> {
+        let (queues, namespace) = (&route.publish_queues, &self.0.namespace);
+        if namespace.is_none() {
+            return queues.into();
+        }
+        queues.iter().map(|queue| namespace.unwrap_queue(queue)).collect()
+    }
+
+    /// The queue, by its name on the wire, that `selector` chooses of `topic`, the message's by its name there.
     async fn selected(
         &self,
         selector: &dyn MessageQueueSelector,
         arg: &str,
         message: &OutgoingMessage,
+        topic: &str,
         deadline: Deadline,
     ) -> Result<MessageQueue, SendError> {
-        let route = self.route_within(&message.topic, deadline).await?;
-        let queues = &route.publish_queues;
+        let route = self.route_within(topic, deadline).await?;
+        let queues = &self.plain_queues(&route);
         if queues.is_empty() {
             return Err(no_queue(&message.topic));
         }
         let unselected = |reason| SendError::Unselected { topic: message.topic.as_str().into(), reason };
         let index = selector.select(queues, message, arg).map_err(unselected)?;
-        queues.get(index).cloned().ok_or_else(|| {
+        route.publish_queues.get(index).cloned().ok_or_else(|| {
             let queues = queues.len();
             unselected(format!("the selector chose queue {index} where there are {queues}, counted from 0"))
         })

@@ -32,6 +32,7 @@ impl Prepared {
         RemotingCommand::request(self.code, &header).with_body(self.body.clone())
     }
 
+    /// The topic by its name on the wire.
     pub(super) fn topic(&self) -> &str {
         &self.header.topic
     }
@@ -45,15 +46,12 @@ impl Prepared {
 impl Producer {
     pub(super) fn prepare(&self, message: &OutgoingMessage) -> Result<Prepared, SendError> {
         let config = &self.0.config;
-        message.check(config.max_message_size)?;
+        message.check(&self.0.namespace, config.max_message_size)?;
         let message_id = self.next_unique_key();
         let properties = message.property_text(&message_id)?;
         let (body, sys_flag) = message.stored_body(config);
-        let header = SendMessageRequestHeaderV2 {
-            sys_flag,
-            flag: message.flag,
-            ..self.header(&message.topic, properties)
-        };
+        let header =
+            SendMessageRequestHeaderV2 { sys_flag, flag: message.flag, ..self.header(message, properties) };
         let code = match message.is_reply() {
             true => RequestCode::SEND_REPLY_MESSAGE_V2,
             false => RequestCode::SEND_MESSAGE_V2,
@@ -71,7 +69,7 @@ impl Producer {
         }
         let (mut items, mut ids) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
         for message in messages {
-            message.check(max_size)?;
+            message.check(&self.0.namespace, max_size)?;
             if message.topic != first.topic {
                 return Err(
                     message.invalid(format!("the batch is for {}; send one batch per topic", first.topic))
@@ -99,8 +97,7 @@ impl Producer {
         }
         let properties =
             properties::encode([(keys::UNIQUE_KEY, self.next_unique_key()), (keys::WAIT, "true".into())]);
-        let header =
-            SendMessageRequestHeaderV2 { batch: Some(true), ..self.header(&first.topic, properties) };
+        let header = SendMessageRequestHeaderV2 { batch: Some(true), ..self.header(first, properties) };
         Ok(Prepared {
             code: RequestCode::SEND_BATCH_MESSAGE,
             header,
@@ -109,17 +106,17 @@ impl Producer {
         })
     }
 
-    fn header(&self, topic: &str, properties: String) -> SendMessageRequestHeaderV2 {
+    fn header(&self, message: &OutgoingMessage, properties: String) -> SendMessageRequestHeaderV2 {
         let config = &self.0.config;
         SendMessageRequestHeaderV2 {
-            producer_group: config.group.clone(),
-            topic: topic.to_owned(),
+            producer_group: self.0.namespace.wrap(&config.group).into_owned(),
+            topic: message.wire_topic(&self.0.namespace).into_owned(),
             default_topic: AUTO_CREATE_TOPIC.to_owned(),
             default_topic_queue_nums: config.default_topic_queue_nums,
             born_timestamp: i64::try_from(now_ms()).unwrap_or(i64::MAX),
             properties: Some(properties),
             reconsume_times: Some(0),
-            unit_mode: Some(false),
+            unit_mode: Some(self.0.instance.unit_mode()),
             batch: Some(false),
             ..SendMessageRequestHeaderV2::default()
         }

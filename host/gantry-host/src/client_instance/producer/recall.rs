@@ -41,13 +41,18 @@ impl Producer {
     pub async fn recall(&self, topic: &str, handle: &str) -> Result<String, RecallError> {
         check_topic(topic)?;
         let place = RecallHandle::parse(handle)?;
+        let (namespace, plain) = (&self.0.namespace, topic);
+        let topic = &*namespace.wrap(plain);
         if place.topic != topic || is_retry(topic) || is_dlq(topic) {
-            return Err(RecallError::Topic { topic: place.topic, named: topic.to_owned() });
+            return Err(RecallError::Topic {
+                topic: namespace.unwrap(&place.topic).into_owned(),
+                named: plain.to_owned(),
+            });
         }
         let (instance, broker_name) = (&self.0.instance, Arc::from(place.broker_name.as_str()));
         let addr = instance.master(topic, &broker_name).await?;
         let header = RecallMessageRequestHeader {
-            producer_group: Some(self.0.config.group.clone()),
+            producer_group: Some(namespace.wrap(&self.0.config.group).into_owned()),
             topic: topic.to_owned(),
             recall_handle: handle.to_owned(),
             broker_name: Some(place.broker_name),

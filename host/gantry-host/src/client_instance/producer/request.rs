@@ -50,8 +50,8 @@ impl Producer {
     ) -> Result<MessageExt, RequestError> {
         let deadline = Deadline::after(timeout);
         let instance = &self.0.instance;
-        let registered =
-            self.0.registered.get_or_try_init(|| instance.register_producer(&self.0.config.group));
+        let group = self.0.namespace.wrap(&self.0.config.group);
+        let registered = self.0.registered.get_or_try_init(|| instance.register_producer(&group));
         let registered =
             deadline.bound(&message.topic, "the brokers to know this producer", registered).await?;
         registered.map_err(RequestError::Unregistered)?;

@@ -1,4 +1,4 @@
-//! What brokers tell a lite pull consumer and ask of it (RocketMQ: ClientRemotingProcessor).
+//! What brokers tell a lite pull consumer and ask of it (RocketMQ: ClientRemotingProcessor), in their names.
 
 use std::sync::{Arc, Weak};
 
@@ -43,8 +43,9 @@ impl GroupListener for Answers {
         Box::pin(async move {
             let shared = self.shared()?;
             for (mq, offset) in &offsets {
-                if shared.table().seek(mq, *offset) {
-                    shared.offsets.set(mq, *offset);
+                let mq = shared.client.namespace().unwrap_queue(mq);
+                if shared.table().seek(&mq, *offset) {
+                    shared.offsets.set(&mq, *offset);
                 }
             }
             shared.persist_or_warn().await;
@@ -55,9 +56,13 @@ impl GroupListener for Answers {
     fn consumer_status(&self, topic: String) -> Answering<'_, QueueMap<i64>> {
         Box::pin(async move {
             let shared = self.shared()?;
-            let table = shared.table();
+            let (table, namespace) = (shared.table(), shared.client.namespace());
+            let topic = namespace.unwrap(&topic);
             let queues = table.queues().filter(|(mq, _)| *mq.topic == *topic);
-            Ok(queues.filter_map(|(mq, queue)| Some((mq.clone(), queue.finished_up_to()?))).collect())
+            let wire = |(mq, queue): (&MessageQueue, &AssignedQueue)| {
+                Some((namespace.wrap_queue(mq), queue.finished_up_to()?))
+            };
+            Ok(queues.filter_map(wire).collect())
         })
     }
 
@@ -66,16 +71,19 @@ impl GroupListener for Answers {
             let shared = self.shared()?;
             let refused =
                 |error: crate::pull_consumer::PullConsumerError| Unanswered::Refused(error.to_string());
-            let subscription_set = shared.subscriptions().map_err(refused)?;
+            let client = &shared.client;
+            let subscriptions = shared.subscriptions().map_err(refused)?.into_iter();
+            let subscription_set = subscriptions.map(|data| client.wrap_subscription(data)).collect();
             let name_servers: String =
-                shared.client.name_servers().iter().map(|addr| format!("{addr};")).collect();
+                client.instance().name_servers().iter().map(|addr| format!("{addr};")).collect();
             let properties = [
                 (PROP_CLIENT_VERSION, concat!("gantry ", env!("CARGO_PKG_VERSION")).to_owned()),
                 (PROP_CONSUME_TYPE, "CONSUME_ACTIVELY".to_owned()),
                 (PROP_CONSUMER_START_TIMESTAMP, self.started.to_string()),
                 (PROP_NAMESERVER_ADDR, name_servers),
             ];
-            let mq_table = shared.table().queues().map(|(mq, queue)| (mq.clone(), info(queue))).collect();
+            let wire = |(mq, queue)| (client.namespace().wrap_queue(mq), info(queue));
+            let mq_table = shared.table().queues().map(wire).collect();
             Ok(ConsumerRunningInfo {
                 mq_table,
                 properties: properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -91,15 +91,17 @@ async fn share(
     shared: &Shared,
     topic: &Arc<str>,
 ) -> Result<(Vec<MessageQueue>, Vec<MessageQueue>), Unallocated> {
-    let route = shared.client.route(topic).await.map_err(CallError::from)?;
-    let all = route.subscribe_queues.clone();
+    let client = &shared.client;
+    let all = client.queues(topic).await.map_err(CallError::from)?;
     if shared.config.message_model == MessageModel::Broadcasting || all.is_empty() {
         return Ok((all.clone(), all));
     }
-    let mut members = shared.client.get_consumer_list(shared.group(), topic).await?;
-    members.sort();
-    let mut mine =
-        lock(&shared.strategy).allocate(shared.group(), shared.client.client_id(), &all, &members)?;
+    let members = client.members(topic).await?;
+    // As brokers know them: so do other members, and CONSISTENT_HASH goes by the name.
+    let wire: Vec<_> = all.iter().map(|mq| client.namespace().wrap_queue(mq)).collect();
+    let own_id = client.instance().client_id();
+    let share = lock(&shared.strategy).allocate(client.wire_group(), own_id, &wire, &members)?;
+    let mut mine: Vec<_> = share.iter().map(|mq| client.namespace().unwrap_queue(mq)).collect();
     mine.sort();
     Ok((all, mine))
 }
@@ -133,11 +135,11 @@ pub(super) async fn watch_topics(shared: Arc<Shared>) {
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         let topics: Vec<_> = shared.interest().watched.keys().cloned().collect();
         for topic in topics {
-            let Some(asked) = stop.run_until_cancelled(shared.client.refresh_route(&topic)).await else {
+            let Some(asked) = stop.run_until_cancelled(shared.client.refreshed_queues(&topic)).await else {
                 return;
             };
             match asked {
-                Ok(route) => look(&shared, &topic, &route.subscribe_queues),
+                Ok(queues) => look(&shared, &topic, &queues),
                 Err(error) => tracing::debug!(group = shared.group(), %topic, %error, "no route"),
             }
         }

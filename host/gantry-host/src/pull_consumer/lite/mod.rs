@@ -26,6 +26,7 @@ use tokio_util::sync::DropGuard;
 use super::error::PullConsumerError;
 use super::membership::Membership;
 use super::offsets::Offsets;
+use super::plain::PlainClient;
 use crate::client_instance::ClientInstance;
 use answers::Answers;
 use assignment::{rebalance_service, watch_topics};
@@ -71,6 +72,9 @@ pub struct PolledMessages {
 /// # }
 /// ```
 ///
+/// In the namespace of its client, group, topics and queues have their plain names here; messages are as they are stored, so
+/// that their topic has the namespace.
+///
 /// Every method may be called from any task, but with `auto_commit` one task should poll: a poll says that all that was
 /// returned before is done. It has to be [shut down](Self::shutdown); brokers go on counting it as a member for two minutes
 /// otherwise.
@@ -98,12 +102,12 @@ impl LitePullConsumer {
         config.check()?;
         let strategy = allocate::by_name(&config.allocate_message_queue_strategy)
             .unwrap_or_else(|| Box::new(gantry_core::AllocateMessageQueueAveragely));
+        let client = PlainClient::new(client, &config.consumer_group);
         let offsets = Offsets::open(client.clone(), &config.consumer_group, &config.offset_store).await;
         let shared = Arc::new(Shared::new(client, config, offsets, strategy));
         let (config, answers) = (&shared.config, Arc::new(Answers::new(Arc::downgrade(&shared))));
         let membership = Membership::begin(
             shared.client.clone(),
-            &config.consumer_group,
             config.message_model,
             config.consume_from_where,
             answers,
@@ -121,7 +125,7 @@ impl LitePullConsumer {
     /// # Errors
     /// There is no such topic, or no name server answers.
     pub async fn fetch_message_queues(&self, topic: &str) -> Result<Vec<MessageQueue>, PullConsumerError> {
-        Ok(self.shared.client.refresh_route(topic).await?.subscribe_queues.clone())
+        Ok(self.shared.client.refreshed_queues(topic).await?)
     }
 
     /// The queues this consumer reads now, sorted (`assignment`).

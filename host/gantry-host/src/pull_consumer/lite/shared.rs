@@ -13,9 +13,10 @@ use super::fetch::fetch;
 use super::settings::LitePullConsumerConfig;
 use super::table::Table;
 use crate::FilterExpression;
-use crate::client_instance::{CallError, ClientInstance};
+use crate::client_instance::CallError;
 use crate::pull_consumer::error::PullConsumerError;
 use crate::pull_consumer::offsets::Offsets;
+use crate::pull_consumer::plain::PlainClient;
 use crate::pull_consumer::puller::{Filter, Puller, unix_millis};
 use crate::tasks::Tasks;
 
@@ -23,7 +24,7 @@ use crate::tasks::Tasks;
 const HALF_AN_HOUR_MS: i64 = 30 * 60 * 1000;
 
 pub(super) struct Shared {
-    pub(super) client: ClientInstance,
+    pub(super) client: PlainClient,
     pub(super) config: LitePullConsumerConfig,
     pub(super) puller: Puller,
     pub(super) offsets: Offsets,
@@ -43,13 +44,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        client: ClientInstance,
+        client: PlainClient,
         config: LitePullConsumerConfig,
         offsets: Offsets,
         strategy: Box<dyn AllocateMessageQueueStrategy>,
     ) -> Self {
         Self {
-            puller: Puller::new(client.clone(), &config.consumer_group, true),
+            puller: Puller::new(client.clone(), true),
             begin: config.consume_timestamp.unwrap_or_else(|| unix_millis() - HALF_AN_HOUR_MS),
             strategy: Mutex::new(strategy),
             table: Mutex::default(),

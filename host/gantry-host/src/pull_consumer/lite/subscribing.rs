@@ -46,7 +46,8 @@ impl LitePullConsumer {
     ) -> Result<(), PullConsumerError> {
         self.open()?;
         let filter = Arc::new(Filter::new(expression)?);
-        let topic = Arc::clone(&self.shared.client.route(topic).await?.topic);
+        self.shared.client.queues(topic).await?;
+        let topic: Arc<str> = topic.into();
         {
             let mut interest = self.shared.interest();
             if !interest.assigned_topics.is_empty() {
@@ -83,7 +84,7 @@ impl LitePullConsumer {
         self.open()?;
         let topics: BTreeSet<_> = queues.iter().map(|mq| Arc::clone(&mq.topic)).collect();
         for topic in &topics {
-            self.shared.client.route(topic).await?;
+            self.shared.client.queues(topic).await?;
         }
         {
             let mut interest = self.shared.interest();
@@ -124,9 +125,8 @@ impl LitePullConsumer {
         topic: &str,
         listener: Arc<dyn TopicMessageQueueChangeListener>,
     ) -> Result<(), PullConsumerError> {
-        let route = self.shared.client.refresh_route(topic).await?;
-        let watched = Watched { listener, queues: route.subscribe_queues.clone() };
-        self.shared.interest().watched.insert(Arc::clone(&route.topic), watched);
+        let queues = self.shared.client.refreshed_queues(topic).await?;
+        self.shared.interest().watched.insert(topic.into(), Watched { listener, queues });
         Ok(())
     }
 }
