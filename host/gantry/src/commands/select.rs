@@ -73,12 +73,14 @@ impl Sender {
             return Ok(self.producer.send(message).await?);
         }
         let topic = &message.topic;
-        let route = self.client.route(topic).await.with_context(|| {
+        let namespace = self.client.namespace();
+        let route = self.client.route(&namespace.wrap(topic)).await.with_context(|| {
             format!(
                 "a selector chooses among queues that there are; make them with `gantry topic create {topic}`"
             )
         })?;
-        let mut queues = route.publish_queues.clone();
+        let mut queues: Vec<_> =
+            route.publish_queues.iter().map(|queue| namespace.unwrap_queue(queue)).collect();
         queues.sort();
         let queue = queues.get(self.choose(&queues, message).await?);
         let queue = queue.with_context(|| format!("topic {topic} has no queue to send to"))?;
