@@ -19,6 +19,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
+import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -98,6 +99,15 @@ public final class GantryDriver {
         return settings.getOrDefault(name, otherwise);
     }
 
+    /** Who the client is to brokers and to others of its namespace. */
+    private void identify(ClientConfig client) {
+        if (settings.containsKey("namespace")) {
+            client.setNamespace(settings.get("namespace"));
+        }
+        client.setNamespaceV2(settings.get("namespaceV2"));
+        client.setUseHeartbeatV2(Boolean.parseBoolean(setting("heartbeatV2", "false")));
+    }
+
     private interface Handler {
         /** Answers a request; null ends the program. */
         JSONObject handle(JSONObject request) throws Exception;
@@ -125,6 +135,7 @@ public final class GantryDriver {
     private void consumer() throws Exception {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(settings.get("group"));
         consumer.setNamesrvAddr(settings.get("namesrv"));
+        identify(consumer);
         consumer.setClientIP(setting("clientIP", "127.0.0.1"));
         consumer.setInstanceName(setting("instance", "java"));
         begin(consumer, setting("from", "first"));
@@ -373,6 +384,7 @@ public final class GantryDriver {
     private void client() throws Exception {
         producer = new DefaultMQProducer("gantry-driver-producer");
         producer.setNamesrvAddr(settings.get("namesrv"));
+        identify(producer);
         producer.setVipChannelEnabled(false);
         producer.setMqClientApiTimeout(PATIENCE_MILLIS);
         producer.setRetryTimesWhenSendFailed(5);

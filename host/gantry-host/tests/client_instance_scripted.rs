@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,16 @@ use gantry_host::client_instance::{
     CallError, ClientConfig, ClientInstance, GroupListener, OutgoingMessage, Producer, ProducerConfig,
     PullStatus, RouteError, SendError, SendStatus,
 };
-use gantry_protocol::body::{BrokerData, ConsumerData, QueueData, SubscriptionData, TopicRouteData};
+use gantry_protocol::body::{
+    BrokerData, ConsumerData, HeartbeatData, QueueData, SubscriptionData, TopicRouteData,
+};
 use gantry_protocol::header::{
-    PullMessageRequestHeader, PullMessageResponseHeader, SendMessageRequestHeaderV2,
+    HeartbeatResponseHeader, PullMessageRequestHeader, PullMessageResponseHeader, SendMessageRequestHeaderV2,
     SendMessageResponseHeader,
 };
-use gantry_protocol::{FrameDecoder, RemotingCommand, RequestCode, ResponseCode, fastjson, sys_flag};
+use gantry_protocol::{
+    FrameDecoder, Namespace, RemotingCommand, RequestCode, ResponseCode, fastjson, sys_flag,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -397,6 +402,111 @@ async fn heartbeats_go_to_every_server_of_every_broker_and_failures_are_told() {
     for server in [&master, &slave, &refusing] {
         assert!(!server.asked(RequestCode::HEART_BEAT).is_empty());
     }
+    client.close().await;
+}
+
+/// What a heartbeat said: how many subscriptions, and whether it stands for those of before.
+fn said(request: &RemotingCommand) -> (usize, bool) {
+    let data: HeartbeatData = fastjson::from_slice(&request.body).unwrap();
+    assert_ne!(data.heartbeat_fingerprint, 0, "it is of the second form");
+    (data.consumer_data_set[0].subscription_data_set.len(), data.without_sub)
+}
+
+#[tokio::test]
+async fn subscriptions_that_a_broker_knows_are_not_told_again_until_it_asks_for_them() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&changed);
+    let broker = Server::start(move |_| {
+        let sub_change = Some(asks.load(Relaxed));
+        let header = HeartbeatResponseHeader { support_heart_beat_v2: Some(true), sub_change };
+        Some(ok().with_header(&header))
+    })
+    .await;
+    let route = Arc::new(Mutex::new(route(&[("a", &[(0, &broker.addr)])])));
+    let names = name_server(&route).await;
+    // Its own heartbeats do not come between.
+    let config = ClientConfig {
+        name_servers: names.addr.clone(),
+        use_heartbeat_v2: true,
+        heartbeat_broker_interval: Duration::from_secs(3_600),
+        ..ClientConfig::default()
+    };
+    let client = ClientInstance::start(config).await.unwrap();
+    client.refresh_route("T").await.unwrap();
+    let data = |tags: &str| ConsumerData {
+        group_name: "G".to_owned(),
+        subscription_data_set: vec![SubscriptionData::by_tags("T", tags, 1).unwrap()],
+        ..ConsumerData::default()
+    };
+    client.register_group(data("a"), Arc::new(Deaf));
+    let beats = async |count: usize| {
+        let before = broker.asked(RequestCode::HEART_BEAT).len();
+        for _ in 0..count {
+            assert!(client.heartbeat_group("G").await.is_complete());
+        }
+        broker.asked(RequestCode::HEART_BEAT)[before..].iter().map(said).collect::<Vec<_>>()
+    };
+    let (whole, short) = ((1, false), (0, true));
+    assert_eq!(beats(3).await, [whole, short, short]);
+    client.update_group(data("b"));
+    assert_eq!(beats(2).await, [whole, short]);
+    changed.store(true, Relaxed);
+    assert_eq!(beats(2).await, [short, whole, whole], "what was asked for is told at once");
+    changed.store(false, Relaxed);
+    assert_eq!(beats(2).await, [whole, short]);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_know_the_second_form_is_told_everything_each_time() {
+    let broker = Server::start(|_| Some(ok())).await;
+    let route = Arc::new(Mutex::new(route(&[("a", &[(0, &broker.addr)])])));
+    let names = name_server(&route).await;
+    let config =
+        ClientConfig { name_servers: names.addr.clone(), use_heartbeat_v2: true, ..ClientConfig::default() };
+    let client = ClientInstance::start(config).await.unwrap();
+    client.refresh_route("T").await.unwrap();
+    let data = ConsumerData {
+        group_name: "G".to_owned(),
+        subscription_data_set: vec![SubscriptionData::by_tags("T", "*", 1).unwrap()],
+        ..ConsumerData::default()
+    };
+    client.register_group(data, Arc::new(Deaf));
+    for _ in 0..2 {
+        assert!(client.heartbeat_group("G").await.is_complete());
+    }
+    let asked = broker.asked(RequestCode::HEART_BEAT);
+    assert!(asked.len() >= 2 && asked.iter().all(|request| said(request) == (1, false)));
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_producer_in_a_namespace_wraps_what_it_sends_and_unwraps_what_it_tells() {
+    let broker = Server::start(sent).await;
+    let route = Arc::new(Mutex::new(route(&[("a", &[(0, &broker.addr)])])));
+    let names = name_server(&route).await;
+    let config = ClientConfig {
+        name_servers: names.addr.clone(),
+        namespace: Namespace::new("INST").unwrap(),
+        unit_mode: true,
+        ..ClientConfig::default()
+    };
+    let client = ClientInstance::start(config).await.unwrap();
+    let producer = producer(&client);
+    let queues = producer.queues("T").await.unwrap();
+    assert!(queues.len() == 2 && queues.iter().all(|queue| &*queue.topic == "T"), "{queues:?}");
+    assert_eq!(&*producer.send(&message()).await.unwrap().queue.topic, "T");
+    assert_eq!(producer.send_to(&queues[1], &message()).await.unwrap().queue, queues[1]);
+    let asked = broker.asked(RequestCode::SEND_MESSAGE_V2);
+    for request in &asked {
+        let header: SendMessageRequestHeaderV2 = request.header().unwrap();
+        assert_eq!((header.topic.as_str(), header.unit_mode), ("INST%T", Some(true)));
+        assert_eq!(header.producer_group, "INST%GANTRY_PRODUCER");
+    }
+    assert_eq!(asked.len(), 2);
+    let long = OutgoingMessage::new("t".repeat(125), "x");
+    let error = producer.send(&long).await.unwrap_err().to_string();
+    assert!(error.contains("130 characters; at most 127"), "with its namespace it is too long: {error}");
     client.close().await;
 }
 

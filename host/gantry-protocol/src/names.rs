@@ -82,7 +82,7 @@ pub fn is_system_topic(topic: &str) -> bool {
         "OFFSET_MOVED_EVENT",
         "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
-        "RMQ_SYS_ROCKSDB_OFFSET",
+        "CHECKPOINT_TOPIC",
     ];
     topic.starts_with("rmq_sys_") || NAMES.contains(&topic)
 }

@@ -138,8 +138,8 @@ fn split_kind(name: &str) -> (&'static str, &str) {
 mod tests {
     use super::*;
 
-    /// A user's name, the same on the wire, and what comes back; as NamespaceUtil has them for the namespace INST.
-    const NAMES: [(&str, &str, &str); 15] = [
+    /// A user's name, the same on the wire, and what comes back; as Java's NamespaceUtil (5.5.0) has them for the namespace INST.
+    const NAMES: [(&str, &str, &str); 16] = [
         ("orders", "INST%orders", "orders"),
         ("%RETRY%g", "%RETRY%INST%g", "%RETRY%g"),
         ("%DLQ%g", "%DLQ%INST%g", "%DLQ%g"),
@@ -155,6 +155,7 @@ mod tests {
         ("%RETRY%g_INST%orders", "%RETRY%INST%g_INST%orders", "%RETRY%g_INST%orders"),
         ("%RETRY%", "%RETRY%INST%", "%RETRY%"),
         ("TBW102", "TBW102", "TBW102"),
+        ("CHECKPOINT_TOPIC", "CHECKPOINT_TOPIC", "CHECKPOINT_TOPIC"),
         ("SCHEDULE_TOPIC_XXXX", "SCHEDULE_TOPIC_XXXX", "SCHEDULE_TOPIC_XXXX"),
         ("rmq_sys_wheel_timer", "rmq_sys_wheel_timer", "rmq_sys_wheel_timer"),
         ("CID_RMQ_SYS_TRANS", "CID_RMQ_SYS_TRANS", "CID_RMQ_SYS_TRANS"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gantry_protocol::Namespace;
 
 /// WebAssembly components as message listeners of Apache RocketMQ.
 ///
@@ -64,10 +65,14 @@ pub(crate) struct ClusterArgs {
     /// Name servers, `host:port`, several joined by `;`. Overrides the file. [default: 127.0.0.1:9876]
     #[arg(short, long, value_name = "HOST:PORT", env = "GANTRY_NAME_SERVER")]
     pub(crate) name_server: Option<String>,
-    /// A gantry.toml whose `name-server` and `[client]` (TLS, account) are taken. The account may also come from
+    /// A gantry.toml whose `name-server` and `[client]` (TLS, account, namespace) are taken. The account may also come from
     /// GANTRY_ACCESS_KEY and GANTRY_SECRET_KEY.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The namespace topics and groups are in: `orders` is `NAMESPACE%orders` at the brokers. Lists show what is in it. Overrides
+    /// the file. [default: none]
+    #[arg(long, value_name = "NAMESPACE", value_parser = Namespace::new)]
+    pub(crate) namespace: Option<Namespace>,
 }
 
 #[derive(Debug, Args)]

@@ -386,6 +386,48 @@ fn dead_letters_are_listed_shown_and_exported() {
     assert!(code == 3 && error.contains("group lucky has no dead letters"), "{error}");
 }
 
+/// Every tool with plain names, on a broker that knows them by their namespace, beside others of the same names.
+#[test]
+fn in_a_namespace_names_are_plain_and_only_what_is_in_it_is_listed() {
+    let stage = Stage::new();
+    stage.topic("orders", 2);
+    let plain = |arguments: &[&str]| stage.says(&[arguments, &["--namespace", "INST"]].concat());
+    let json = |arguments: &[&str]| stage.json(&[arguments, &["--namespace", "INST"]].concat());
+    plain(&["topic", "create", "orders", "--queues", "1"]);
+    assert_eq!(plain(&["topic", "list"]), "orders\n");
+    assert_eq!(stage.says(&["topic", "list"]), "INST%orders\norders\n");
+    plain(&["send", "orders", "to the namespace", "--key", "k"]);
+    assert_eq!((stage.end("INST%orders"), stage.end("orders")), (1, 0));
+    assert!(plain(&["pull", "orders"]).contains("to the namespace"));
+    assert_eq!(json(&["topic", "stats", "orders"])["messages"], 1);
+    assert_eq!(json(&["message", "query", "--topic", "orders", "--key", "k"])["body"], "to the namespace");
+
+    stage.dead_letters("INST%billing", "INST%orders", 2);
+    let list = json(&["dlq", "list"]);
+    assert_eq!((list.as_array().unwrap().len(), &list[0]["group"]), (1, &json!("billing")));
+    let shown = plain(&["dlq", "show", "billing"]);
+    assert_eq!(words(&shown)[1][1], "orders", "{shown}");
+    assert_eq!(json(&["dlq", "replay", "billing"])["replayed"], 2);
+    assert_eq!(stage.end("INST%orders"), 5);
+
+    stage.group("other");
+    stage.commit("INST%billing", "INST%orders", 1);
+    let groups = json(&["group", "list"]);
+    assert_eq!(groups, json!([{ "group": "billing", "members": 0, "messageModel": null, "lag": 4 }]));
+    let progress = json(&["group", "progress", "billing", "--topic", "orders"]);
+    assert_eq!(progress["queues"][0]["topic"], "orders");
+    plain(&["group", "reset", "billing", "--topic", "orders", "--to", "end", "--yes"]);
+    assert_eq!(stage.committed("INST%billing", "INST%orders"), Some(5));
+    plain(&["group", "clone-offsets", "billing", "billing-v2", "--topic", "orders", "--yes"]);
+    assert_eq!(stage.committed("INST%billing-v2", "INST%orders"), Some(5));
+    let (code, error) = stage.fails(&["group", "members", "other", "--namespace", "INST"]);
+    assert!(code == 3 && error.contains("no broker knows group other"), "{error}");
+    plain(&["topic", "delete", "orders", "--yes"]);
+    assert_eq!(stage.says(&["topic", "list"]), "orders\n");
+    let (code, error) = stage.fails(&["topic", "list", "--namespace", "a%b"]);
+    assert!(code == 2 && error.contains("expected 1 to 100 characters"), "{error}");
+}
+
 #[test]
 fn a_replay_sends_each_dead_letter_once_and_the_next_goes_on_after_it() {
     let stage = Stage::new();

@@ -86,6 +86,25 @@ impl ConsumerOptions {
         self.set("instance", name)
     }
 
+    /// Its topics and groups are in this namespace (RocketMQ: `namespace`). What it tells of queues has the names that
+    /// brokers know, of messages the plain ones. Java only.
+    #[must_use]
+    pub fn namespace(self, name: &str) -> Self {
+        self.set("namespace", name)
+    }
+
+    /// Its requests name this namespace (RocketMQ: `namespaceV2`). Java only.
+    #[must_use]
+    pub fn namespace_v2(self, name: &str) -> Self {
+        self.set("namespaceV2", name)
+    }
+
+    /// Its heartbeats are of the second form (RocketMQ: `useHeartbeatV2`). Java only.
+    #[must_use]
+    pub fn heartbeat_v2(self) -> Self {
+        self.set("heartbeatV2", true)
+    }
+
     /// Begin at the end of a queue where the group has no offset.
     #[must_use]
     pub fn from_last(self) -> Self {
@@ -396,6 +415,19 @@ impl Client {
     /// What the client says, or that it did not start.
     pub fn start(program: &impl ClientProgram, name_server: SocketAddr) -> Result<Self, DriverError> {
         Driver::start(program, "client", name_server, &[]).map(|(driver, _)| Self { driver })
+    }
+
+    /// Starts it with a producer whose topics are in this namespace (RocketMQ: `namespace`). Java only.
+    ///
+    /// # Errors
+    /// What the client says, or that it did not start.
+    pub fn in_namespace(
+        program: &impl ClientProgram,
+        name_server: SocketAddr,
+        namespace: &str,
+    ) -> Result<Self, DriverError> {
+        let settings = [("namespace", namespace.to_owned())];
+        Driver::start(program, "client", name_server, &settings).map(|(driver, _)| Self { driver })
     }
 
     /// Sends one message and waits until the broker has stored it.

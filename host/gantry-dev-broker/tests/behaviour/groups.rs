@@ -159,6 +159,24 @@ async fn a_heartbeat_without_subscriptions_keeps_known_ones_and_asks_for_unknown
     assert_eq!(reply.response_code(), ResponseCode::PULL_NOT_FOUND);
 }
 
+/// Whoever beats, in whichever form: the group's last fingerprint counts.
+#[tokio::test]
+async fn another_fingerprint_than_the_groups_last_asks_for_the_subscriptions() {
+    let (_broker, client) = broker().await;
+    client.create_topic("t", 1).await;
+    let heartbeat = |fingerprint: i32| {
+        let mut body: Value = serde_json::from_slice(&heartbeat_body("c", "g", "CLUSTERING", TOPIC)).unwrap();
+        body["heartbeatFingerprint"] = json!(fingerprint);
+        RemotingCommand::bare_request(RequestCode::HEART_BEAT).with_body(body.to_string())
+    };
+    let answers =
+        [(1, "false"), (1, "false"), (2, "true"), (2, "false"), (0, "true"), (2, "true"), (2, "false")];
+    for (fingerprint, changed) in answers {
+        let reply = client.call(heartbeat(fingerprint)).await;
+        assert_eq!(field(&reply, "IS_SUB_CHANGE"), changed, "{fingerprint}");
+    }
+}
+
 #[tokio::test]
 async fn the_retry_topic_of_a_group_answers_before_and_after_its_first_heartbeat() {
     let (_broker, client) = broker().await;

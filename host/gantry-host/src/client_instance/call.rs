@@ -28,13 +28,19 @@ impl ClientInstance {
         timeout: Duration,
     ) -> Result<Answer, CallError> {
         let request = command.request_code();
-        let command = self.0.client.invoke(addr, command, timeout).await?;
+        let command = self.0.client.invoke(&self.channel(addr, request), command, timeout).await?;
         Ok(Answer { addr: Arc::clone(addr), request, command })
     }
 
     /// Hands a command to the connection with the broker at `addr` and waits for no answer.
     pub(super) async fn tell(&self, addr: &Arc<str>, command: RemotingCommand) -> Result<(), CallError> {
-        Ok(self.0.client.oneway(addr, command).await?)
+        Ok(self.0.client.oneway(&self.channel(addr, command.request_code()), command).await?)
+    }
+
+    /// Where a request for the broker at `addr` goes: there, or to its VIP channel.
+    fn channel(&self, addr: &Arc<str>, request: RequestCode) -> Arc<str> {
+        let vip = self.0.config.vip_channel_enabled && goes_by_vip_channel(request);
+        vip.then(|| vip_channel(addr)).flatten().unwrap_or_else(|| Arc::clone(addr))
     }
 
     /// The time for ordinary questions.
@@ -102,6 +108,28 @@ impl Answer {
     }
 }
 
+/// Whether Java's client has the VIP channel for it too: for what it sends and asks, but not for pulls, what the connection
+/// is known by, and name servers.
+fn goes_by_vip_channel(request: RequestCode) -> bool {
+    !matches!(
+        request,
+        RequestCode::PULL_MESSAGE
+            | RequestCode::LITE_PULL_MESSAGE
+            | RequestCode::HEART_BEAT
+            | RequestCode::UNREGISTER_CLIENT
+            | RequestCode::CHECK_CLIENT_CONFIG
+            | RequestCode::DELETE_TOPIC_IN_NAMESRV
+    )
+}
+
+/// The address two ports below, where brokers listen for it (RocketMQ: MixAll.brokerVIPChannel). None where there is no such
+/// port.
+pub(super) fn vip_channel(addr: &str) -> Option<Arc<str>> {
+    let (host, port) = addr.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok()?.checked_sub(2).filter(|port| *port > 0)?;
+    Some(format!("{host}:{port}").into())
+}
+
 /// A request with a JSON body.
 pub(super) fn with_json(
     addr: &Arc<str>,
@@ -118,4 +146,26 @@ fn bad_body(addr: &Arc<str>, request: RequestCode, source: serde_json::Error) ->
 
 fn unknown(broker_name: &Arc<str>) -> CallError {
     CallError::UnknownBroker { broker_name: Arc::clone(broker_name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vip_channel_is_two_ports_below() {
+        assert_eq!(vip_channel("10.0.0.1:10911").as_deref(), Some("10.0.0.1:10909"));
+        assert_eq!(vip_channel("[::1]:10911").as_deref(), Some("[::1]:10909"));
+        for none in ["broker", "broker:2", "broker:x"] {
+            assert_eq!(vip_channel(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_the_connection_is_known_by_and_pulls_take_the_brokers_own_port() {
+        assert!(goes_by_vip_channel(RequestCode::SEND_MESSAGE_V2));
+        assert!(goes_by_vip_channel(RequestCode::UPDATE_CONSUMER_OFFSET));
+        assert!(!goes_by_vip_channel(RequestCode::HEART_BEAT));
+        assert!(!goes_by_vip_channel(RequestCode::PULL_MESSAGE));
+    }
 }

@@ -24,6 +24,9 @@ pub struct ClientConfig {
     /// The calls of [`ClientInstance`](super::ClientInstance) take and give names as brokers have them; whoever stands
     /// between it and users wraps and unwraps, as [`Producer`](super::Producer) does.
     pub namespace: Namespace,
+    /// Whether all but pulls and heartbeats goes to the brokers' VIP channel, two ports below their own
+    /// (`vipChannelEnabled`). Default `false`.
+    pub vip_channel_enabled: bool,
     /// How old a route may get before it is asked for again (`pollNameServerInterval`). Default 30 s.
     pub poll_name_server_interval: Duration,
     /// How long after a heartbeat the next one is due (`heartbeatBrokerInterval`). Default 30 s; brokers forget a
@@ -49,6 +52,7 @@ impl Default for ClientConfig {
             unit_name: None,
             unit_mode: false,
             namespace: Namespace::default(),
+            vip_channel_enabled: false,
             poll_name_server_interval: Duration::from_secs(30),
             heartbeat_broker_interval: Duration::from_secs(30),
             use_heartbeat_v2: false,

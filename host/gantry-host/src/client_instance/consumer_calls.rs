@@ -144,7 +144,7 @@ impl ClientInstance {
         offset: i64,
     ) -> Result<(), CallError> {
         let broker = self.broker(&mq.topic, &mq.broker_name, gantry_protocol::names::MASTER_ID).await?;
-        Ok(self.0.client.oneway(&broker.addr, update(group, mq, offset)).await?)
+        self.tell(&broker.addr, update(group, mq, offset)).await
     }
 
     /// The offset after the last message of a queue (GET_MAX_OFFSET).

@@ -59,6 +59,7 @@ pub use route_table::RouteState;
 pub use trace::TraceDispatcher;
 
 use crate::tasks::Tasks;
+use call::vip_channel;
 use groups::Groups;
 use name_service::NameService;
 use producers::Producers;
@@ -187,6 +188,9 @@ impl ClientInstance {
                 for gone in inner.routes.found(&route, Instant::now()) {
                     if !inner.names.addresses().contains(&gone) {
                         inner.client.forget(&gone);
+                        if let Some(vip) = vip_channel(&gone).filter(|_| inner.config.vip_channel_enabled) {
+                            inner.client.forget(&vip);
+                        }
                     }
                 }
                 Ok(route)

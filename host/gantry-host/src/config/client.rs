@@ -38,6 +38,9 @@ pub struct ClientSettings {
     pub unit_name: Option<String>,
     /// Whether heartbeats and sends say that they are a unit's (`unitMode`). Default `false`.
     pub unit_mode: bool,
+    /// Whether all but pulls and heartbeats goes to the brokers' VIP channel, which listens two ports below their own
+    /// (`vipChannelEnabled`). The embedded broker has none. Default `false`.
+    pub vip_channel_enabled: bool,
     /// TLS for every connection, where the table is there, be it empty (`tls.enable`). Default: plain TCP.
     pub tls: Option<TlsFiles>,
     /// The account requests are signed with (RocketMQ: AclClientRPCHook). Default: that of the environment
@@ -56,6 +59,7 @@ impl Default for ClientSettings {
             namespace_v2: None,
             unit_name: None,
             unit_mode: false,
+            vip_channel_enabled: false,
             tls: None,
             acl: AclSettings::default(),
         }
@@ -208,6 +212,7 @@ impl GantryConfig {
             instance_name: Some(self.instance_name.clone()).filter(|name| name != DEFAULT_INSTANCE),
             unit_name: client.unit_name.clone(),
             unit_mode: client.unit_mode,
+            vip_channel_enabled: client.vip_channel_enabled,
             namespace: client.namespace.clone(),
             poll_name_server_interval: client.poll_name_server_interval.duration(),
             heartbeat_broker_interval: client.heartbeat_broker_interval.duration(),

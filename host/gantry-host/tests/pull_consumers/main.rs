@@ -8,5 +8,6 @@
 )]
 
 mod lite;
+mod namespaced;
 mod plain;
 mod support;

@@ -10,7 +10,7 @@ use gantry_host::FilterExpression;
 use gantry_host::client_instance::{
     ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig, TopicSettings,
 };
-use gantry_protocol::{MessageExt, MessageQueue};
+use gantry_protocol::{MessageExt, MessageQueue, Namespace};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const TOPIC: &str = "Orders";
@@ -51,6 +51,12 @@ impl Setup {
         client(&self.broker).await
     }
 
+    /// A client whose users' names are in a namespace.
+    pub(super) async fn client_in(&self, namespace: &Namespace) -> ClientInstance {
+        let config = ClientConfig { namespace: namespace.clone(), ..config(&self.broker) };
+        ClientInstance::start(config).await.unwrap()
+    }
+
     /// The topic, with so many queues from now on.
     pub(super) async fn topic(&self, queues: i32) -> Vec<MessageQueue> {
         let settings =
@@ -89,12 +95,15 @@ fn stored(directory: &Path) -> Storage {
 }
 
 async fn client(broker: &Broker) -> ClientInstance {
-    let config = ClientConfig {
+    ClientInstance::start(config(broker)).await.unwrap()
+}
+
+fn config(broker: &Broker) -> ClientConfig {
+    ClientConfig {
         name_servers: broker.local_addr().to_string(),
         poll_name_server_interval: SECOND / 5,
         ..ClientConfig::default()
-    };
-    ClientInstance::start(config).await.unwrap()
+    }
 }
 
 pub(super) fn every() -> FilterExpression {

@@ -41,5 +41,8 @@ fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {
     if let Some(name_server) = &args.name_server {
         config.name_server = name_server.clone();
     }
+    if let Some(namespace) = &args.namespace {
+        config.client.namespace = namespace.clone();
+    }
     Ok(config.client_config()?)
 }

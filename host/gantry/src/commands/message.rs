@@ -95,9 +95,10 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
 
 /// By the index of the topic where one is given, else, or where the index has none, by place.
 async fn find(client: &ClientInstance, args: &ShowArgs) -> anyhow::Result<Vec<MessageExt>> {
-    if let Some(topic) = &args.topic {
+    let wire_topic = args.topic.as_deref().map(|topic| client.namespace().wrap(topic));
+    if let Some(topic) = &wire_topic {
         let query = MessageQuery {
-            topic: topic.clone(),
+            topic: topic.to_string(),
             key: args.id.clone(),
             is_unique_key: true,
             max: 32,
@@ -121,7 +122,7 @@ async fn find(client: &ClientInstance, args: &ShowArgs) -> anyhow::Result<Vec<Me
         };
         return Err(NotFound(fix).into());
     };
-    match client.view_message(broker, offset, args.topic.as_deref()).await {
+    match client.view_message(broker, offset, wire_topic.as_deref()).await {
         Ok(message) => Ok(vec![message]),
         Err(error) if error.code() == Some(ResponseCode::SYSTEM_ERROR) => Err(NotFound(format!(
             "broker {broker} has no message at offset {offset} of its commit log ({error})"
@@ -132,16 +133,18 @@ async fn find(client: &ClientInstance, args: &ShowArgs) -> anyhow::Result<Vec<Me
 }
 
 async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let query = MessageQuery {
-        topic: args.topic.clone(),
-        key: args.key.clone(),
-        is_unique_key: false,
-        max: args.max,
-        begin: args.begin.map_or(0, |moment| moment.0),
-        end: args.end.map_or(i64::MAX, |moment| moment.0),
-    };
-    let mut found =
-        with_client(&args.cluster, async |client| Ok(client.query_message(&query).await?)).await?;
+    let mut found = with_client(&args.cluster, async |client| {
+        let query = MessageQuery {
+            topic: client.namespace().wrap(&args.topic).into_owned(),
+            key: args.key.clone(),
+            is_unique_key: false,
+            max: args.max,
+            begin: args.begin.map_or(0, |moment| moment.0),
+            end: args.end.map_or(i64::MAX, |moment| moment.0),
+        };
+        Ok(client.query_message(&query).await?)
+    })
+    .await?;
     found.truncate(usize::try_from(args.max).unwrap_or(usize::MAX));
     if args.json {
         return found

@@ -107,10 +107,11 @@ impl<'a> Letters<'a> {
 
 /// The readable queues of the group's dead-letter topic.
 async fn queues(client: &ClientInstance, group: &str) -> anyhow::Result<Vec<MessageQueue>> {
-    let topic = dlq_topic(group);
+    let wire_group = client.namespace().wrap(group);
+    let topic = dlq_topic(&wire_group);
     let route = match client.refresh_route(&topic).await {
         Ok(route) => route,
-        Err(RouteError::Missing { .. }) if client.group_exists(group).await? => {
+        Err(RouteError::Missing { .. }) if client.group_exists(&wire_group).await? => {
             return Err(NotFound(format!("group {group} has no dead letters")).into());
         }
         Err(RouteError::Missing { .. }) => return Err(unknown_group(group).into()),

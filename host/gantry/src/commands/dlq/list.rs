@@ -34,7 +34,7 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let lines = with_client(&args.cluster, async |client| {
         let mut lines = Vec::new();
         for topic in client.topic_list().await? {
-            if is_dlq(&topic) {
+            if is_dlq(&topic) && client.namespace().contains(&topic) {
                 lines.push(line(client, &topic).await?);
             }
         }
@@ -65,7 +65,7 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn line(client: &ClientInstance, topic: &str) -> anyhow::Result<Line> {
-    let group = group_of(topic).unwrap_or(topic).to_owned();
+    let group = client.namespace().unwrap(group_of(topic).unwrap_or(topic)).into_owned();
     let mut line = Line { group, messages: 0, waiting: 0, newest: 0 };
     for (mq, offsets) in client.topic_stats(topic).await?.offset_table.iter() {
         let (min, max) = (offsets.min_offset, offsets.max_offset);

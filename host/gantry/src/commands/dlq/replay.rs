@@ -170,11 +170,12 @@ async fn next_in_turn(
 
 async fn send(client: &ClientInstance, args: &ReplayArgs, message: &MessageExt) -> anyhow::Result<()> {
     let topic = match &args.to_topic {
-        Some(topic) => topic.as_str(),
+        Some(topic) => client.namespace().wrap(topic),
         None => dead_letter_origin(message)
-            .context("it does not say which topic it was sent to; give it with --to-topic")?,
+            .context("it does not say which topic it was sent to; give it with --to-topic")?
+            .into(),
     };
-    let queues = client.route(topic).await?.publish_queues.clone();
+    let queues = client.route(&topic).await?.publish_queues.clone();
     let mut attempt = 1;
     loop {
         let queue = fastrand::choice(&queues)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use gantry_host::client_instance::dead_letter_origin;
-use gantry_protocol::MessageExt;
+use gantry_protocol::{MessageExt, Namespace};
 
 use super::Filter;
 use super::letters::Letters;
@@ -38,7 +38,8 @@ pub(crate) struct ShowArgs {
 }
 
 pub(crate) async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
-    let (found, more) = with_client(&args.cluster, async |client| {
+    let (found, more, namespace) = with_client(&args.cluster, async |client| {
+        let namespace = client.namespace().clone();
         let mut letters = Letters::all(client, &args.group).await?;
         let mut found = Vec::new();
         while let Some(letter) = letters.next().await? {
@@ -46,11 +47,11 @@ pub(crate) async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
                 continue;
             }
             if found.len() as u64 == u64::from(args.max) {
-                return Ok((found, true));
+                return Ok((found, true, namespace));
             }
             found.push(letter.message);
         }
-        Ok((found, false))
+        Ok((found, false, namespace))
     })
     .await?;
     if args.json {
@@ -60,7 +61,7 @@ pub(crate) async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     } else if !args.filter.id.is_empty() {
         found.iter().try_for_each(stored::print)?;
     } else {
-        print(&found, more);
+        print(&found, more, &namespace);
     }
     if found.is_empty() && !args.filter.takes_all() {
         return Err(NotFound(format!("group {} has no such dead letter", args.group)).into());
@@ -68,7 +69,7 @@ pub(crate) async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(found: &[MessageExt], more: bool) {
+fn print(found: &[MessageExt], more: bool, namespace: &Namespace) {
     let mut table = Table::new([
         left("MESSAGE ID"),
         left("TOPIC"),
@@ -81,7 +82,7 @@ fn print(found: &[MessageExt], more: bool) {
     for message in found {
         table.row([
             message.message_id(),
-            dead_letter_origin(message).unwrap_or("-").to_owned(),
+            dead_letter_origin(message).map_or("-".into(), |topic| namespace.unwrap(topic)).into_owned(),
             message.tags().unwrap_or("-").to_owned(),
             message.keys().unwrap_or("-").to_owned(),
             message.reconsume_times().to_string(),

@@ -39,11 +39,15 @@ pub(crate) struct CloneOffsetsArgs {
 }
 
 pub(crate) async fn clone_offsets(args: CloneOffsetsArgs) -> anyhow::Result<ExitCode> {
-    check_group(&args.to)?;
     let moves = with_client(&args.cluster, async |client| {
-        let moves = plan(client, &args).await?;
+        let wire = |name: &str| client.namespace().wrap(name).into_owned();
+        let (from, to) = (wire(&args.from), wire(&args.to));
+        check_group(&to)?;
+        let Some(moves) = plan(client, &from, &to, &wire(&args.topic)).await? else {
+            return Err(unknown_group(&args.from).into());
+        };
         if args.yes {
-            carry_out(client, &args, &moves).await?;
+            carry_out(client, &args, &to, &moves).await?;
         }
         Ok(moves)
     })
@@ -61,33 +65,45 @@ pub(crate) async fn clone_offsets(args: CloneOffsetsArgs) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-async fn plan(client: &ClientInstance, args: &CloneOffsetsArgs) -> anyhow::Result<Vec<Move>> {
-    let queues = queues(client, &args.topic).await?;
-    if !client.group_exists(&args.from).await? {
-        return Err(unknown_group(&args.from).into());
+/// None where there is no group `from`. Names are as brokers know them.
+async fn plan(
+    client: &ClientInstance,
+    from: &str,
+    to: &str,
+    topic: &str,
+) -> anyhow::Result<Option<Vec<Move>>> {
+    let queues = queues(client, topic).await?;
+    if !client.group_exists(from).await? {
+        return Ok(None);
     }
     let mut moves = Vec::new();
     for mq in queues {
-        if let Some(to) = client.query_offset(&args.from, &mq).await? {
-            let from = client.query_offset(&args.to, &mq).await?;
-            moves.push(Move { mq, from, to });
+        if let Some(offset) = client.query_offset(from, &mq).await? {
+            let before = client.query_offset(to, &mq).await?;
+            moves.push(Move { mq, from: before, to: offset });
         }
     }
-    Ok(moves)
+    Ok(Some(moves))
 }
 
-async fn carry_out(client: &ClientInstance, args: &CloneOffsetsArgs, moves: &[Move]) -> anyhow::Result<()> {
-    if client.group_connection(&args.to).await?.is_some() {
+/// `to` is the group as brokers know it.
+async fn carry_out(
+    client: &ClientInstance,
+    args: &CloneOffsetsArgs,
+    to: &str,
+    moves: &[Move],
+) -> anyhow::Result<()> {
+    if client.group_connection(to).await?.is_some() {
         anyhow::bail!(
             "group {} is online and its members would store their own offsets; stop them first (`gantry group members {}`)",
             args.to,
             args.to
         );
     }
-    if !client.group_exists(&args.to).await? {
+    if !client.group_exists(to).await? {
         let settings =
-            SubscriptionGroupConfig { group_name: args.to.clone(), ..SubscriptionGroupConfig::default() };
+            SubscriptionGroupConfig { group_name: to.to_owned(), ..SubscriptionGroupConfig::default() };
         client.create_group(&settings).await?;
     }
-    moves::store(client, &args.to, moves).await
+    moves::store(client, to, moves).await
 }

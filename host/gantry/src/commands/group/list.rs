@@ -34,14 +34,14 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let lines = with_client(&args.cluster, async |client| {
         let mut lines = Vec::new();
         for group in client.group_list().await? {
-            if !args.all && is_own(&group) {
+            if !client.namespace().contains(&group) || !args.all && is_own(&group) {
                 continue;
             }
             let online = client.group_connection(&group).await?;
             let lag = lag(&client.consume_stats(&group, None).await?);
             let members = online.as_ref().map_or(0, |online| online.connection_set.len());
             lines.push(Line {
-                group,
+                group: client.namespace().unwrap(&group).into_owned(),
                 members,
                 model: online.map(|online| online.message_model.as_str()),
                 lag,

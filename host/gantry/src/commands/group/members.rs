@@ -13,9 +13,13 @@ use crate::commands::table::{Table, left, right};
 
 pub(crate) async fn members(args: OneGroupArgs) -> anyhow::Result<ExitCode> {
     let online = with_client(&args.cluster, async |client| {
-        let online = client.group_connection(&args.group).await?;
-        if online.is_none() && !client.group_exists(&args.group).await? {
+        let group = &*client.namespace().wrap(&args.group);
+        let mut online = client.group_connection(group).await?;
+        if online.is_none() && !client.group_exists(group).await? {
             return Err(unknown_group(&args.group).into());
+        }
+        for subscription in online.iter_mut().flat_map(|online| online.subscription_table.values_mut()) {
+            subscription.topic = client.namespace().unwrap(&subscription.topic).into_owned();
         }
         Ok(online)
     })

@@ -38,10 +38,11 @@ impl Move {
     }
 }
 
-/// Every queue of a topic that can be read.
+/// Every queue that can be read of a topic, which is named as brokers know it.
 pub(super) async fn queues(client: &ClientInstance, topic: &str) -> anyhow::Result<Vec<MessageQueue>> {
     let queues = client.refresh_route(topic).await?.subscribe_queues.clone();
     if queues.is_empty() {
+        let topic = client.namespace().unwrap(topic);
         return Err(NotFound(format!("topic {topic} has no queue that may be read")).into());
     }
     Ok(queues)

@@ -35,13 +35,18 @@ pub(crate) struct ProgressArgs {
 
 pub(crate) async fn progress(args: ProgressArgs) -> anyhow::Result<ExitCode> {
     let stats = with_client(&args.cluster, async |client| {
-        if let Some(topic) = &args.topic {
+        let namespace = client.namespace();
+        let group = &*namespace.wrap(&args.group);
+        let topic = args.topic.as_deref().map(|topic| namespace.wrap(topic));
+        if let Some(topic) = &topic {
             client.topic_route(topic).await?;
         }
-        let stats = client.consume_stats(&args.group, args.topic.as_deref()).await?;
-        if !client.group_exists(&args.group).await? {
+        let mut stats = client.consume_stats(group, topic.as_deref()).await?;
+        if !client.group_exists(group).await? {
             return Err(unknown_group(&args.group).into());
         }
+        let queues = std::mem::take(&mut stats.offset_table.0).into_iter();
+        stats.offset_table = queues.map(|(mq, offsets)| (namespace.unwrap_queue(&mq), offsets)).collect();
         Ok(stats)
     })
     .await?;

@@ -42,11 +42,20 @@ pub(crate) struct ResetArgs {
     json: bool,
 }
 
+/// What is asked, group and topic as brokers know them.
+struct Reset<'a> {
+    group: String,
+    topic: String,
+    args: &'a ResetArgs,
+}
+
 pub(crate) async fn reset(args: ResetArgs) -> anyhow::Result<ExitCode> {
     let moves = with_client(&args.cluster, async |client| {
-        let mut moves = plan(client, &args).await?;
+        let wrap = |name: &str| client.namespace().wrap(name).into_owned();
+        let reset = Reset { group: wrap(&args.group), topic: wrap(&args.topic), args: &args };
+        let mut moves = plan(client, &reset).await?;
         if args.yes {
-            carry_out(client, &args, &mut moves).await?;
+            carry_out(client, &reset, &mut moves).await?;
         }
         Ok(moves)
     })
@@ -60,15 +69,15 @@ pub(crate) async fn reset(args: ResetArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn plan(client: &ClientInstance, args: &ResetArgs) -> anyhow::Result<Vec<Move>> {
-    let queues = queues(client, &args.topic).await?;
-    if !client.group_exists(&args.group).await? {
-        return Err(unknown_group(&args.group).into());
+async fn plan(client: &ClientInstance, reset: &Reset<'_>) -> anyhow::Result<Vec<Move>> {
+    let queues = queues(client, &reset.topic).await?;
+    if !client.group_exists(&reset.group).await? {
+        return Err(unknown_group(&reset.args.group).into());
     }
     let mut moves = Vec::new();
     for mq in queues {
-        let from = client.query_offset(&args.group, &mq).await?;
-        let to = place(client, &mq, args.to).await?;
+        let from = client.query_offset(&reset.group, &mq).await?;
+        let to = place(client, &mq, reset.args.to).await?;
         moves.push(Move { mq, from, to });
     }
     Ok(moves)
@@ -87,29 +96,29 @@ async fn place(client: &ClientInstance, mq: &MessageQueue, place: Place) -> Resu
 }
 
 /// By the brokers, which tell the members; where they cannot because nobody is online, the offsets are stored.
-async fn carry_out(client: &ClientInstance, args: &ResetArgs, moves: &mut [Move]) -> anyhow::Result<()> {
-    let asked = match args.to {
-        Place::Begin => by_time(client, args, moves, 0).await,
-        Place::End => by_time(client, args, moves, -1).await,
-        Place::Time(moment) => by_time(client, args, moves, moment.0).await,
-        Place::Offset(_) => by_queue(client, &args.group, moves).await,
+async fn carry_out(client: &ClientInstance, reset: &Reset<'_>, moves: &mut [Move]) -> anyhow::Result<()> {
+    let asked = match reset.args.to {
+        Place::Begin => by_time(client, reset, moves, 0).await,
+        Place::End => by_time(client, reset, moves, -1).await,
+        Place::Time(moment) => by_time(client, reset, moves, moment.0).await,
+        Place::Offset(_) => by_queue(client, &reset.group, moves).await,
     };
     let Err(error) = asked else { return Ok(()) };
     let is_refused = matches!(error.downcast_ref(), Some(CallError::Refused { .. }));
-    if is_refused && client.group_connection(&args.group).await?.is_none() {
-        return moves::store(client, &args.group, moves).await;
+    if is_refused && client.group_connection(&reset.group).await?.is_none() {
+        return moves::store(client, &reset.group, moves).await;
     }
-    Err(error.context(format!("group {} was not reset at every broker", args.group)))
+    Err(error.context(format!("group {} was not reset at every broker", reset.args.group)))
 }
 
 /// Which every broker can; it says where each queue went.
 async fn by_time(
     client: &ClientInstance,
-    args: &ResetArgs,
+    reset: &Reset<'_>,
     moves: &mut [Move],
     timestamp: i64,
 ) -> anyhow::Result<()> {
-    let moved = client.reset_offsets_by_time(&args.group, &args.topic, timestamp).await?.offset_table;
+    let moved = client.reset_offsets_by_time(&reset.group, &reset.topic, timestamp).await?.offset_table;
     for queue in moves {
         queue.to = moved.get(&queue.mq).copied().unwrap_or(queue.to);
     }

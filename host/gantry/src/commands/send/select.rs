@@ -80,15 +80,17 @@ impl Selector {
         arg: &str,
     ) -> anyhow::Result<MessageQueue> {
         let topic = &message.topic;
-        let route = client.route(topic).await.with_context(|| {
+        let namespace = client.namespace();
+        let route = client.route(&namespace.wrap(topic)).await.with_context(|| {
             format!(
                 "a selector chooses among queues that there are; make them with `gantry topic create {topic}`"
             )
         })?;
-        let queues = &route.publish_queues;
+        let queues: Vec<_> =
+            route.publish_queues.iter().map(|queue| namespace.unwrap_queue(queue)).collect();
         let index = match self {
-            Self::Rule(rule) => rule.select(queues, message, arg).map_err(anyhow::Error::msg)?,
-            Self::Plugin(selector) => ask(selector, queues, message, arg).await?,
+            Self::Rule(rule) => rule.select(&queues, message, arg).map_err(anyhow::Error::msg)?,
+            Self::Plugin(selector) => ask(selector, &queues, message, arg).await?,
         };
         queues.get(index).cloned().with_context(|| format!("topic {topic} has no queue to send to"))
     }

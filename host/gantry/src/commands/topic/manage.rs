@@ -13,12 +13,13 @@ use crate::commands::cluster::{client, with_client};
 use crate::commands::print_json;
 
 pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
-    names::check_topic(&args.topic)?;
     let client = client(&args.cluster).await?;
+    let topic = client.namespace().wrap(&args.topic);
+    names::check_topic(&topic)?;
     let queues = i32::try_from(args.queues)?;
     let settings =
         TopicSettings { read_queue_nums: queues, write_queue_nums: queues, ..TopicSettings::default() };
-    let made = client.create_topic(&args.topic, &settings).await;
+    let made = client.create_topic(&topic, &settings).await;
     client.close().await;
     let brokers = made.with_context(|| format!("topic {} was not made", args.topic))?;
     let brokers: Vec<String> = brokers.iter().map(ToString::to_string).collect();
@@ -34,8 +35,9 @@ pub(crate) async fn list(args: TopicListArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.cluster).await?;
     let listed = client.topic_list().await;
     client.close().await;
-    let mut topics = listed?;
-    topics.retain(|topic| args.all || is_users(topic));
+    let (namespace, mut topics) = (client.namespace(), listed?);
+    topics.retain(|topic| namespace.contains(topic) && (args.all || is_users(topic)));
+    let topics: Vec<_> = topics.iter().map(|topic| namespace.unwrap(topic)).collect();
     if args.json {
         print_json(&topics)?;
     } else if topics.is_empty() {
@@ -53,10 +55,13 @@ pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
         anyhow::bail!("topic {topic} is the brokers' own and cannot be deleted");
     }
     let (messages, groups) = with_client(&args.cluster, async |client| {
+        let topic = &*client.namespace().wrap(topic);
         let stats = client.topic_stats(topic).await?;
         let messages: i64 =
             stats.offset_table.values().map(|queue| queue.max_offset - queue.min_offset).sum();
         let groups = client.groups_of_topic(topic).await?;
+        let groups: Vec<_> =
+            groups.iter().map(|group| client.namespace().unwrap(group).into_owned()).collect();
         if args.yes {
             client.delete_topic(topic).await?;
         }

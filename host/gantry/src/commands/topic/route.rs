@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use gantry_host::client_instance::ClientInstance;
 use gantry_protocol::perm;
 use serde_json::json;
 
@@ -11,7 +12,9 @@ use crate::commands::print_json;
 use crate::commands::table::{Table, left, right};
 
 pub(crate) async fn route(args: OneTopicArgs) -> anyhow::Result<ExitCode> {
-    let route = with_client(&args.cluster, async |client| Ok(client.topic_route(&args.topic).await?)).await?;
+    let asked =
+        async |client: &ClientInstance| Ok(client.topic_route(&client.namespace().wrap(&args.topic)).await?);
+    let route = with_client(&args.cluster, asked).await?;
     let mut queues: Vec<_> = route.queue_datas.iter().collect();
     queues.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
     let addresses = |name: &str| {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use gantry_host::client_instance::ClientInstance;
 use serde_json::json;
 
 use super::OneTopicArgs;
@@ -11,7 +12,9 @@ use crate::commands::print_json;
 use crate::commands::table::{Table, left, right};
 
 pub(crate) async fn stats(args: OneTopicArgs) -> anyhow::Result<ExitCode> {
-    let stats = with_client(&args.cluster, async |client| Ok(client.topic_stats(&args.topic).await?)).await?;
+    let asked =
+        async |client: &ClientInstance| Ok(client.topic_stats(&client.namespace().wrap(&args.topic)).await?);
+    let stats = with_client(&args.cluster, asked).await?;
     let messages: i64 = stats.offset_table.values().map(|queue| queue.max_offset - queue.min_offset).sum();
     if args.json {
         let queues: Vec<_> = stats
