@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
 use gantry_host::client_instance::{
     CallError, ClientConfig, ClientInstance, Delay, GroupListener, OutgoingMessage, Producer, ProducerConfig,
-    PullAnswer, PullStatus, RouteError, RouteState, SendError, SendStatus, StartError, TopicSettings,
+    PullAnswer, PullStatus, RequestError, RouteError, RouteState, SendError, SendStatus, StartError,
+    TopicSettings,
 };
 use gantry_protocol::body::{ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
@@ -497,6 +498,33 @@ async fn a_broker_that_comes_back_knows_the_members_again_and_routes_outlive_its
     })
     .await;
     assert_eq!(client.get_consumer_list(GROUP, "Orders").await.unwrap(), [client.client_id()]);
+    Setup { broker: again, client }.end().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_brings_replies_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = broker(anywhere(), Some(directory.path())).await;
+    let addr = first.local_addr();
+    // No heartbeat is due for 30 s: what makes the broker know the producer again is the one that greets it.
+    let config = ClientConfig { name_servers: addr.to_string(), ..ClientConfig::default() };
+    let setup = Setup { client: ClientInstance::start(config).await.unwrap(), broker: first };
+    let queues = setup.topic("Orders", 1).await;
+    let producer = setup.producer();
+    let asked = producer.request(&OutgoingMessage::new("Orders", "who?"), 2 * SECOND).await;
+    assert!(matches!(asked, Err(RequestError::NoReply { .. })), "{asked:?}");
+    join(&setup.client, "Orders", "*").await;
+    let question = pull(&setup.client, &queues[0], 0).await.unwrap().messages().unwrap().remove(0);
+    producer.reply(&question, "me").await.expect("the broker knows who asked");
+
+    let Setup { broker: first, client } = setup;
+    first.stop().await;
+    eventually("the loss is noticed", || async { client.connected().is_empty() }).await;
+    let again = broker(addr, Some(directory.path())).await;
+    eventually("the broker knows who asked again", || async {
+        producer.reply(&question, "me").await.is_ok()
+    })
+    .await;
     Setup { broker: again, client }.end().await;
 }
 

@@ -218,6 +218,19 @@ fn messages_are_delayed_by_level_by_duration_and_to_a_time() {
 }
 
 #[test]
+fn a_message_that_is_not_due_yet_can_be_recalled() {
+    let stage = Stage::new();
+    let sent = stage.json(&["send", "orders", "later", "--delay", "2h"]);
+    let handle = sent[0]["recallHandle"].as_str().unwrap();
+    let recalled = stage.json(&["message", "recall", "--topic", "orders", handle]);
+    assert_eq!(recalled, [json!({ "topic": "orders", "messageId": sent[0]["messageId"] })]);
+    let (code, _, error) = stage.ends(&["message", "recall", "--topic", "notes", handle]);
+    assert!(code == 1 && error.contains("a message of topic orders cannot be recalled"), "{error}");
+    let (code, _, error) = stage.ends(&["message", "recall", "--topic", "orders", "handle"]);
+    assert!(code == 1 && error.contains("\"handle\" is no recall handle"), "{error}");
+}
+
+#[test]
 fn selectors_go_by_the_argument_of_a_line_and_plugins_have_names() {
     let stage = Stage::new();
     let (_directory, file) =

@@ -1,11 +1,12 @@
-//! `gantry message`: find messages by id and by key.
+//! `gantry message`: find messages by id and by key, and take delayed ones back.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use gantry_host::client_instance::{ClientInstance, MessageQuery};
+use gantry_host::client_instance::{ClientInstance, MessageQuery, Producer, ProducerConfig};
 use gantry_protocol::message_id::parse_offset_msg_id;
 use gantry_protocol::{MessageExt, ResponseCode};
+use serde_json::json;
 
 use super::cluster::with_client;
 use super::exit::NotFound;
@@ -21,6 +22,8 @@ pub(crate) enum MessageCommand {
     Show(ShowArgs),
     /// Find the messages of a topic that have a key.
     Query(QueryArgs),
+    /// Take a message back that is delayed by time and not due yet.
+    Recall(RecallArgs),
 }
 
 #[derive(Debug, Args)]
@@ -71,11 +74,43 @@ pub(crate) struct QueryArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  gantry message recall --topic orders djEgb3JkZXJzIGJyb2tlci1hIDE3OTU2ODkwMDAwMDEgQUJD
+
+Brokers do it since 5.3, where they may (recallMessageEnable). They say the same of a message that has just been delivered.")]
+pub(crate) struct RecallArgs {
+    /// The handle that the send was answered with: `gantry send` prints it.
+    handle: String,
+    /// The topic it was sent to.
+    #[arg(short, long)]
+    topic: String,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) async fn run(command: MessageCommand) -> anyhow::Result<ExitCode> {
     match command {
         MessageCommand::Show(args) => show(args).await,
         MessageCommand::Query(args) => query(args).await,
+        MessageCommand::Recall(args) => recall(args).await,
     }
+}
+
+async fn recall(args: RecallArgs) -> anyhow::Result<ExitCode> {
+    let message_id = with_client(&args.cluster, async |client| {
+        let producer = Producer::new(client.clone(), ProducerConfig::default());
+        Ok(producer.recall(&args.topic, &args.handle).await?)
+    })
+    .await?;
+    match args.json {
+        true => print_json(&json!({ "topic": args.topic, "messageId": message_id }))?,
+        false => println!("recalled {message_id} of {}", args.topic),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {

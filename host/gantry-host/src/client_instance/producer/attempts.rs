@@ -104,35 +104,24 @@ impl Producer {
             };
             attempts += 1;
             let again = attempts <= self.0.config.retry_times_when_send_failed;
-            let (ended, pause) = match self.attempt(prepared, queue, deadline, again).await {
+            let (pause, ended) = match self.attempt(prepared, queue, deadline, again).await {
                 Ok(receipt) if self.is_good_enough(&receipt) => return Ok(receipt),
-                Ok(receipt) => (Ok(receipt), Some(Duration::ZERO)),
-                Err(error) => {
-                    let pause = self.is_worth_repeating(&error).then(|| pause(&error));
-                    (Err(error), pause)
+                Ok(receipt) => (Some(Duration::ZERO), Ok(receipt)),
+                Err(last) => {
+                    let pause = self.is_worth_repeating(&last).then(|| pause(&last));
+                    (pause, kept_badly.take().ok_or(SendError::Failed { attempts, last }))
                 }
             };
-            let pause = pause.filter(|pause| again && Instant::now() + *pause < deadline.at);
-            let failed = match ended {
-                Ok(receipt) => {
-                    kept_badly = Some(receipt);
-                    None
-                }
-                Err(error) => Some(error),
+            let Some(pause) = pause.filter(|pause| again && Instant::now() + *pause < deadline.at) else {
+                return ended;
             };
-            let Some(pause) = pause else {
-                return match (kept_badly, failed) {
-                    (Some(receipt), _) => Ok(receipt),
-                    (None, Some(last)) => Err(SendError::Failed { attempts, last }),
-                    (None, None) => Err(no_queue(topic)),
-                };
-            };
-            let reason = failed.as_ref().map(tracing::field::display);
-            tracing::debug!(topic, broker = %queue.broker_name, error = reason, "a send is repeated");
+            let error = ended.as_ref().err().map(tracing::field::display);
+            tracing::debug!(topic, broker = %queue.broker_name, error, "a send is repeated");
             let elsewhere = route.publish_queues.iter().any(|other| other.broker_name != queue.broker_name);
             if !elsewhere {
                 sleep(pause).await;
             }
+            kept_badly = ended.ok();
             last_broker = Some(Arc::clone(&queue.broker_name));
         }
     }

@@ -15,6 +15,7 @@ use crate::commands::moment::Moment;
 #[command(
     group = ArgGroup::new("what").required(true).args(["body", "file", "lines", "jsonl"]),
     group = ArgGroup::new("way").args(["batch", "one_way", "request"]),
+    override_usage = "gantry send [OPTIONS] <TOPIC> <BODY|--file FILE|--lines|--jsonl FILE>",
     after_help = "Examples:
   gantry send orders '{\"id\":1,\"amount\":12.5}' --tag created --key order-1
   gantry send orders --file order.json --count 10000 --concurrency 32

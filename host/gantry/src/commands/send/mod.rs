@@ -137,13 +137,13 @@ struct Shipper {
     client: ClientInstance,
     producer: Producer,
     selector: Option<Selector>,
-    way: Way,
+    mode: CommunicationMode,
 }
 
-/// How a single message is sent.
+/// How a single message is sent (RocketMQ: CommunicationMode).
 #[derive(Clone, Copy)]
-enum Way {
-    Awaited,
+enum CommunicationMode {
+    Sync,
     OneWay,
     Request(std::time::Duration),
 }
@@ -157,14 +157,14 @@ impl Shipper {
             }
             None => None,
         };
-        let way = match (args.one_way, args.request) {
-            (true, _) => Way::OneWay,
-            (_, true) => Way::Request(args.timeout),
-            _ => Way::Awaited,
+        let mode = match (args.one_way, args.request) {
+            (true, _) => CommunicationMode::OneWay,
+            (_, true) => CommunicationMode::Request(args.timeout),
+            _ => CommunicationMode::Sync,
         };
         let config = ProducerConfig { send_timeout: args.timeout, ..ProducerConfig::default() };
         let producer = Producer::new(client.clone(), config);
-        Ok(Self { client: client.clone(), producer, selector, way })
+        Ok(Self { client: client.clone(), producer, selector, mode })
     }
 
     async fn send(&self, parcel: &[Item]) -> anyhow::Result<Sent> {
@@ -177,14 +177,18 @@ impl Shipper {
             Some(selector) => Some(selector.choose(&self.client, message, &item.arg).await?),
             None => None,
         };
-        Ok(match (self.way, queue) {
-            (Way::Awaited, None) => Sent::Stored(producer.send(message).await?),
-            (Way::Awaited, Some(queue)) => Sent::Stored(producer.send_to(&queue, message).await?),
-            (Way::OneWay, None) => producer.send_one_way(message).await.map(|()| Sent::OneWay)?,
-            (Way::OneWay, Some(queue)) => {
+        Ok(match (self.mode, queue) {
+            (CommunicationMode::Sync, None) => Sent::Stored(producer.send(message).await?),
+            (CommunicationMode::Sync, Some(queue)) => Sent::Stored(producer.send_to(&queue, message).await?),
+            (CommunicationMode::OneWay, None) => {
+                producer.send_one_way(message).await.map(|()| Sent::OneWay)?
+            }
+            (CommunicationMode::OneWay, Some(queue)) => {
                 producer.send_one_way_to(&queue, message).await.map(|()| Sent::OneWay)?
             }
-            (Way::Request(timeout), _) => Sent::Reply(Box::new(producer.request(message, timeout).await?)),
+            (CommunicationMode::Request(timeout), _) => {
+                Sent::Reply(Box::new(producer.request(message, timeout).await?))
+            }
         })
     }
 }
