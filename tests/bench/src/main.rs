@@ -62,7 +62,7 @@ enum Part {
 
 #[derive(Debug, clap::Args)]
 struct Compare {
-    /// A twentieth of the load, one round, few consumers: shows that everything works.
+    /// A fiftieth of the load, one round, few consumers: shows that everything works.
     #[arg(long)]
     short: bool,
     /// One JSON object instead of the tables; peers.json has it in either case.

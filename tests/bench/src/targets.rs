@@ -49,6 +49,7 @@ impl Target {
         })
     }
 
+    /// In words.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.met() {
             Some(true) => "met",
