@@ -202,13 +202,20 @@ async fn at(
     results: &mut Results,
 ) -> anyhow::Result<bool> {
     let stage = Stage { programs, broker, files: files.to_owned() };
-    for load in plan.loads() {
+    for load in plan.loads().into_iter().chain([plan::WARMING]) {
         eprintln!("bench: {}: sending {load}", broker.kind);
         topic::create(broker.address, broker.name_server, &load.topic(), load.queues).await?;
         topic::fill(broker.address, load, &load.topic(), TOGETHER).await?;
         topic::await_filled(broker.address, load, &load.topic()).await?;
     }
     let mut failed = false;
+    for contestant in programs.components.keys() {
+        eprintln!("bench: {}: compiling for {contestant}", broker.kind);
+        let subject = Subject::single(*contestant, Setting::Defaults, plan::WARMING);
+        if let Err(error) = run::run(&stage, &subject).await {
+            failed |= note(results, broker, &subject, &error);
+        }
+    }
     for round in 1..=plan.rounds {
         let tell = |subject: &Subject, what: &str| {
             eprintln!("bench: {}, round {round} of {}: {what}{subject}", broker.kind, plan.rounds);

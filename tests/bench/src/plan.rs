@@ -21,6 +21,8 @@ pub(crate) struct Plan {
 pub(crate) const MAIN: Load = Load { queues: 8, messages: 1_000_000, body: 128 };
 /// The same in short.
 pub(crate) const SHORT: Load = Load { queues: 8, messages: 20_000, body: 128 };
+/// What is consumed before anything is measured, so that every component is compiled.
+pub(crate) const WARMING: Load = Load { queues: 1, messages: 100, body: 128 };
 const LARGE: Load = Load { queues: 8, messages: 200_000, body: 1024 };
 const QUEUES: [u32; 2] = [64, 512];
 const PLUGINS: [u32; 3] = [1, 10, 50];

@@ -26,6 +26,8 @@ const LOOK_FOR_FIRST: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// How often the broker is asked whether all is committed, when all has been consumed.
 const LOOK_AT_OFFSETS: Duration = Duration::from_millis(200);
+/// What a client has to take its listener's last answers in, before it is asked to stop: it counts before it answers.
+const ANSWERING: Duration = Duration::from_millis(500);
 /// How long a host of the group may take to commit.
 const COMMITTING: Duration = Duration::from_secs(20);
 
@@ -171,6 +173,7 @@ async fn single(stage: &Stage<'_>, subject: &Subject, name: &str) -> anyhow::Res
     let first = mark(&mut child, "first").await?;
     let end = mark(&mut child, "end").await?;
     let (started_at, memory) = (child.started_at(), child.peak_memory());
+    tokio::time::sleep(ANSWERING).await;
     let mut outcome = Outcome::between(first, end, started_at, memory);
     let stopped = child.close().await?;
     let count = stopped.get("count").and_then(Value::as_u64).context("no count at the end")?;
