@@ -71,6 +71,9 @@ struct Compare {
     /// Rounds of everything. [default: 3, with --short 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
+    /// Messages of the main load; the others follow it. [default: 1000000, with --short 20000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10_000..=10_000_000))]
+    messages: Option<u64>,
     /// Only these consumers.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Contestant>,
@@ -121,9 +124,10 @@ fn compare(compare: &Compare) -> anyhow::Result<ExitCode> {
     let components = std::path::absolute(&compare.plugins)?;
     let programs = Programs::prepare(wanted, compare.wants(Kind::Apache), &components, &workspace)?;
     let rounds = usize::from(compare.rounds.unwrap_or(if compare.short { 1 } else { 3 }));
-    let (plan, load) = match compare.short {
-        true => (Plan::short(&programs.contestants, rounds), plan::SHORT),
-        false => (Plan::whole(&programs.contestants, rounds), plan::MAIN),
+    let load = plan::main(compare.messages.unwrap_or(if compare.short { 20_000 } else { 1_000_000 }));
+    let plan = match compare.short {
+        true => Plan::short(&programs.contestants, rounds, load),
+        false => Plan::whole(&programs.contestants, rounds, load),
     };
     let mut results = Results::new(typed(compare), rounds, load);
     results.notes.clone_from(&programs.notes);
@@ -137,8 +141,10 @@ fn compare(compare: &Compare) -> anyhow::Result<ExitCode> {
 /// The command as the page tells it.
 fn typed(compare: &Compare) -> String {
     let short = if compare.short { " --short" } else { "" };
-    let rounds = compare.rounds.map(|rounds| format!(" -- --rounds {rounds}")).unwrap_or_default();
-    format!("cargo xtask bench --peers{short}{rounds}")
+    let rounds = compare.rounds.map(|rounds| format!(" --rounds {rounds}")).unwrap_or_default();
+    let messages = compare.messages.map(|messages| format!(" --messages {messages}")).unwrap_or_default();
+    let passed = if rounds.is_empty() && messages.is_empty() { "" } else { " --" };
+    format!("cargo xtask bench --peers{short}{passed}{rounds}{messages}")
 }
 
 fn write(compare: &Compare, workspace: &Path, results: &Results) -> anyhow::Result<()> {

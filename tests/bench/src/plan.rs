@@ -17,13 +17,13 @@ pub(crate) struct Plan {
     pub(crate) sends: Load,
 }
 
-/// The load that figures are compared at.
-pub(crate) const MAIN: Load = Load { queues: 8, messages: 1_000_000, body: 128 };
-/// The same in short.
-pub(crate) const SHORT: Load = Load { queues: 8, messages: 20_000, body: 128 };
+/// The load that figures are compared at: this many messages, by default a million or in short 20,000.
+pub(crate) const fn main(messages: u64) -> Load {
+    Load { queues: 8, messages, body: 128 }
+}
+
 /// What is consumed before anything is measured, so that every component is compiled.
 pub(crate) const WARMING: Load = Load { queues: 1, messages: 100, body: 128 };
-const LARGE: Load = Load { queues: 8, messages: 200_000, body: 1024 };
 const QUEUES: [u32; 2] = [64, 512];
 const PLUGINS: [u32; 3] = [1, 10, 50];
 const HOSTS: [u32; 3] = [2, 3, 4];
@@ -34,10 +34,10 @@ pub(crate) const IN_SHORT: [Contestant; 4] =
 
 impl Plan {
     /// Everything these can do.
-    pub(crate) fn whole(contestants: &[Contestant], rounds: usize) -> Self {
+    pub(crate) fn whole(contestants: &[Contestant], rounds: usize, main: Load) -> Self {
         let has = |contestant| contestants.contains(&contestant);
         let mut runs = Vec::new();
-        for load in [MAIN, LARGE] {
+        for load in [main, Load { messages: main.messages / 5, body: 1024, ..main }] {
             for setting in [Setting::Defaults, Setting::By32, Setting::By1024] {
                 let bare_once_tuned =
                     |contestant: &&Contestant| **contestant != Contestant::Bare || setting != Setting::By32;
@@ -47,31 +47,35 @@ impl Plan {
         }
         let others = [Contestant::Rust, Contestant::Bare].into_iter().chain(Contestant::PEERS);
         for queues in QUEUES {
-            let load = Load { queues, ..MAIN };
+            let load = Load { queues, ..main };
             let who = others.clone().filter(|contestant| has(*contestant));
             runs.extend(who.map(|contestant| Subject::single(contestant, Setting::By1024, load)));
         }
         if has(Contestant::Rust) {
             let gantry = |load| Subject::single(Contestant::Rust, Setting::By1024, load);
             runs.extend(PLUGINS.map(|plugins| {
-                let messages = MAIN.messages / u64::from(plugins);
-                Subject { plugins, ..gantry(Load { messages, ..MAIN }) }
+                let messages = main.messages / u64::from(plugins);
+                Subject { plugins, ..gantry(Load { messages, ..main }) }
             }));
-            runs.extend(HOSTS.map(|hosts| Subject { hosts, ..gantry(MAIN) }));
+            runs.extend(HOSTS.map(|hosts| Subject { hosts, ..gantry(main) }));
         }
         let mut seen = std::collections::BTreeSet::new();
         runs.retain(|subject| seen.insert(*subject));
-        Self { rounds, runs, latencies: latencies(contestants, 10 * RATE), sends: LARGE_SENDS }
+        Self {
+            rounds,
+            runs,
+            latencies: latencies(contestants, 10 * RATE),
+            sends: Load { messages: main.messages / 5, ..main },
+        }
     }
 
     /// Shows that everything works.
-    pub(crate) fn short(contestants: &[Contestant], rounds: usize) -> Self {
+    pub(crate) fn short(contestants: &[Contestant], rounds: usize, main: Load) -> Self {
         let mut runs = Vec::new();
         for setting in [Setting::Defaults, Setting::By1024] {
-            runs.extend(contestants.iter().map(|contestant| Subject::single(*contestant, setting, SHORT)));
+            runs.extend(contestants.iter().map(|contestant| Subject::single(*contestant, setting, main)));
         }
-        let sends = Load { messages: 20_000, ..SHORT };
-        Self { rounds, runs, latencies: latencies(contestants, RATE), sends }
+        Self { rounds, runs, latencies: latencies(contestants, RATE), sends: main }
     }
 
     /// The topics that are consumed.
@@ -82,8 +86,6 @@ impl Plan {
         loads
     }
 }
-
-const LARGE_SENDS: Load = Load { queues: 8, messages: 200_000, body: 128 };
 
 /// The listeners in other languages differ from Rust's by less than a clock tells.
 fn latencies(contestants: &[Contestant], messages: u64) -> Vec<Subject> {
@@ -97,9 +99,11 @@ fn latencies(contestants: &[Contestant], messages: u64) -> Vec<Subject> {
 mod tests {
     use super::*;
 
+    const LOAD: Load = main(1_000_000);
+
     #[test]
     fn nothing_is_run_twice_in_a_round() {
-        for plan in [Plan::whole(&Contestant::ALL, 3), Plan::short(&IN_SHORT, 1)] {
+        for plan in [Plan::whole(&Contestant::ALL, 3, LOAD), Plan::short(&IN_SHORT, 1, LOAD)] {
             let mut runs = plan.runs.clone();
             runs.sort_unstable();
             runs.dedup();
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_who_takes_part_is_run() {
-        let plan = Plan::whole(&[Contestant::JavaClient], 3);
+        let plan = Plan::whole(&[Contestant::JavaClient], 3, LOAD);
         let all = plan.runs.iter().chain(&plan.latencies);
         assert!(all.clone().count() > 0);
         assert!(all.clone().all(|subject| subject.contestant == Contestant::JavaClient));

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::brokers::Kind;
 use crate::contestant::Contestant;
 use crate::results::{Figure, Results, Row, Samples};
+use crate::run::Subject;
 
 /// A table with its heading.
 #[derive(Debug)]
@@ -61,8 +62,10 @@ fn consumers<'a>(title: String, rows: impl Iterator<Item = &'a Row>) -> Table {
         "uncommitted",
     ];
     let mut rows: Vec<&Row> = rows.collect();
-    rows.sort_by_key(|row| row.subject);
-    rows.sort_by_key(|row| row.subject.setting);
+    rows.sort_by_key(|row| {
+        let Subject { contestant, setting, hosts, plugins, load } = row.subject;
+        (setting, contestant, hosts, plugins, load)
+    });
     let line = |row: &&Row| {
         let figure = |figure| shown(row.figures.get(&figure));
         vec![
@@ -141,7 +144,7 @@ fn worst(samples: Option<&Samples>) -> String {
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
-        size if size >= 100.0 => grouped(value),
+        size if size >= 100.0 || value.fract() == 0.0 => grouped(value),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
@@ -267,7 +270,6 @@ the machine does falls on all alike. Figures are medians of the rounds, with the
 mod tests {
     use super::*;
     use crate::contestant::Setting;
-    use crate::run::Subject;
     use crate::topic::Load;
 
     #[test]

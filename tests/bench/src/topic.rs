@@ -47,8 +47,8 @@ impl Load {
 
 impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { queues, messages, body } = self;
-        write!(f, "{messages} messages of {body} B in {queues} queues")
+        let messages = crate::report::number(self.messages as f64);
+        write!(f, "{messages} messages of {} B in {} queues", self.body, self.queues)
     }
 }
 
