@@ -52,7 +52,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build everything for speed, then run `gantry bench`: what a host costs on this machine, beside what it is meant to.
+    /// Build everything for speed, then measure on this machine: what a host costs by itself (`gantry bench`), then Gantry
+    /// beside Apache's Java and Go clients, rocketmq-client-rust and raw pulls, at Apache RocketMQ and the embedded broker.
+    ///
+    /// Tables with targets go to standard output, JSON and plots to target/bench, the whole comparison as a page to
+    /// docs/benchmarks.md. It takes an hour on a machine with nothing else to do; `--short` takes two minutes.
     Bench(whole::Bench),
     /// Build everything, then hosts and Java consumers that join, leave and are killed, at full size: 100,000 messages each.
     ///

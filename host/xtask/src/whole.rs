@@ -4,10 +4,11 @@
 use crate::bindings;
 use crate::guests::guests;
 use crate::project::{self, Project};
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, ensure};
 use cargo_metadata::MetadataCommand;
 use gantry_apache::Installation;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The sample plugins, then `gantry demo`.
@@ -18,49 +19,82 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
     become_it(project, cargo)
 }
 
-/// How to run the benchmark.
+/// How to run the benchmarks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bench {
-    /// A tenth of the load and one round: shows that everything works.
+    /// Only what a host costs by itself (`gantry bench`).
+    #[arg(long, conflicts_with = "peers")]
+    host: bool,
+    /// Only Gantry and other clients side by side.
+    #[arg(long)]
+    peers: bool,
+    /// A fraction of the load and one round: shows that everything works.
     #[arg(long)]
     short: bool,
-    /// One JSON object instead of the table; target/bench/results.json has it in either case.
+    /// JSON instead of tables, an object of each; target/bench has results.json and peers.json in either case.
     #[arg(long)]
     json: bool,
     /// With the debug build the tests have made. Its times say nothing.
     #[arg(long)]
     debug: bool,
-    /// Passed on to `gantry bench`, such as `-- --rounds 9`.
+    /// Passed on, with --host or --peers: `--peers -- --rounds 9 --only rust,java-client`; `-- --help` tells them.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
-/// The sample plugin, then `gantry bench`.
+/// The sample plugin, then `gantry bench`, then the comparison.
 pub(crate) fn bench(project: &Project, bench: &Bench) -> Result<()> {
+    ensure!(
+        bench.arguments.is_empty() || bench.host || bench.peers,
+        "what is passed on needs --host or --peers before it, to say whom it is for"
+    );
     guests(project, &["minimal".into(), "minimal-records".into()], false)?;
-    let mut gantry = if bench.debug { tested(project)? } else { released() };
-    gantry.args(["bench", "--plugins"]).arg(project.components());
-    let flags = [(bench.short, "--short"), (bench.json, "--json")];
-    gantry.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag))).args(&bench.arguments);
-    become_it(project, gantry)
+    let programs = if bench.debug { tested(project)? } else { released(project)? };
+    let told = |mut command: Command| {
+        let flags = [(bench.short, "--short"), (bench.json, "--json")];
+        command.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)));
+        command.arg("--plugins").arg(project.components()).args(&bench.arguments);
+        command
+    };
+    let mut host = Command::new(programs.join("gantry"));
+    host.arg("bench");
+    let mut peers = Command::new(programs.join("gantry-peers"));
+    if !bench.short && !bench.debug {
+        peers.args(["--page", "docs/benchmarks.md"]);
+    }
+    let (mut host, peers) = (told(host), told(peers));
+    if bench.host {
+        return become_it(project, host);
+    }
+    if !bench.peers {
+        project::run("gantry bench", host.current_dir(project.root()))?;
+    }
+    become_it(project, peers)
 }
 
-fn released() -> Command {
+/// The directory of the programs built for speed.
+fn released(project: &Project) -> Result<PathBuf> {
     let mut cargo = Command::new(project::cargo());
-    cargo.args(["run", "--release", "-p", "gantry", "--"]);
-    cargo
+    cargo.args(["build", "--release", "-p", "gantry", "-p", "gantry-peers"]).current_dir(project.root());
+    project::run("the release build", &mut cargo)?;
+    Ok(target(project)?.join("release"))
 }
 
-/// The program the tests run. Built for itself it would have dependencies with other features, and so all of them
-/// compiled again.
-fn tested(project: &Project) -> Result<Command> {
+/// The directory of the programs the tests run. Built for themselves they would have dependencies with other features, and
+/// so all of them compiled again.
+fn tested(project: &Project) -> Result<PathBuf> {
     let mut cargo = Command::new(project::cargo());
     cargo.args(["test", "-q", "--workspace", "--no-run"]).current_dir(project.root());
     project::run("the debug build", &mut cargo)?;
+    Ok(target(project)?.join("debug"))
+}
+
+/// Where cargo builds.
+fn target(project: &Project) -> Result<PathBuf> {
     let mut ask = MetadataCommand::new();
     let metadata =
         ask.manifest_path(project.path("Cargo.toml")).no_deps().exec().context("cargo metadata")?;
-    Ok(Command::new(metadata.target_directory.join("debug/gantry")))
+    Ok(metadata.target_directory.into_std_path_buf())
 }
 
 /// The suites of rebalance, crashes, order and outages at their full size, one after the other, with what they count.

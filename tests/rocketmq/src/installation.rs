@@ -113,8 +113,8 @@ impl Installation {
         }
     }
 
-    /// The whole class path: jars and driver.
-    pub(crate) fn class_path(&self) -> String {
+    /// The whole class path: jars and driver. For other programs in Java.
+    pub fn class_path(&self) -> String {
         format!("{}:{}/*", self.driver().display(), self.jars().display())
     }
 
