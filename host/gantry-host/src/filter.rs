@@ -39,22 +39,27 @@ impl FilterHooks {
         mq: &MessageQueue,
         mut messages: Vec<MessageExt>,
     ) -> Vec<MessageExt> {
-        for hook in self.0.load().iter() {
-            messages.retain(|message| {
-                let asked = std::panic::AssertUnwindSafe(|| hook.wants(group, mq, message));
-                std::panic::catch_unwind(asked).unwrap_or_else(|_panic| {
-                    let id = message.message_id();
-                    tracing::error!(
-                        group,
-                        hook = hook.name(),
-                        message = id,
-                        "a filter hook panicked; the message is kept"
-                    );
-                    true
-                })
-            });
+        if !self.0.load().is_empty() {
+            messages.retain(|message| self.wants(group, mq, message));
         }
         messages
+    }
+
+    /// Whether every hook wants the message.
+    pub(crate) fn wants(&self, group: &str, mq: &MessageQueue, message: &MessageExt) -> bool {
+        self.0.load().iter().all(|hook| {
+            let asked = std::panic::AssertUnwindSafe(|| hook.wants(group, mq, message));
+            std::panic::catch_unwind(asked).unwrap_or_else(|_panic| {
+                let id = message.message_id();
+                tracing::error!(
+                    group,
+                    hook = hook.name(),
+                    message = id,
+                    "a filter hook panicked; the message is kept"
+                );
+                true
+            })
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod members;
 mod mixed;
 mod ordering;
 mod outage;
+mod popping;
 mod pulling;
 mod rebalancing;
 mod refusing;
