@@ -52,12 +52,27 @@ async fn all_consumed(observed: &Observed, count: usize) {
     .await;
 }
 
+/// Waits until these, sorted, are the group's dead letters.
+async fn dead_lettered(world: &World, group: &str, bodies: &[&str]) {
+    eventually_within(AGAIN, &format!("{bodies:?} are dead letters"), async || {
+        let mut letters = world.cluster.dead_letters(group).await;
+        letters.sort();
+        that(letters == bodies, || format!("{letters:?} are"))
+    })
+    .await;
+}
+
 /// Waits until the brokers have taken the results of everything the host popped.
 async fn all_settled(host: &HostUnderTest, group: &str) {
-    eventually("everything popped is settled", async || {
+    holds(host, group, |held| held == 0).await;
+}
+
+/// Waits until so many of the messages the host popped are not settled.
+async fn holds(host: &HostUnderTest, group: &str, so_many: impl Fn(usize) -> bool) {
+    eventually("so many messages are held", async || {
         let status = host.group(group).ok_or("there is no such group")?;
         let held: usize = status.queues.iter().map(|queue| queue.cached_messages).sum();
-        that(!status.queues.is_empty() && held == 0, || format!("{held} are not: {status:?}"))
+        that(!status.queues.is_empty() && so_many(held), || format!("{held} are: {status:?}"))
     })
     .await;
 }
@@ -88,18 +103,10 @@ async fn each_message_of_a_batch_has_its_own_result(world: World) {
     let setup = scripted(&world, &group, &topic)
         .plugin_settings("scripted", |settings| settings.consume_message_batch_max_size = Some(8));
     world.cluster.send_batch(&topic, &["ok 0", "dead:rotten", "once-ms:500", "ok 1", "panic"]).await;
-    let host = setup
-        .plugin_settings("scripted", |settings| settings.max_reconsume_times = Some(1))
-        .configure(|config| config.consumer.mode = Some(RequestMode::Pop))
-        .start()
-        .await;
+    let host =
+        setup.plugin_settings("scripted", |settings| settings.max_reconsume_times = Some(1)).start().await;
     // By attempts the trap comes again after ten seconds, and that was its last retry.
-    eventually_within(AGAIN, "the trap and the rotten one are dead letters", async || {
-        let mut letters = world.cluster.dead_letters(&group).await;
-        letters.sort();
-        that(letters == ["dead:rotten", "panic"], || format!("{letters:?}"))
-    })
-    .await;
+    dead_lettered(&world, &group, &["dead:rotten", "panic"]).await;
     let ends = |body| {
         let ends = host.observed.of(body);
         ends.into_iter().map(|end| (end.reconsume_times, end.how)).collect::<Vec<_>>()
@@ -132,6 +139,7 @@ async fn a_message_comes_again_after_its_exact_delay(world: World) {
         assert_eq!((ends[1].reconsume_times, &ends[1].how), (1, &SettledAs::Success), "{body}");
         assert_eq!(ends[1].topic, topic, "{body} comes under the topic it was sent to");
         let took = ends[1].at - ends[0].at;
+        println!("{body} came again after {took:?}");
         assert!(took >= Duration::from_millis(delay), "{body} came again after {took:?}");
     }
     host.stop().await;
@@ -145,7 +153,7 @@ async fn popped_messages_that_have_had_their_retries_are_dead_letters(world: Wor
         .start()
         .await;
     world.cluster.send(&topic, &["later-ms:100", "ok"]).await;
-    world.cluster.dead_lettered(&group, &["later-ms:100"]).await;
+    dead_lettered(&world, &group, &["later-ms:100"]).await;
     let ends = host.observed.of("later-ms:100");
     assert_eq!(ends.iter().map(|end| end.reconsume_times).collect::<Vec<_>>(), [0, 1, 2]);
     assert!(matches!(&ends[2].how, SettledAs::DeadLetter { reason } if reason.contains("limit")), "{ends:?}");
@@ -209,21 +217,9 @@ async fn a_stopped_host_gives_back_what_it_had_popped(world: World) {
     };
     world.cluster.send(&topic, &["spin"]).await;
     let first = setup("first").consume_timeout("first", 3_000).start().await;
-    eventually("it is popped", async || {
-        let held = first
-            .group(&group)
-            .map_or(0, |status| status.queues.iter().map(|queue| queue.cached_messages).sum());
-        that(held > 0, || format!("{held} are held"))
-    })
-    .await;
+    holds(&first, &group, |held| held == 1).await;
     world.cluster.send_many(&topic, 20).await;
-    eventually("more are popped", async || {
-        let held: usize = first
-            .group(&group)
-            .map_or(0, |status| status.queues.iter().map(|queue| queue.cached_messages).sum());
-        that(held > 1, || format!("{held} are held"))
-    })
-    .await;
+    holds(&first, &group, |held| held > 1).await;
     first.stop().await;
     let second = setup("second").consume_timeout("second", 1_000).start().await;
     all_consumed(&observed, 20).await;
@@ -265,11 +261,7 @@ async fn a_listener_at_work_keeps_its_message(world: World) {
         .start()
         .await;
     world.cluster.send(&topic, &["spin"]).await;
-    eventually_within(AGAIN, "it is a dead letter", async || {
-        let letters = world.cluster.dead_letters(&group).await;
-        that(letters == ["spin"], || format!("{letters:?}"))
-    })
-    .await;
+    dead_lettered(&world, &group, &["spin"]).await;
     all_settled(&host, &group).await;
     let ends = host.observed.of("spin");
     let counts = host.group(&group).unwrap().counts;
