@@ -433,7 +433,7 @@ fn held(group: &PopConsumerGroup, now: Instant) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_and_nothing_acknowledged_too_soon_whatever_happens(plan in plan()) {
