@@ -195,10 +195,7 @@ impl Requests {
                 let assignment = this.assignment(&topic).await;
                 Some(Input::Assigned(topic, assignment))
             }),
-            Action::Pop(pop) => self.ask("pop", async move |this: Self| {
-                let id = pop.id;
-                Some(Input::Popped(id, this.pop(pop).await))
-            }),
+            Action::Pop(pop) => self.start_pop(pop),
             Action::Ack(ack) => self.ask("ack", async move |this: Self| {
                 let id = ack.id;
                 Some(Input::Acked(id, this.ack(ack).await.map_err(|error| error.to_string())))

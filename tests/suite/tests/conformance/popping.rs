@@ -22,6 +22,7 @@ gantry_suite::scenarios! {
     two_hosts_share_a_brokers_queues,
     what_a_killed_host_had_popped_comes_to_the_others,
     a_stopped_host_gives_back_what_it_had_popped,
+    what_a_removed_plugins_last_pop_brings_is_given_back,
     versions_change_under_popped_load,
     a_listener_at_work_keeps_its_message,
     java_and_gantry_pop_in_one_group,
@@ -224,6 +225,31 @@ async fn a_stopped_host_gives_back_what_it_had_popped(world: World) {
     let second = setup("second").consume_timeout("second", 1_000).start().await;
     all_consumed(&observed, 20).await;
     second.stop().await;
+    world.cluster.end().await;
+}
+
+/// A broker holds a pop for fifteen seconds, and the group may have ended before.
+async fn what_a_removed_plugins_last_pop_brings_is_given_back(world: World) {
+    let (topic, group) = (world.topic("t", 1).await, world.name("g"));
+    let setup = || {
+        scripted(&world, &group, &topic)
+            .configure(|config| config.consumer.pop_invisible_time = Some(Millis(300_000)))
+    };
+    let host = setup().start().await;
+    world.cluster.send(&topic, &["ok 0"]).await;
+    all_consumed(&host.observed, 1).await;
+    all_settled(&host, &group).await;
+    host.remove("scripted");
+    eventually("its group has ended", async || {
+        that(host.group(&group).is_none(), || format!("{:?}", host.group(&group)))
+    })
+    .await;
+    world.cluster.send(&topic, &["ok 0"]).await;
+    let next = setup().start().await;
+    all_consumed(&next.observed, 1).await;
+    for host in [host, next] {
+        host.stop().await;
+    }
     world.cluster.end().await;
 }
 

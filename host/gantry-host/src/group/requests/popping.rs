@@ -1,19 +1,23 @@
 //! What a group that pops asks of brokers.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gantry_core::{AckRequest, Assignment, ChangeRequest, PopOutcome, PopRequest, PoppedMessage};
 use gantry_protocol::body::MessageRequestMode;
 use gantry_protocol::header::PopMessageRequestHeader;
 use gantry_protocol::pop::PopReceipt;
 use gantry_protocol::{MessageQueue, ResponseCode};
+use tokio::sync::mpsc::error::SendError;
 
 use super::Requests;
 use crate::client_instance::{CallError, PopAnswer};
+use crate::group::input::Input;
 
 /// Where a new group begins, as initMode says it (RocketMQ: ConsumeInitMode).
 const FROM_FIRST: i32 = 0;
 const FROM_LAST: i32 = 1;
+/// The invisible time of what anybody may have.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 impl Requests {
     /// What a broker assigns to this member.
@@ -34,7 +38,40 @@ impl Requests {
         Assignment::Queues(assignments.into_iter().map(|assignment| assignment.message_queue).collect())
     }
 
-    pub(super) async fn pop(&self, pop: PopRequest) -> PopOutcome {
+    /// Pops; the answer is waited for past the group's end, as long as the host runs. What the broker has popped for a group
+    /// that is gone would be hidden from everybody else, so it is given back.
+    pub(super) fn start_pop(&self, pop: PopRequest) {
+        let this = self.clone();
+        self.tasks.spawn("pop", async move {
+            let (id, mq) = (pop.id, pop.mq.clone());
+            let nobody_cares = async {
+                this.ended.cancelled().await;
+                this.tasks.cancelled().await;
+            };
+            let outcome = tokio::select! {
+                outcome = this.pop(pop) => outcome,
+                () = nobody_cares => return,
+            };
+            let told = this.inputs.send(Input::Popped(id, outcome)).await;
+            if let Err(SendError(Input::Popped(_, PopOutcome::Found(messages)))) = told {
+                this.give_back(&mq, messages).await;
+            }
+        });
+    }
+
+    async fn give_back(&self, mq: &MessageQueue, messages: Vec<PoppedMessage>) {
+        tracing::info!(group = %self.group, messages = messages.len(), "popped after the group's end, and given back");
+        for PoppedMessage { receipt, .. } in messages {
+            let (topic, broker_name) = (&mq.topic, &mq.broker_name);
+            let change =
+                self.client.change_invisible_time(&self.group, broker_name, topic, &receipt, AT_ONCE, true);
+            if let Err(error) = change.await {
+                tracing::debug!(group = %self.group, %error, "a message comes again after its invisible time only");
+            }
+        }
+    }
+
+    async fn pop(&self, pop: PopRequest) -> PopOutcome {
         let (tally, began) = (self.local.tallies.of(&pop.mq.topic), Instant::now());
         let answer = self.client.pop(&pop.mq.broker_name, self.pop_header(&pop), pop.timeout).await;
         let messages = match answer {
@@ -61,7 +98,7 @@ impl Requests {
 
     fn pop_header(&self, pop: &PopRequest) -> PopMessageRequestHeader {
         let born = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         PopMessageRequestHeader {
             consumer_group: self.group.to_string(),
             topic: pop.mq.topic.to_string(),
