@@ -2,8 +2,8 @@
 //!
 //! The crate's one idea: everything a consumer group decides (what to pull and when, who gets which message, what an
 //! answer settles, which offset is safe to store, which queues to take and how to let them go) is a function of what it
-//! was told and of the time it is told. [`ConsumerGroup`], which pulls, and [`PopConsumerGroup`] take inputs by `handle_*`, gives out [`Action`]s, and says
-//! when it wants to be looked at again. Random choices come from a seed.
+//! was told and of the time it is told. [`ConsumerGroup`], which pulls, and [`PopConsumerGroup`], which pops, take inputs by
+//! `handle_*`, give out [`Action`]s, and say when they want to be looked at again. Random choices come from a seed.
 //!
 //! It deliberately does not know sockets, threads, tasks, clocks, name servers' addresses, or what a listener is: calling
 //! one is an action like any other, so it never sees WebAssembly. It does not decode frames either; messages reach it

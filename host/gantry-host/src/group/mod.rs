@@ -170,7 +170,7 @@ impl Groups {
             }
             return Err(format!(
                 "plugin {} is {}, but group {} is {kind} because of plugin {founder}; the listeners of a group are of one kind: \
-                 set message-model and consume-mode of [group.{}], or another consumer-group of [plugin.{}]",
+                 set mode, message-model and consume-mode of [group.{}], or another consumer-group of [plugin.{}]",
                 listener.plugin,
                 plan.kind(),
                 plan.group,
