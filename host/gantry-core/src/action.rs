@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_protocol::pop::PopReceipt;
 use gantry_protocol::{MessageExt, MessageQueue};
 
 use crate::event::Event;
 use crate::id::{
-    AllocateId, BatchId, ListenerId, LockId, OffsetQueryId, PersistId, PullId, SendBackId, UnlockId,
+    AckId, AllocateId, BatchId, ChangeId, ListenerId, LockId, OffsetQueryId, PersistId, PopId, PullId,
+    SendBackId, UnlockId,
 };
 use crate::settled::QueueJournal;
 use crate::status::TerminationReport;
@@ -93,6 +95,20 @@ pub enum Action {
     /// Keep this for the next life of this host, in place of what was kept of the queue
     /// ([`with_settled`](crate::ConsumerGroup::with_settled)). Nothing waits for it; what is lost is done again.
     Journal(QueueJournal),
+    /// Ask one broker of the topic which of its queues this member is to pop (QUERY_ASSIGNMENT), and report it by
+    /// [`handle_assignment`](crate::PopConsumerGroup::handle_assignment).
+    QueryAssignment {
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// Pop (POP_MESSAGE) and report it by [`handle_popped`](crate::PopConsumerGroup::handle_popped).
+    Pop(PopRequest),
+    /// Settle popped messages (ACK_MESSAGE, or BATCH_ACK_MESSAGE for more than one) and report it by
+    /// [`handle_acked`](crate::PopConsumerGroup::handle_acked).
+    Ack(AckRequest),
+    /// Change a popped message's invisible time (CHANGE_MESSAGE_INVISIBLETIME) and report it by
+    /// [`handle_changed`](crate::PopConsumerGroup::handle_changed).
+    ChangeInvisibleTime(ChangeRequest),
     /// Something an operator may want to know.
     Event(Event),
     /// Leave the group at every broker (UNREGISTER_CLIENT). It is tried once; start nothing that follows until it is
@@ -188,7 +204,8 @@ pub struct Batch {
     /// The topic the listener subscribed to; for a message that comes back through the retry topic, the one it was
     /// first sent to. The same for every message of the batch.
     pub topic: Arc<str>,
-    /// The queue the messages were pulled from, which may be one of the retry topic.
+    /// The queue the messages were pulled from, which may be one of the retry topic; of popped messages their topic's, also
+    /// where they come again.
     pub mq: MessageQueue,
     /// At least one, at most the listener's `batch_max_size`.
     pub messages: Vec<MessageExt>,
@@ -214,6 +231,55 @@ pub struct SendBackRequest {
     pub delay_level: i32,
     /// How often it may come back before the broker files it in the dead-letter topic.
     pub max_reconsume_times: i32,
+}
+
+/// One POP_MESSAGE (RocketMQ: PopMessageRequestHeader).
+#[derive(Debug, Clone)]
+pub struct PopRequest {
+    /// To be handed back with the answer.
+    pub id: PopId,
+    /// The queue; −1 is any of the broker's.
+    pub mq: MessageQueue,
+    /// Most messages to answer with (maxMsgNums).
+    pub max_msg_nums: u32,
+    /// How long they stay hidden from the group's other members (invisibleTime).
+    pub invisible_time: Duration,
+    /// A group without an offset begins at the oldest message (initMode 0), not at the end (1).
+    pub from_first: bool,
+    /// How long the broker may hold the request when there is nothing (pollTime).
+    pub poll_time: Duration,
+    /// How long to wait for the answer; longer than `poll_time`.
+    pub timeout: Duration,
+    /// The subscription to send along (expType, exp).
+    pub subscription: Arc<TopicSubscription>,
+}
+
+/// Popped messages of one broker that are settled (RocketMQ: BatchAckMessageRequestBody).
+#[derive(Debug, Clone)]
+pub struct AckRequest {
+    /// To be handed back with the answer.
+    pub id: AckId,
+    /// The broker they were popped from.
+    pub broker_name: Arc<str>,
+    /// At least one, each with the topic it was first sent to.
+    pub acks: Vec<(Arc<str>, PopReceipt)>,
+}
+
+/// One CHANGE_MESSAGE_INVISIBLETIME (RocketMQ: ChangeInvisibleTimeRequestHeader).
+#[derive(Debug, Clone)]
+pub struct ChangeRequest {
+    /// To be handed back with the answer.
+    pub id: ChangeId,
+    /// The broker the message was popped from.
+    pub broker_name: Arc<str>,
+    /// The topic it was first sent to.
+    pub topic: Arc<str>,
+    /// What settles it.
+    pub receipt: PopReceipt,
+    /// How long it stays hidden from now on.
+    pub invisible_time: Duration,
+    /// That it comes again counts as no attempt, where the broker knows of that (5.5): no listener has had it.
+    pub suspend: bool,
 }
 
 /// How an offset goes to the broker.

@@ -129,6 +129,13 @@ pub struct GroupConfig {
     pub journal_interval: Option<Duration>,
     /// Most send-backs on the way at once. 1 to 1024, default 32; RocketMQ sends one per consuming thread.
     pub max_send_backs_in_flight: u32,
+    /// popInvisibleTime: how long popped messages stay hidden from the group's other members, 5 s to 5 min, default 60 s.
+    pub pop_invisible_time: Duration,
+    /// popBatchNums: messages of one pop, 1 to 32, default 32.
+    pub pop_batch_nums: u32,
+    /// popThresholdForQueue: popped messages that are not settled, above which a queue is not popped, 1 to 65535, default
+    /// 96.
+    pub pop_threshold_for_queue: u32,
 }
 
 impl GroupConfig {
@@ -171,6 +178,9 @@ impl GroupConfig {
             stuck_timeout: Duration::from_secs(60),
             journal_interval: Some(Duration::from_millis(5)),
             max_send_backs_in_flight: 32,
+            pop_invisible_time: Duration::from_secs(60),
+            pop_batch_nums: 32,
+            pop_threshold_for_queue: 96,
         }
     }
 
@@ -183,6 +193,38 @@ impl GroupConfig {
         self.check_modes()?;
         self.check_bounds()?;
         self.check_durations()
+    }
+
+    /// Holds the settings of a group that pops to their rules as well.
+    ///
+    /// # Errors
+    /// The first setting that breaks its rule.
+    pub fn check_pop(&self) -> Result<(), ConfigError> {
+        self.check()?;
+        let refuse =
+            |key, rule: &str, value: &dyn fmt::Debug| Err(ConfigError::new(key, rule, format!("{value:?}")));
+        if self.message_model != MessageModel::Clustering {
+            return refuse(
+                "message_model",
+                "must be clustering where messages are popped",
+                &self.message_model,
+            );
+        }
+        if self.consume_mode != ConsumeMode::Concurrently {
+            return refuse(
+                "consume_mode",
+                "must be concurrently where messages are popped",
+                &self.consume_mode,
+            );
+        }
+        match self.consume_from_where {
+            ConsumeFromWhere::Timestamp(_) => refuse(
+                "consume_from_where",
+                "must be the first or the last offset where messages are popped",
+                &self.consume_from_where,
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn check_modes(&self) -> Result<(), ConfigError> {
@@ -220,6 +262,8 @@ impl GroupConfig {
         in_range("pull_batch_size", self.pull_batch_size, 1, 1024)?;
         in_range("pull_batch_size_in_bytes", self.pull_batch_size_in_bytes, 1, i32::MAX as u32)?;
         in_range("max_send_backs_in_flight", self.max_send_backs_in_flight, 1, 1024)?;
+        in_range("pop_batch_nums", self.pop_batch_nums, 1, 32)?;
+        in_range("pop_threshold_for_queue", self.pop_threshold_for_queue, 1, 65535)?;
         in_range("ramp_up_rate", self.ramp_up_rate, 1, 1_000_000)?;
         self.max_reconsume_times.map_or(Ok(()), check_max_reconsume_times)
     }
@@ -242,6 +286,7 @@ impl GroupConfig {
         within("suspend_current_queue_time", self.suspend_current_queue_time, 10 * ms, 30 * second)?;
         within("ramp_up_duration", self.ramp_up_duration, Duration::ZERO, 60 * second)?;
         within("stuck_timeout", self.stuck_timeout, second, 86_400 * second)?;
+        within("pop_invisible_time", self.pop_invisible_time, 5 * second, 300 * second)?;
         within("lock_interval", self.lock_interval, 10 * ms, 30 * second)?;
         within("lock_max_live_time", self.lock_max_live_time, self.lock_interval + ms, 50 * second)?;
         if let Some(interval) = self.journal_interval {

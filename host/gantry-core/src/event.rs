@@ -262,6 +262,50 @@ pub enum Event {
         /// How many.
         count: usize,
     },
+    /// The group pops this queue from now on.
+    PopAssigned {
+        /// The queue; −1 is any of the broker's.
+        mq: MessageQueue,
+    },
+    /// A pop was refused by the broker.
+    PopRefused {
+        /// The queue.
+        mq: MessageQueue,
+        /// The broker's code.
+        code: ResponseCode,
+        /// The broker's words.
+        remark: String,
+        /// When the next pop follows.
+        retry_in: Duration,
+    },
+    /// A pop had no usable answer.
+    PopFailed {
+        /// The queue.
+        mq: MessageQueue,
+        /// Why.
+        reason: String,
+        /// When the next pop follows.
+        retry_in: Duration,
+    },
+    /// The invisible time of popped messages ended before a listener had them, or before it had answered: the broker
+    /// delivers them again.
+    PopExpired {
+        /// The queue.
+        mq: MessageQueue,
+        /// How many.
+        count: usize,
+    },
+    /// A popped message could not be settled at its broker.
+    NotSettled {
+        /// The queue it was popped from.
+        mq: MessageQueue,
+        /// Its offset in it.
+        offset: i64,
+        /// Why.
+        reason: String,
+        /// When it is tried again; none when its invisible time ends before, and the broker delivers it again.
+        retry_in: Option<Duration>,
+    },
     /// What the group asks the brokers for has changed.
     Resubscribed {
         /// Topics that are new.
@@ -280,6 +324,7 @@ impl Event {
             Event::RouteChanged { .. }
             | Event::QueueAssigned { .. }
             | Event::QueueRevoked { .. }
+            | Event::PopAssigned { .. }
             | Event::OffsetReset { .. }
             | Event::DeadLettered { .. }
             | Event::RebalanceModeChanged { .. }
@@ -448,6 +493,29 @@ impl fmt::Display for Event {
             Event::Unwanted { mq, count } => {
                 write!(f, "{count} messages of {mq} were skipped: no listener wants them any more")
             }
+            Event::PopAssigned { mq } => write!(f, "{mq} is popped"),
+            Event::PopRefused { mq, code: ResponseCode::REQUEST_CODE_NOT_SUPPORTED, .. } => write!(
+                f,
+                "the broker of {mq} does not know POP, which takes RocketMQ 5: set mode = \"pull\" for the group, or use a newer broker"
+            ),
+            Event::PopRefused { mq, code, remark, retry_in } => {
+                write!(f, "pop of {mq} refused with {code}: {remark}; again in {retry_in:?}")
+            }
+            Event::PopFailed { mq, reason, retry_in } => {
+                write!(f, "pop of {mq} failed: {reason}; again in {retry_in:?}")
+            }
+            Event::PopExpired { mq, count } => write!(
+                f,
+                "the invisible time of {count} messages of {mq} ended before they were settled; the broker delivers them again. If this is often so, listeners are too slow for pop-threshold-for-queue, or pop-invisible-time is too short"
+            ),
+            Event::NotSettled { mq, offset, reason, retry_in: Some(retry_in) } => write!(
+                f,
+                "the message at offset {offset} of {mq} could not be settled: {reason}; again in {retry_in:?}"
+            ),
+            Event::NotSettled { mq, offset, reason, retry_in: None } => write!(
+                f,
+                "the message at offset {offset} of {mq} could not be settled: {reason}; the broker delivers it again"
+            ),
             Event::Resubscribed { added, removed, changed } => write!(
                 f,
                 "subscriptions changed: added [{}], removed [{}], changed [{}]",

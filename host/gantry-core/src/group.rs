@@ -24,6 +24,7 @@ use crate::action::Action;
 use crate::allocate::AllocateMessageQueueStrategy;
 use crate::config::{ConfigError, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig, MessageModel};
 use crate::event::Event;
+use crate::heartbeat::Heartbeats;
 use crate::id::{BatchId, ListenerId, QueueKey};
 use crate::listener::{ListenerSpec, SubscriptionError};
 use crate::lock::LockRequests;
@@ -37,7 +38,6 @@ use crate::status::{GroupStats, TerminationReport};
 use crate::subscription::{ListenerDefaults, SubscriptionTable};
 use crate::timer::{Timer, Timers};
 
-use connecting::Heartbeats;
 use consuming::RunningBatch;
 pub use halting::HaltDecision;
 use rebalancing::Strategy;
@@ -75,7 +75,7 @@ pub struct ConsumerGroup {
     /// Batches at listeners, also of queues that have been let go: they still take a place.
     batches: BTreeMap<BatchId, RunningBatch>,
     send_backs: SendBacks,
-    timers: Timers,
+    timers: Timers<Timer>,
     out: VecDeque<Action>,
     serial: u64,
     stats: GroupStats,

@@ -54,6 +54,17 @@ queue_request_id! {
     UnlockId
 }
 
+queue_request_id! {
+    /// One pop, from [`Action::Pop`](crate::Action::Pop) to
+    /// [`handle_popped`](crate::PopConsumerGroup::handle_popped).
+    PopId
+}
+queue_request_id! {
+    /// One change of a message's invisible time, answered by
+    /// [`handle_changed`](crate::PopConsumerGroup::handle_changed).
+    ChangeId
+}
+
 macro_rules! group_request_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -69,4 +80,8 @@ group_request_id! {
 group_request_id! {
     /// One question to a strategy, answered by [`handle_allocated`](crate::ConsumerGroup::handle_allocated).
     AllocateId
+}
+group_request_id! {
+    /// One request that settles messages, answered by [`handle_acked`](crate::PopConsumerGroup::handle_acked).
+    AckId
 }

@@ -1,5 +1,6 @@
 //! What the driver tells the core.
 
+use gantry_protocol::pop::PopReceipt;
 use gantry_protocol::{MessageExt, MessageQueue, ResponseCode};
 
 /// What a name server said of a topic.
@@ -90,6 +91,49 @@ pub enum PullStatus {
     NoMatchedMsg,
     /// PULL_OFFSET_MOVED (21): the broker has no such offset; `next_begin_offset` is the right one.
     OffsetIllegal,
+}
+
+/// What a broker says of the queues a member is to pop.
+#[derive(Debug, Clone)]
+pub enum Assignment {
+    /// These (mode POP); queue id −1 is any of the broker's.
+    Queues(Vec<MessageQueue>),
+    /// Nobody has set the group to pop this topic (mode PULL), or the broker has no word for it: every broker's queues are
+    /// everybody's.
+    Unset,
+    /// It could not be learnt. What was known stays.
+    Failed(String),
+}
+
+/// How a pop ended.
+#[derive(Debug, Clone)]
+pub enum PopOutcome {
+    /// SUCCESS: messages, in the broker's order.
+    Found(Vec<PoppedMessage>),
+    /// POLLING_TIMEOUT (210), PULL_NOT_FOUND (19): nothing yet.
+    NothingYet,
+    /// POLLING_FULL (209): too many pops wait at the broker.
+    PollingFull,
+    /// The broker answered with any other code.
+    Refused {
+        /// Its code.
+        code: ResponseCode,
+        /// Its words.
+        remark: String,
+    },
+    /// No usable answer: no connection, a time-out, or messages that do not decode.
+    Failed(String),
+}
+
+/// One message of a pop.
+#[derive(Debug, Clone)]
+pub struct PoppedMessage {
+    /// The message.
+    pub message: MessageExt,
+    /// What settles it.
+    pub receipt: PopReceipt,
+    /// The program's own filters take it away: it is settled without a listener.
+    pub filtered: bool,
 }
 
 /// What a listener decided of one message.

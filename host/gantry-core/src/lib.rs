@@ -2,8 +2,8 @@
 //!
 //! The crate's one idea: everything a consumer group decides (what to pull and when, who gets which message, what an
 //! answer settles, which offset is safe to store, which queues to take and how to let them go) is a function of what it
-//! was told and of the time it is told. [`ConsumerGroup`] takes inputs by `handle_*`, gives out [`Action`]s, and says
-//! when it wants to be looked at again. Random choices come from a seed.
+//! was told and of the time it is told. [`ConsumerGroup`], which pulls, and [`PopConsumerGroup`], which pops, take inputs by
+//! `handle_*`, give out [`Action`]s, and say when they want to be looked at again. Random choices come from a seed.
 //!
 //! It deliberately does not know sockets, threads, tasks, clocks, name servers' addresses, or what a listener is: calling
 //! one is an action like any other, so it never sees WebAssembly. It does not decode frames either; messages reach it
@@ -33,12 +33,14 @@ mod event;
 pub mod fault;
 mod flow_control;
 mod group;
+mod heartbeat;
 mod id;
 mod input;
 mod lanes;
 mod listener;
 mod lock;
 mod offset;
+mod pop;
 mod process_queue;
 mod pull;
 mod queue;
@@ -55,7 +57,8 @@ mod subscription;
 mod timer;
 
 pub use action::{
-    Action, Allocate, Batch, Heartbeat, LockRequest, PersistMode, PullRequest, SendBackRequest, UnlockRequest,
+    AckRequest, Action, Allocate, Batch, ChangeRequest, Heartbeat, LockRequest, PersistMode, PopRequest,
+    PullRequest, SendBackRequest, UnlockRequest,
 };
 pub use allocate::{AllocateError, AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
 pub use config::{
@@ -66,13 +69,15 @@ pub use event::{Event, Severity, StuckCause};
 pub use flow_control::{CACHE_FLOW_CONTROL_DELAY, Gate};
 pub use group::{ConsumerGroup, HaltDecision};
 pub use id::{
-    AllocateId, BatchId, ListenerId, LockId, OffsetQueryId, PersistId, PullId, SendBackId, UnlockId,
+    AckId, AllocateId, BatchId, ChangeId, ListenerId, LockId, OffsetQueryId, PersistId, PopId, PullId,
+    SendBackId, UnlockId,
 };
 pub use input::{
-    HeartbeatOutcome, LockFailure, OffsetAnswer, PullAnswer, PullOutcome, PullStatus, RetryDelay, Route,
-    Settlement,
+    Assignment, HeartbeatOutcome, LockFailure, OffsetAnswer, PopOutcome, PoppedMessage, PullAnswer,
+    PullOutcome, PullStatus, RetryDelay, Route, Settlement,
 };
 pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
+pub use pop::PopConsumerGroup;
 pub use settled::{QueueJournal, SettledOffsets};
 pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;

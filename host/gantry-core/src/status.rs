@@ -129,6 +129,10 @@ pub struct GroupStats {
     pub queues_released: u64,
     /// Offsets corrected after OFFSET_ILLEGAL.
     pub offsets_corrected: u64,
+    /// Popped messages whose invisible time ended before they were settled.
+    pub expired: u64,
+    /// Times a popped message's invisible time was lengthened because its listener was still at work.
+    pub lengthened: u64,
 }
 
 /// How a group ended.

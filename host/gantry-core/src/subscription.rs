@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gantry_protocol::names;
+use gantry_protocol::properties::keys;
 use gantry_protocol::tag::{self, TagExpression};
+use gantry_protocol::{MessageExt, names};
 
 use crate::config::{check_batch_max_size, check_max_reconsume_times};
 use crate::id::ListenerId;
@@ -143,6 +144,11 @@ impl SubscriptionTable {
         self.listeners.get(index)
     }
 
+    /// A listener's place in the table.
+    pub(crate) fn place_of(&self, id: ListenerId) -> Option<usize> {
+        self.listeners.iter().position(|listener| listener.id == id)
+    }
+
     pub(crate) fn listener_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
         self.listeners.iter_mut().find(|listener| listener.id == id)
     }
@@ -151,6 +157,21 @@ impl SubscriptionTable {
     pub(crate) fn topic(&self, topic: &str) -> Option<TopicRoutes<'_>> {
         let (name, topic) = self.topics.get_key_value(topic)?;
         Some(TopicRoutes { name, routes: &topic.routes })
+    }
+
+    /// Who of the listeners would get this message, and the topic it counts as: its own, or the one it was first sent to,
+    /// where it lies in the retry topic or the dead-letter topic.
+    pub(crate) fn listener_of(&self, message: &MessageExt) -> Option<(ListenerId, Arc<str>)> {
+        let route = |topic: &str| self.topic(topic)?.route(|| message.tags());
+        let (place, topic) =
+            route(message.topic()).or_else(|| route(message.property(keys::RETRY_TOPIC)?))?;
+        Some((self.listener(place)?.id, topic.clone()))
+    }
+
+    /// Whether a listener of the topic is paused.
+    pub(crate) fn has_paused(&self, topic: &str) -> bool {
+        let paused = |route: &Route| self.listener(route.listener).is_some_and(|listener| listener.paused);
+        self.topics.get(topic).is_some_and(|topic| topic.routes.iter().any(paused))
     }
 
     /// Takes a new set of listeners in place of the present one; nothing changes when it is refused.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::id::QueueKey;
 
-/// What waits.
+/// What waits in a group that pulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// When the next topic's route is due to be asked for.
@@ -32,14 +32,20 @@ pub(crate) enum Timer {
 }
 
 /// Each timer is armed at most once; arming it again moves it.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    at: BTreeMap<Timer, Instant>,
-    order: BTreeSet<(Instant, Timer)>,
+#[derive(Debug)]
+pub(crate) struct Timers<T> {
+    at: BTreeMap<T, Instant>,
+    order: BTreeSet<(Instant, T)>,
 }
 
-impl Timers {
-    pub(crate) fn arm(&mut self, timer: Timer, at: Instant) {
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self { at: BTreeMap::new(), order: BTreeSet::new() }
+    }
+}
+
+impl<T: Copy + Ord> Timers<T> {
+    pub(crate) fn arm(&mut self, timer: T, at: Instant) {
         if let Some(before) = self.at.insert(timer, at) {
             self.order.remove(&(before, timer));
         }
@@ -47,13 +53,13 @@ impl Timers {
     }
 
     /// Arms the timer, but never later than it already is.
-    pub(crate) fn arm_no_later(&mut self, timer: Timer, at: Instant) {
+    pub(crate) fn arm_no_later(&mut self, timer: T, at: Instant) {
         if self.at.get(&timer).is_none_or(|&before| at < before) {
             self.arm(timer, at);
         }
     }
 
-    pub(crate) fn disarm(&mut self, timer: Timer) {
+    pub(crate) fn disarm(&mut self, timer: T) {
         if let Some(at) = self.at.remove(&timer) {
             self.order.remove(&(at, timer));
         }
@@ -69,7 +75,7 @@ impl Timers {
     }
 
     /// The earliest timer that is due, disarmed.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<T> {
         let &(at, timer) = self.order.first()?;
         if at > now {
             return None;

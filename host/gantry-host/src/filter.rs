@@ -40,27 +40,33 @@ impl FilterHooks {
         mq: impl FnOnce() -> MessageQueue,
         mut messages: Vec<MessageExt>,
     ) -> Vec<MessageExt> {
-        let hooks = self.0.load();
-        if hooks.is_empty() {
-            return messages;
-        }
-        let mq = &mq();
-        for hook in hooks.iter() {
-            messages.retain(|message| {
-                let asked = std::panic::AssertUnwindSafe(|| hook.wants(group, mq, message));
-                std::panic::catch_unwind(asked).unwrap_or_else(|_panic| {
-                    let id = message.message_id();
-                    tracing::error!(
-                        group,
-                        hook = hook.name(),
-                        message = id,
-                        "a filter hook panicked; the message is kept"
-                    );
-                    true
-                })
-            });
+        if !self.0.load().is_empty() {
+            let mq = mq();
+            messages.retain(|message| self.wants(group, || mq.clone(), message));
         }
         messages
+    }
+
+    /// Whether every hook wants the message. `mq` is where it came from, as users name it.
+    pub(crate) fn wants(&self, group: &str, mq: impl FnOnce() -> MessageQueue, message: &MessageExt) -> bool {
+        let hooks = self.0.load();
+        if hooks.is_empty() {
+            return true;
+        }
+        let mq = &mq();
+        hooks.iter().all(|hook| {
+            let asked = std::panic::AssertUnwindSafe(|| hook.wants(group, mq, message));
+            std::panic::catch_unwind(asked).unwrap_or_else(|_panic| {
+                let id = message.message_id();
+                tracing::error!(
+                    group,
+                    hook = hook.name(),
+                    message = id,
+                    "a filter hook panicked; the message is kept"
+                );
+                true
+            })
+        })
     }
 }
 

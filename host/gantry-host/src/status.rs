@@ -140,6 +140,10 @@ pub struct GroupCounts {
     pub locks_lost: u64,
     /// Alarms of queues without progress.
     pub stuck_alarms: u64,
+    /// Popped messages whose invisible time ended before they were settled: the broker delivers them again.
+    pub expired: u64,
+    /// Times a popped message's invisible time was lengthened because its listener was still at work.
+    pub lengthened: u64,
 }
 
 impl From<gantry_core::GroupStats> for GroupCounts {
@@ -154,6 +158,8 @@ impl From<gantry_core::GroupStats> for GroupCounts {
             queues_released: stats.queues_released,
             locks_lost: stats.locks_lost,
             stuck_alarms: stats.stuck_alarms,
+            expired: stats.expired,
+            lengthened: stats.lengthened,
         }
     }
 }

@@ -43,6 +43,13 @@ pub fn pop_retry_topic_v2(group: &str, topic: &str) -> String {
     [RETRY_PREFIX, group, "+", topic].concat()
 }
 
+/// The topic whose messages come again to a group that pops through this retry topic, of either form; `None` for another
+/// topic.
+pub fn pop_retry_origin<'t>(group: &str, retry_topic: &'t str) -> Option<&'t str> {
+    let named = retry_topic.strip_prefix(RETRY_PREFIX)?.strip_prefix(group)?;
+    named.strip_prefix(['_', '+']).filter(|topic| !topic.is_empty())
+}
+
 /// The topic that carries the answers of request messages in a cluster.
 pub fn reply_topic(cluster: &str) -> String {
     [cluster, REPLY_TOPIC_POSTFIX].concat()
@@ -173,6 +180,16 @@ fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pop_retry_topic_tells_its_origin_to_its_group() {
+        for topic in [pop_retry_topic_v1("g_1", "t_2"), pop_retry_topic_v2("g_1", "t_2")] {
+            assert_eq!(pop_retry_origin("g_1", &topic), Some("t_2"), "{topic}");
+            assert_eq!(pop_retry_origin("other", &topic), None, "{topic}");
+        }
+        assert_eq!(pop_retry_origin("g", &retry_topic("g")), None);
+        assert_eq!(pop_retry_origin("g", "%RETRY%g_"), None);
+    }
 
     #[test]
     fn derived_topics_have_rocketmqs_prefixes() {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::names;
+use crate::header::PopMessageResponseHeader;
+use crate::properties::keys;
+use crate::{MessageExt, names};
 
 /// Which topic a popped message is stored under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -126,6 +128,93 @@ impl fmt::Display for PopHandle {
     }
 }
 
+/// What settles one popped message at the broker it was popped from: a [`PopHandle`] less the broker's name (RocketMQ 5:
+/// ReceiptHandle). Small, and the same for no two pops of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PopReceipt {
+    /// First offset of the pop.
+    pub check_point_offset: i64,
+    /// When the message was popped, in milliseconds since the epoch, by the broker's clock.
+    pub pop_time: i64,
+    /// How long it stays hidden, in milliseconds.
+    pub invisible_time: i64,
+    /// The queue of the broker's revive log.
+    pub revive_queue_id: i32,
+    /// Which topic the message is stored under.
+    pub retry: PopRetry,
+    /// The queue.
+    pub queue_id: i32,
+    /// The message's offset in the queue.
+    pub offset: i64,
+}
+
+impl PopReceipt {
+    /// The receipts of a pop's messages, in their order. A message that comes again brings its own (POP_CK); those of the
+    /// others follow from the answer's header.
+    ///
+    /// # Errors
+    /// A text of the header or of a message has not POP's form.
+    pub fn of_answer(
+        header: &PopMessageResponseHeader,
+        messages: &[MessageExt],
+    ) -> Result<Vec<Self>, PopTextError> {
+        let starts = parse_offset_info(header.start_offset_info.as_deref().unwrap_or_default())?;
+        messages.iter().map(|message| Self::of_message(header, &starts, message)).collect()
+    }
+
+    fn of_message(
+        header: &PopMessageResponseHeader,
+        starts: &[QueueOffsets],
+        message: &MessageExt,
+    ) -> Result<Self, PopTextError> {
+        let (queue_id, offset) = (message.queue_id(), message.queue_offset());
+        if let Some(text) = message.property(keys::POP_CK) {
+            let handle = PopHandle::parse(text)?;
+            return Ok(Self {
+                check_point_offset: handle.check_point_offset,
+                pop_time: handle.pop_time,
+                invisible_time: handle.invisible_time,
+                revive_queue_id: handle.revive_queue_id,
+                retry: handle.retry,
+                queue_id: handle.queue_id,
+                offset: handle.offset.unwrap_or(offset),
+            });
+        }
+        let of_queue = |start: &&QueueOffsets| start.retry == PopRetry::Normal && start.queue_id == queue_id;
+        let start = starts.iter().find(of_queue).and_then(|start| start.offsets.first());
+        Ok(Self {
+            check_point_offset: start.copied().unwrap_or(offset),
+            pop_time: header.pop_time,
+            invisible_time: header.invisible_time,
+            revive_queue_id: header.revive_queue_id,
+            retry: PopRetry::Normal,
+            queue_id,
+            offset,
+        })
+    }
+
+    /// The receipt after the message's invisible time was changed: a pop of its own, of this one message, with what
+    /// CHANGE_MESSAGE_INVISIBLETIME answered.
+    #[must_use]
+    pub fn changed(self, pop_time: i64, invisible_time: i64, revive_queue_id: i32) -> Self {
+        Self { check_point_offset: self.offset, pop_time, invisible_time, revive_queue_id, ..self }
+    }
+
+    /// As it goes to the broker.
+    pub fn handle(&self, broker_name: &str) -> PopHandle {
+        PopHandle {
+            check_point_offset: self.check_point_offset,
+            pop_time: self.pop_time,
+            invisible_time: self.invisible_time,
+            revive_queue_id: self.revive_queue_id,
+            retry: self.retry,
+            broker_name: broker_name.to_owned(),
+            queue_id: self.queue_id,
+            offset: Some(self.offset),
+        }
+    }
+}
+
 /// Offsets of one queue in a pop's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueOffsets {
@@ -209,6 +298,7 @@ fn order_count(entry: &str) -> Option<OrderCount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MessageRecord;
 
     #[test]
     fn a_captured_handle_comes_back_as_it_was() {
@@ -238,6 +328,35 @@ mod tests {
         }
         assert!(parse_offset_info("0 1").is_err());
         assert!(parse_offset_info("0 1 2,").is_err());
+    }
+
+    #[test]
+    fn a_popped_messages_receipt_is_the_answers_or_its_own() {
+        let record = |queue_id, queue_offset, properties: &[(&str, &str)]| {
+            let mut bytes = bytes::BytesMut::new();
+            let properties = crate::properties::encode(properties.iter().copied()).into();
+            let topic = "t".to_owned();
+            let record =
+                MessageRecord { queue_id, queue_offset, topic, properties, ..MessageRecord::default() };
+            record.encode(&mut bytes).unwrap();
+            MessageExt::decode(bytes.freeze()).unwrap()
+        };
+        let own = "7 1000 60000 3 1 broker-a 0 9";
+        let messages = [record(1, 5, &[]), record(1, 6, &[]), record(0, 9, &[(keys::POP_CK, own)])];
+        let header = PopMessageResponseHeader {
+            pop_time: 2_000,
+            invisible_time: 30_000,
+            revive_queue_id: 2,
+            start_offset_info: Some("1 0 7;0 1 4".to_owned()),
+            ..PopMessageResponseHeader::default()
+        };
+        let receipts = PopReceipt::of_answer(&header, &messages).unwrap();
+        let texts: Vec<_> = receipts.iter().map(|receipt| receipt.handle("broker-a").to_string()).collect();
+        assert_eq!(texts, ["4 2000 30000 2 0 broker-a 1 5", "4 2000 30000 2 0 broker-a 1 6", own]);
+        let longer = receipts[1].changed(2_500, 10_000, 5);
+        assert_eq!(longer.handle("broker-a").to_string(), "6 2500 10000 5 0 broker-a 1 6");
+        let torn = [record(0, 0, &[(keys::POP_CK, "torn")])];
+        assert!(PopReceipt::of_answer(&header, &torn).is_err());
     }
 
     #[test]

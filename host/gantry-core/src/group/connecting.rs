@@ -1,31 +1,15 @@
 //! Routes and heartbeats: where the brokers are, and that they know of this group.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{ConsumerGroup, Life};
 use crate::action::{Action, Heartbeat};
-use crate::backoff::{ANSWER_OVERDUE, Backoff};
 use crate::event::Event;
+use crate::heartbeat::Heard;
 use crate::input::{HeartbeatOutcome, Route};
 use crate::route::RouteChange;
 use crate::timer::Timer;
-
-const FAILED: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(5) };
-
-/// A broker must have the group's heartbeat before it answers pulls, and before it counts this client a member.
-#[derive(Debug, Default)]
-pub(super) struct Heartbeats {
-    /// Since when an answer is waited for.
-    in_flight: Option<Instant>,
-    /// Something changed since the one in flight was sent.
-    again: bool,
-    /// The brokers know the present subscriptions.
-    pub(super) announced: bool,
-    /// A broker may have heard of this client.
-    pub(super) ever_sent: bool,
-    failures: u32,
-}
 
 impl ConsumerGroup {
     /// What a name server said of a topic.
@@ -65,43 +49,26 @@ impl ConsumerGroup {
         if matches!(self.life, Life::Terminated) {
             return;
         }
-        self.heartbeats.in_flight = None;
-        let again = std::mem::take(&mut self.heartbeats.again);
         if outcome != HeartbeatOutcome::Accepted {
             self.trouble = Some(now);
         }
-        if outcome == HeartbeatOutcome::Failed {
-            self.heartbeat_failed(now);
-        } else {
-            self.heartbeat_accepted(now, outcome, again);
+        let interval = self.config.heartbeat_broker_interval;
+        let Heard { next, announced, failed, again } =
+            self.heartbeats.answered(now, outcome, interval, &mut self.random);
+        self.timers.arm(Timer::Heartbeat, next);
+        if let Some(retry_in) = failed {
+            self.event(Event::HeartbeatFailed { retry_in });
+        }
+        if announced {
+            self.rebalance_now(now);
+        }
+        if outcome != HeartbeatOutcome::Failed {
+            // Brokers make a group's retry topic when they first hear of the group.
+            self.hurry_retry_route(now);
         }
         if again {
             self.request_heartbeat(now);
         }
-    }
-
-    fn heartbeat_failed(&mut self, now: Instant) {
-        let failures = self.heartbeats.failures.saturating_add(1);
-        self.heartbeats.failures = failures;
-        let retry_in = FAILED.after(failures, &mut self.random);
-        self.timers.arm(Timer::Heartbeat, now + retry_in);
-        if failures.is_power_of_two() {
-            self.event(Event::HeartbeatFailed { retry_in });
-        }
-    }
-
-    fn heartbeat_accepted(&mut self, now: Instant, outcome: HeartbeatOutcome, outdated: bool) {
-        self.heartbeats.failures = 0;
-        let next = match outcome {
-            HeartbeatOutcome::Accepted => self.config.heartbeat_broker_interval,
-            _ => FAILED.most.min(self.config.heartbeat_broker_interval),
-        };
-        self.timers.arm(Timer::Heartbeat, now + next);
-        if !outdated && !std::mem::replace(&mut self.heartbeats.announced, true) {
-            self.rebalance_now(now);
-        }
-        // Brokers make a group's retry topic when they first hear of the group.
-        self.hurry_retry_route(now);
     }
 
     /// Tells the brokers what has changed, and allocates queues when they know.
@@ -114,15 +81,11 @@ impl ConsumerGroup {
         if !self.routes.has_brokers() {
             return;
         }
-        if let Some(overdue) = self.heartbeats.in_flight.map(|since| since + ANSWER_OVERDUE)
-            && now < overdue
-        {
-            self.heartbeats.again = true;
-            return self.timers.arm(Timer::Heartbeat, overdue);
-        }
-        self.heartbeats.in_flight = Some(now);
-        self.heartbeats.ever_sent = true;
-        self.timers.arm(Timer::Heartbeat, now + ANSWER_OVERDUE);
+        let overdue = match self.heartbeats.start(now) {
+            Ok(overdue) => overdue,
+            Err(overdue) => return self.timers.arm(Timer::Heartbeat, overdue),
+        };
+        self.timers.arm(Timer::Heartbeat, overdue);
         let subscriptions = self.subscriptions.subscriptions();
         self.out.push_back(Action::Heartbeat(Heartbeat { subscriptions }));
     }

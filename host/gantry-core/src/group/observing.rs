@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gantry_protocol::MessageExt;
-use gantry_protocol::properties::keys;
 
 use super::ConsumerGroup;
 use super::consuming::RunningBatch;
@@ -42,10 +41,7 @@ impl ConsumerGroup {
     /// Who of the listeners would get this message, and the topic it counts as: its own, or the one it was first sent
     /// to, where it lies in the retry topic or the dead-letter topic. None when no listener wants it.
     pub fn listener_of(&self, message: &MessageExt) -> Option<(ListenerId, Arc<str>)> {
-        let route = |topic: &str| self.subscriptions.topic(topic)?.route(|| message.tags());
-        let (place, topic) =
-            route(message.topic()).or_else(|| route(message.property(keys::RETRY_TOPIC)?))?;
-        Some((self.subscriptions.listener(place)?.id, topic.clone()))
+        self.subscriptions.listener_of(message)
     }
 
     /// What is at listeners now, the longest-running first.

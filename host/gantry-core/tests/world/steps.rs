@@ -131,6 +131,12 @@ impl World {
                 let answers = self.allocate(&question);
                 self.reply(id, Input::Allocated(question.id, answers));
             }
+            Action::QueryAssignment { .. }
+            | Action::Pop(_)
+            | Action::Ack(_)
+            | Action::ChangeInvisibleTime(_) => {
+                panic!("a group that pulls asks for no such thing: {action:?}")
+            }
             Action::Journal(journal) => member.keep(journal),
             Action::Event(event) => {
                 member.note(&event);

@@ -263,7 +263,7 @@ impl ClientInstance {
         self.ask(&addr, with_json(&addr, code, &body)?, LOCK_TIMEOUT).await?.success()
     }
 
-    async fn any_broker(&self, topic: &str) -> Result<Arc<str>, CallError> {
+    pub(super) async fn any_broker(&self, topic: &str) -> Result<Arc<str>, CallError> {
         let route = self.route(topic).await?;
         let broker_name = || route.brokers.keys().next().cloned().unwrap_or_default();
         route.random_address().cloned().ok_or_else(|| CallError::UnknownBroker { broker_name: broker_name() })

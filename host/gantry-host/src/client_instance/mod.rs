@@ -22,6 +22,7 @@ mod groups;
 mod heartbeat;
 mod identity;
 mod name_service;
+mod pop;
 mod producer;
 mod producers;
 mod pull;
@@ -47,6 +48,7 @@ pub use error::{CallError, RouteError, SendError, StartError};
 pub use groups::{Answering, GroupListener, Unanswered};
 pub use heartbeat::HeartbeatRound;
 pub use identity::{GANTRY_INSTANCE, Identity};
+pub use pop::PopAnswer;
 pub use producer::{
     Delay, MessageQueueSelector, OutgoingMessage, Producer, ProducerConfig, RecallError, RequestError,
     SelectMessageQueueByHash, SelectMessageQueueByMachineRoom, SelectMessageQueueByRandom,

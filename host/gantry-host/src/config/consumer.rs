@@ -39,6 +39,16 @@ pub enum ConsumeMode {
     Orderly,
 }
 
+/// How messages come from the brokers (RocketMQ: MessageRequestMode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestMode {
+    /// They are pulled, queue by queue, and offsets are stored.
+    Pull,
+    /// They are popped, and each is settled at its broker: RocketMQ 5.
+    Pop,
+}
+
 /// How queues change hands within a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,6 +75,7 @@ macro_rules! settings {
             }
 
             pub(super) fn check(&self) -> Result<(), (String, String)> {
+                self.check_mode()?;
                 $(if let Some(value) = Option::clone(&self.$name) {
                     let check: fn($type) -> Option<&'static str> = $check;
                     if let Some(expected) = check(value) {
@@ -77,11 +88,60 @@ macro_rules! settings {
     };
 }
 
+impl ConsumerSettings {
+    /// What a group that pops cannot have is refused where it is set beside the mode.
+    fn check_mode(&self) -> Result<(), (String, String)> {
+        if self.mode != Some(RequestMode::Pop) {
+            return Ok(());
+        }
+        let set = [
+            ("message-model", self.message_model == Some(MessageModel::Broadcasting), "\"clustering\""),
+            ("consume-mode", self.consume_mode == Some(ConsumeMode::Orderly), "\"concurrently\""),
+            (
+                "consume-from-where",
+                self.consume_from_where == Some(ConsumeFrom::Timestamp),
+                "\"first-offset\" or \"last-offset\"",
+            ),
+        ];
+        if let Some((key, _, fix)) = set.into_iter().find(|(_, clashes, _)| *clashes) {
+            return Err((key.to_owned(), format!("expected {fix} with mode = \"pop\", or mode = \"pull\"")));
+        }
+        // Queues that are popped have no owners and no offsets here.
+        let set = [
+            ("rebalance", self.rebalance.is_some()),
+            ("allocate-message-queue-strategy", self.allocate_message_queue_strategy.is_some()),
+            ("ramp-up-rate", self.ramp_up_rate.is_some()),
+            ("ramp-up-duration", self.ramp_up_duration.is_some()),
+            ("drain-timeout", self.drain_timeout.is_some()),
+            ("max-backward-jump", self.max_backward_jump.is_some()),
+            ("settled-journal", self.settled_journal.is_some()),
+            ("offset-store-file", self.offset_store_file.is_some()),
+            ("persist-consumer-offset-interval", self.persist_consumer_offset_interval.is_some()),
+        ];
+        match set.into_iter().find(|(_, set)| *set) {
+            Some((key, _)) => {
+                Err((key.to_owned(), "expected only with mode = \"pull\": take the line out".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 fn within(value: u64, low: u64, high: u64, text: &'static str) -> Option<&'static str> {
     (!(low..=high).contains(&value)).then_some(text)
 }
 
 settings! {
+    /// How messages come from the brokers: `"pull"`, or `"pop"`, which takes RocketMQ 5, clustering and concurrent listeners.
+    /// The same in every member of the group. Default `"pull"`.
+    mode: RequestMode, |_| None;
+    /// How long popped messages stay hidden from the group's other members, 5 s to 5 min (popInvisibleTime). Default 1 min.
+    pop_invisible_time: Millis, |n| within(n.0, 5_000, 300_000, "5s to 5m");
+    /// Messages of one pop, 1 to 32 (popBatchNums). Default 32.
+    pop_batch_nums: u32, |n| within(n.into(), 1, 32, "1 to 32");
+    /// Popped messages that are not settled, above which a queue, or a broker's queues, are not popped, 1 to 65535
+    /// (popThresholdForQueue). Default 96.
+    pop_threshold_for_queue: u32, |n| within(n.into(), 1, 65535, "1 to 65535");
     /// Who of a group gets a message: `"clustering"` or `"broadcasting"`. Default: as the plugin says.
     message_model: MessageModel, |_| None;
     /// How messages of one queue reach a listener: `"concurrently"` or `"orderly"`. Default: as the plugin says.

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 pub use admin::{ADMIN_TOKEN_VARIABLE, AdminSettings, Token, TokenError};
 pub use client::{AclSettings, ClientSettings, CredentialsError, Secret, TlsFiles};
-pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance};
+pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, RequestMode};
 pub use error::ConfigError;
 pub use granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 pub use life::{

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::consumer::RequestMode;
 use super::granted::{self, DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 use super::life::{BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings};
 use super::units::Millis;
@@ -14,6 +15,9 @@ use super::units::Millis;
 pub struct PluginSettings {
     /// The consumer group it joins.
     pub consumer_group: Option<String>,
+    /// How its messages come from the brokers, `"pull"` or `"pop"`; the same for all plugins of its group. Default: as its
+    /// group has it.
+    pub mode: Option<RequestMode>,
     /// What it subscribes to; replaces the whole list.
     pub subscriptions: Option<Vec<SubscriptionSetting>>,
     /// Most messages in one call, 1 to 1024.

@@ -161,3 +161,31 @@ fn the_strategies_with_lists_come_with_them() {
         );
     }
 }
+
+#[test]
+fn what_a_group_that_pops_cannot_have_is_named_with_its_line_and_the_fix() {
+    let beside = |line: &str| error(&format!("[group.orders]\nmode = \"pop\"\n{line}\n"));
+    let e = beside("rebalance = \"cooperative\"");
+    assert!(
+        e.starts_with("gantry.toml:3: rebalance: expected only with mode = \"pull\": take the line"),
+        "{e}"
+    );
+    assert!(beside("drain-timeout = \"1s\"").contains("drain-timeout: expected only with mode"));
+    let e = beside("consume-mode = \"orderly\"");
+    assert!(
+        e.starts_with("gantry.toml:3: consume-mode: expected \"concurrently\" with mode = \"pop\""),
+        "{e}"
+    );
+    assert!(beside("message-model = \"broadcasting\"").contains("expected \"clustering\""));
+    assert!(beside("consume-from-where = \"timestamp\"").contains("expected \"first-offset\" or"));
+    assert!(beside("pop-invisible-time = \"1s\"").contains("pop-invisible-time: expected 5s to 5m"));
+    assert!(error("[consumer]\nmode = \"push\"\n").contains("`pull` or `pop`"));
+}
+
+#[test]
+fn one_group_may_pop_where_the_others_pull() {
+    let text = "[consumer]\nrebalance = \"eager\"\n[group.orders]\nmode = \"pop\"\npop-batch-nums = 8\n";
+    let config = GantryConfig::from_toml("gantry.toml", text).unwrap();
+    assert_eq!(config.group_settings("orders").mode, Some(RequestMode::Pop));
+    assert_eq!(config.group_settings("other").mode, None);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use gantry_core::{ConsumeMode, ConsumerGroup, ListenerId};
+use gantry_core::{ConsumeMode, ListenerId};
 use gantry_protocol::body::{ConsumeMessageDirectlyResult, ConsumerRunningInfo, QueueMap};
 use gantry_protocol::{MessageExt, MessageQueue};
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::consume::Consumption;
 use super::direct::{Directly, consume_directly};
 use super::listener::Listener;
+use super::machine::Machine;
 use super::rates::Rates;
 use super::running_info::{Sight, running_info};
 use super::tally::Tallies;
@@ -60,7 +61,7 @@ pub(super) struct Answers {
 
 /// What the driver has to answer from.
 pub(super) struct Group<'d> {
-    pub(super) machine: &'d mut ConsumerGroup,
+    pub(super) machine: &'d mut Machine,
     pub(super) listeners: &'d BTreeMap<ListenerId, Arc<Listener>>,
     pub(super) consumption: &'d Consumption,
 }
@@ -102,8 +103,9 @@ impl Answers {
     }
 }
 
-fn offsets(now: Instant, machine: &ConsumerGroup, topic: &str) -> QueueMap<i64> {
-    let located = machine.queues(now).filter(|queue| *queue.mq.topic == *topic && queue.commit_offset >= 0);
+fn offsets(now: Instant, machine: &Machine, topic: &str) -> QueueMap<i64> {
+    let queues = machine.queues(now).into_iter();
+    let located = queues.filter(|queue| *queue.mq.topic == *topic && queue.commit_offset >= 0);
     located.map(|queue| (queue.mq, queue.commit_offset)).collect()
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gantry_core::{
-    Action, Batch, ConsumerGroup, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus,
-    Route, Severity, TerminationReport,
+    Action, Batch, Event, HaltDecision, HeartbeatOutcome, ListenerId, QueuePhase, QueueStatus, Route,
+    Severity, TerminationReport,
 };
 use gantry_protocol::{MessageQueue, Namespace, names};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use super::dividing::Divider;
 use super::input::Input;
 use super::keeping::Kept;
 use super::listener::Listener;
+use super::machine::Machine;
 use super::pausing::Pausing;
 use super::requests::{Local, Requests};
 use super::tally::Tallies;
@@ -66,7 +67,7 @@ type Reply = oneshot::Sender<Result<(), String>>;
 pub(super) struct Driver {
     name: Arc<str>,
     namespace: Namespace,
-    machine: ConsumerGroup,
+    machine: Machine,
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
     requests: Requests,
@@ -89,7 +90,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         name: &Arc<str>,
-        machine: ConsumerGroup,
+        machine: Machine,
         groups: &Groups,
         kept: Kept,
         status: Arc<ArcSwap<GroupStatus>>,
@@ -243,29 +244,18 @@ impl Driver {
     }
 
     fn feed(&mut self, now: Instant, input: Input) {
+        match &input {
+            Input::Route(topic, Route::Missing) => self.connected |= !names::is_retry(topic),
+            Input::Heartbeat(outcome) => self.connected |= *outcome != HeartbeatOutcome::Failed,
+            _ => {}
+        }
         let machine = &mut self.machine;
         match input {
-            Input::Route(topic, route) => {
-                self.connected |= matches!(route, Route::Missing) && !names::is_retry(&topic);
-                machine.handle_route(now, &topic, route);
-            }
-            Input::Heartbeat(outcome) => {
-                self.connected |= outcome != HeartbeatOutcome::Failed;
-                machine.handle_heartbeat(now, outcome);
-            }
-            Input::Members(topic, members) => machine.handle_members(now, &topic, members),
-            Input::Offset(id, answer) => machine.handle_offset(now, id, answer),
-            Input::Pulled(id, outcome) => machine.handle_pulled(now, id, outcome),
-            Input::Consumed(id, settlements) => machine.handle_consumed(now, id, settlements),
-            Input::SentBack(id, result) => machine.handle_sent_back(now, id, result),
-            Input::Persisted(id, result) => machine.handle_persisted(now, id, result),
-            Input::Locked(id, result) => machine.handle_locked(now, id, result),
-            Input::Unlocked(id, result) => machine.handle_unlocked(now, id, result),
-            Input::Allocated(id, answers) => machine.handle_allocated(now, id, answers),
             Input::Asked(question) => {
                 let group = Group { machine, listeners: &self.listeners, consumption: &self.consumption };
                 self.answers.answer(now, question, group);
             }
+            input => machine.take(now, input),
         }
     }
 
@@ -338,8 +328,8 @@ impl Driver {
 
     fn publish_status(&self) {
         let now = Instant::now();
-        let mut queues: Vec<_> =
-            self.machine.queues(now).map(|queue| line(&self.namespace, &queue, now)).collect();
+        let queues = self.machine.queues(now);
+        let mut queues: Vec<_> = queues.iter().map(|queue| line(&self.namespace, queue, now)).collect();
         queues.sort_by(|a, b| {
             (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id))
         });

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use gantry_core::{
-    AllocateId, BatchId, HeartbeatOutcome, LockFailure, LockId, OffsetAnswer, OffsetQueryId, PersistId,
-    PullId, PullOutcome, Route, SendBackId, Settlement, UnlockId,
+    AckId, AllocateId, Assignment, BatchId, ChangeId, HeartbeatOutcome, LockFailure, LockId, OffsetAnswer,
+    OffsetQueryId, PersistId, PopId, PopOutcome, PullId, PullOutcome, Route, SendBackId, Settlement,
+    UnlockId,
 };
 use gantry_protocol::MessageQueue;
+use gantry_protocol::pop::PopReceipt;
 
 use super::answers::Question;
 
@@ -35,6 +37,14 @@ pub(super) enum Input {
     Unlocked(UnlockId, Result<(), String>),
     /// What a strategy plugin answered to each member.
     Allocated(AllocateId, Result<Vec<(String, Vec<MessageQueue>)>, String>),
+    /// What a broker says this member is to pop.
+    Assigned(Arc<str>, Assignment),
+    /// A pop's end.
+    Popped(PopId, PopOutcome),
+    /// Whether popped messages are settled.
+    Acked(AckId, Result<(), String>),
+    /// What settles a popped message after its invisible time was changed.
+    Changed(ChangeId, Result<PopReceipt, String>),
     /// What an operator asks through a broker.
     Asked(Question),
 }

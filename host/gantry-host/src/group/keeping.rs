@@ -61,6 +61,11 @@ impl Keeping {
 }
 
 impl Kept {
+    /// What a group keeps whose messages are settled one by one at the brokers.
+    pub(super) fn nothing() -> Self {
+        Self { journal_name: Arc::default(), journal: None, offsets: None, settled: Vec::new() }
+    }
+
     /// Keeps a queue's settled offsets in place of what was kept of it. Costs no more than the lock of a map.
     pub(super) fn journal(&self, QueueJournal { mq, settled }: QueueJournal) {
         let Some(journal) = &self.journal else { return };

@@ -14,6 +14,7 @@ mod expressions;
 mod input;
 mod keeping;
 mod listener;
+mod machine;
 mod native;
 mod notice;
 mod outcomes;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_core::{ConsumerGroup, HaltDecision, ListenerId, TerminationReport};
+use gantry_core::{ConsumerGroup, HaltDecision, ListenerId, PopConsumerGroup, TerminationReport};
 use gantry_protocol::MessageQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +50,7 @@ pub(crate) use threads::ListenerThreads;
 pub(crate) use trial::Trial;
 
 use crate::client_instance::{ClientInstance, TraceDispatcher};
-use crate::config::GantryConfig;
+use crate::config::{GantryConfig, RequestMode};
 use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
 use crate::plugins::Strategies;
@@ -57,6 +58,7 @@ use crate::status::GroupStatus;
 use crate::tasks::Tasks;
 use driver::{Command, Driver};
 use keeping::Kept;
+use machine::Machine;
 
 /// Commands waiting for a group's driver.
 const COMMANDS: usize = 64;
@@ -168,7 +170,7 @@ impl Groups {
             }
             return Err(format!(
                 "plugin {} is {}, but group {} is {kind} because of plugin {founder}; the listeners of a group are of one kind: \
-                 set message-model and consume-mode of [group.{}], or another consumer-group of [plugin.{}]",
+                 set mode, message-model and consume-mode of [group.{}], or another consumer-group of [plugin.{}]",
                 listener.plugin,
                 plan.kind(),
                 plan.group,
@@ -177,15 +179,25 @@ impl Groups {
             ));
         }
         let config = settings::group_config(&plan, &self.config);
-        let machine = ConsumerGroup::new(config, self.client.client_id(), fastrand::u64(..))
-            .map_err(|error| format!("group {}: {error}", plan.group))?;
+        let (client_id, seed) = (self.client.client_id(), fastrand::u64(..));
+        let refused = |error: gantry_core::ConfigError| format!("group {}: {error}", plan.group);
         let founder = Arc::new((listener.plugin.clone(), plan.kind()));
-        let machine = settings::with_strategy(machine, &plan.group, &self.config);
-        let (keeping, config, founding) = (self.keeping.clone(), Arc::clone(&self.config), Arc::clone(&plan));
-        let opened = tokio::task::spawn_blocking(move || keeping.open(&founding, &config)).await;
-        let mut kept =
-            opened.map_err(|error| format!("opening the group's files failed inside the host: {error}"))?;
-        let machine = self.keeping.remind(machine, &mut kept);
+        let (machine, kept) = match plan.mode {
+            RequestMode::Pull => {
+                let machine = ConsumerGroup::new(config, client_id, seed).map_err(refused)?;
+                let machine = settings::with_strategy(machine, &plan.group, &self.config);
+                let (keeping, config, founding) =
+                    (self.keeping.clone(), Arc::clone(&self.config), Arc::clone(&plan));
+                let opened = tokio::task::spawn_blocking(move || keeping.open(&founding, &config)).await;
+                let mut kept = opened
+                    .map_err(|error| format!("opening the group's files failed inside the host: {error}"))?;
+                (Machine::Pull(Box::new(self.keeping.remind(machine, &mut kept))), kept)
+            }
+            RequestMode::Pop => {
+                let machine = PopConsumerGroup::new(config, client_id, seed).map_err(refused)?;
+                (Machine::Pop(Box::new(machine)), Kept::nothing())
+            }
+        };
         let handle = self.start(&plan.group, founder, machine, kept);
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
@@ -195,7 +207,7 @@ impl Groups {
         &self,
         name: &str,
         founder: Arc<(String, &'static str)>,
-        machine: ConsumerGroup,
+        machine: Machine,
         kept: Kept,
     ) -> GroupHandle {
         let (commands, receiver) = mpsc::channel(COMMANDS);

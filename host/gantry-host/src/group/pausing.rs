@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gantry_core::{ConsumerGroup, ListenerId};
+use gantry_core::ListenerId;
 
 use super::breaker::Admission;
 use super::listener::Listener;
+use super::machine::Machine;
 
 /// How the machine was last told of each listener whose breaker is not closed.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ impl Pausing {
         &mut self,
         now: Instant,
         listeners: &BTreeMap<ListenerId, Arc<Listener>>,
-        machine: &mut ConsumerGroup,
+        machine: &mut Machine,
     ) {
         for (id, listener) in listeners {
             match listener.admission(now) {
@@ -33,7 +34,7 @@ impl Pausing {
                 }
                 Admission::All | Admission::Probe => {
                     if self.paused.remove(id).is_some() {
-                        machine.resume_listener(*id);
+                        machine.resume_listener(now, *id);
                     }
                 }
             }
@@ -52,7 +53,7 @@ impl Pausing {
     }
 
     /// The probe is at the listener: nothing more until it has ended.
-    pub(super) fn probe_left(&mut self, listener: &Listener, machine: &mut ConsumerGroup) {
+    pub(super) fn probe_left(&mut self, listener: &Listener, machine: &mut Machine) {
         listener.probe_left();
         self.paused.insert(listener.id, None);
         machine.pause_listener(listener.id);

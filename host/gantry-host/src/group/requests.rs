@@ -1,6 +1,7 @@
 //! What a group's machine asks of the network, done by tasks that report back.
 
 mod persisting;
+mod popping;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -195,6 +196,21 @@ impl Requests {
                 let id = question.id;
                 Some(Input::Allocated(id, this.local.divider.divide(question).await))
             }),
+            Action::QueryAssignment { topic } => self.ask("assignment", async |this: Self| {
+                let assignment = this.assignment(&topic).await;
+                Some(Input::Assigned(topic, assignment))
+            }),
+            Action::Pop(pop) => self.start_pop(pop),
+            Action::Ack(ack) => self.ask("ack", async move |this: Self| {
+                let id = ack.id;
+                Some(Input::Acked(id, this.ack(ack).await.map_err(|error| error.to_string())))
+            }),
+            Action::ChangeInvisibleTime(change) => {
+                self.ask("change-invisible-time", async move |this: Self| {
+                    let id = change.id;
+                    Some(Input::Changed(id, this.change(change).await.map_err(|error| error.to_string())))
+                })
+            }
             // The driver keeps these for itself.
             Action::Consume(_)
             | Action::Journal(_)

@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gantry_core::{BatchStatus, ConsumeMode, ConsumerGroup, GroupConfig, ListenerId, QueueStatus};
+use gantry_core::{BatchStatus, ConsumeMode, GroupConfig, ListenerId, QueueStatus};
 use gantry_protocol::body::{
     ConsumeStatus, ConsumeType, ConsumerRunningInfo, PROP_CLIENT_VERSION, PROP_CONSUME_TYPE,
     PROP_CONSUMEORDERLY, PROP_CONSUMER_START_TIMESTAMP, PROP_NAMESERVER_ADDR, PROP_THREADPOOL_CORE_SIZE,
-    ProcessQueueInfo,
+    PopProcessQueueInfo, ProcessQueueInfo,
 };
 
 use super::listener::Listener;
+use super::machine::Machine;
 use super::requests::{consume_from_where, subscription_data};
 
 const MIB: u64 = 1 << 20;
@@ -25,7 +26,7 @@ pub(super) struct Sight<'d> {
     pub(super) started: SystemTime,
     /// As RocketMQ writes them, each with a `;` after it.
     pub(super) name_servers: &'d str,
-    pub(super) machine: &'d ConsumerGroup,
+    pub(super) machine: &'d Machine,
     pub(super) listeners: &'d BTreeMap<ListenerId, Arc<Listener>>,
     pub(super) status_table: BTreeMap<String, ConsumeStatus>,
 }
@@ -33,11 +34,15 @@ pub(super) struct Sight<'d> {
 /// The description; with `jstack`, which gives a Java client's thread dump, the batches that run.
 pub(super) fn running_info(sight: Sight<'_>, jstack: bool) -> ConsumerRunningInfo {
     let queues = sight.machine.queues(sight.now);
-    let mq_table = queues.map(|queue| (queue.mq.clone(), sight.process_queue(&queue))).collect();
+    let (popped, pulled) = queues.into_iter().partition::<Vec<_>, _>(|_| sight.machine.pops());
+    let mq_table = pulled.into_iter().map(|queue| (queue.mq.clone(), sight.process_queue(&queue))).collect();
+    let mq_pop_table =
+        popped.into_iter().map(|queue| (queue.mq.clone(), sight.pop_process_queue(&queue))).collect();
     let subscriptions = sight.machine.subscriptions();
     ConsumerRunningInfo {
         jstack: jstack.then(|| sight.running_batches()),
         mq_table,
+        mq_pop_table,
         properties: sight.properties(),
         subscription_set: subscriptions.iter().map(|subscription| subscription_data(subscription)).collect(),
         status_table: sight.status_table,
@@ -64,6 +69,14 @@ impl Sight<'_> {
             last_consume_timestamp: millis(consumed),
             last_pull_timestamp: millis(pulled),
             ..ProcessQueueInfo::default()
+        }
+    }
+
+    fn pop_process_queue(&self, queue: &QueueStatus) -> PopProcessQueueInfo {
+        PopProcessQueueInfo {
+            droped: queue.dropped,
+            last_pop_timestamp: millis(queue.last_pull.map_or(self.started, |popped| self.wall_time(popped))),
+            wait_ack_count: i32::try_from(queue.cached_count).unwrap_or(i32::MAX),
         }
     }
 
@@ -129,6 +142,9 @@ fn settings(config: &GroupConfig) -> BTreeMap<String, String> {
         ("language", "RUST".to_owned()),
         ("maxReconsumeTimes", or_none(config.max_reconsume_times)),
         ("messageModel", config.message_model.to_string()),
+        ("popBatchNums", config.pop_batch_nums.to_string()),
+        ("popInvisibleTime", in_millis(config.pop_invisible_time)),
+        ("popThresholdForQueue", config.pop_threshold_for_queue.to_string()),
         ("persistConsumerOffsetInterval", in_millis(config.persist_consumer_offset_interval)),
         ("pollNameServerInterval", in_millis(config.poll_name_server_interval)),
         ("postSubscriptionWhenPull", config.post_subscription_when_pull.to_string()),

@@ -55,6 +55,9 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     time(&mut group.ramp_up_duration, given.ramp_up_duration);
     time(&mut group.suspend_current_queue_time, given.suspend_current_queue_time);
     time(&mut group.stuck_timeout, given.stuck_timeout);
+    time(&mut group.pop_invisible_time, given.pop_invisible_time);
+    set(&mut group.pop_batch_nums, given.pop_batch_nums);
+    set(&mut group.pop_threshold_for_queue, given.pop_threshold_for_queue);
     group
 }
 

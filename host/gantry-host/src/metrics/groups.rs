@@ -8,7 +8,7 @@ use crate::status::{GroupCounts, GroupStatus, QueueLine};
 /// A counter of a group: its name, what it is, and where it is kept.
 type Count = (&'static str, &'static str, fn(&GroupCounts) -> u64);
 
-const COUNTS: [Count; 9] = [
+const COUNTS: [Count; 11] = [
     ("group_pulled", "Messages pulled", |counts| counts.pulled),
     ("group_delivered", "Messages handed to listeners", |counts| counts.delivered),
     ("group_skipped", "Messages an earlier life of this host had settled", |counts| counts.skipped),
@@ -20,6 +20,10 @@ const COUNTS: [Count; 9] = [
     ("group_queues_released", "Queues let go", |counts| counts.queues_released),
     ("group_locks_lost", "Locks another member got before this one let go", |counts| counts.locks_lost),
     ("group_stuck_alarms", "Alarms of queues without progress", |counts| counts.stuck_alarms),
+    ("group_expired", "Popped messages not settled within their invisible time", |counts| counts.expired),
+    ("group_lengthened", "Times a popped message's invisible time was lengthened", |counts| {
+        counts.lengthened
+    }),
 ];
 
 pub(super) fn write(writer: &mut Writer<'_>, groups: &[GroupStatus]) -> fmt::Result {

@@ -7,7 +7,7 @@ use gantry_core::{
 };
 use gantry_engine::{ListenerDescription, ListenerModule, MESSAGING_HANDLER_INTERFACE};
 
-use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, Timestamp};
+use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, RequestMode, Timestamp};
 
 /// A listener's part in its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct ListenerPlan {
     pub message_model: MessageModel,
     /// How messages of one queue reach it; the same for all listeners of the group.
     pub consume_mode: ConsumeMode,
+    /// How messages come from the brokers; the same for all listeners of the group.
+    pub mode: RequestMode,
     /// Where the group begins if this listener is the one that founds it.
     pub consume_from_where: ConsumeFromWhere,
 }
@@ -95,6 +97,7 @@ impl ListenerPlan {
                 .unwrap_or(config.engine.consume_timeout.duration()),
             message_model,
             consume_mode,
+            mode: settings.mode.or(given.mode).unwrap_or(RequestMode::Pull),
             consume_from_where,
         }
     }
@@ -123,6 +126,9 @@ impl ListenerPlan {
 
     /// How messages reach it, in words.
     pub(crate) fn kind(&self) -> &'static str {
+        if self.mode == RequestMode::Pop {
+            return "popping";
+        }
         match (self.message_model, self.consume_mode) {
             (MessageModel::Clustering, ConsumeMode::Concurrently) => "clustering and concurrent",
             (MessageModel::Clustering, ConsumeMode::Orderly) => "clustering and orderly",

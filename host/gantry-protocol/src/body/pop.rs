@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MessageModel;
 use crate::MessageQueue;
+use crate::pop::PopReceipt;
 
 wire_enum! {
     /// Whether a group pulls or pops a topic (RocketMQ: MessageRequestMode).
@@ -75,6 +76,40 @@ pub struct BatchAckMessageRequestBody {
     pub broker_name: String,
     /// One entry per pop.
     pub acks: Vec<BatchAck>,
+}
+
+impl BatchAckMessageRequestBody {
+    /// The messages of a group at one broker that are settled, each with the topic it was first sent to: one entry for each
+    /// pop and queue they are of.
+    pub fn new<'a>(
+        broker_name: &str,
+        consumer_group: &str,
+        settled: impl IntoIterator<Item = (&'a str, PopReceipt)>,
+    ) -> Self {
+        // A message too far from its pop's first to be told in bits has an entry of its own.
+        let mut acks: BTreeMap<_, BatchAck> = BTreeMap::new();
+        for (topic, receipt) in settled {
+            let from_start = usize::try_from(receipt.offset - receipt.check_point_offset).ok();
+            let bit = from_start.filter(|&bit| bit < AckBits::MAX);
+            let PopReceipt { check_point_offset, pop_time, invisible_time, .. } = receipt;
+            let start = if bit.is_some() { check_point_offset } else { receipt.offset };
+            let PopReceipt { revive_queue_id, retry, queue_id, .. } = receipt;
+            let pop = (topic, retry.to_string(), queue_id, start, pop_time, invisible_time, revive_queue_id);
+            let ack = acks.entry(pop).or_insert_with_key(|(topic, retry, ..)| BatchAck {
+                consumer_group: consumer_group.to_owned(),
+                topic: (*topic).to_owned(),
+                retry: retry.clone(),
+                start_offset: start,
+                queue_id,
+                revive_queue_id,
+                pop_time,
+                invisible_time,
+                bits: AckBits::default(),
+            });
+            ack.bits.insert(bit.unwrap_or(0));
+        }
+        Self { broker_name: broker_name.to_owned(), acks: acks.into_values().collect() }
+    }
 }
 
 /// Messages of one pop that are settled (RocketMQ: BatchAck).
@@ -215,6 +250,35 @@ mod tests {
         assert_eq!(text, "\"AQICgA==\"");
         let read: AckBits = serde_json::from_str(&text).unwrap();
         assert_eq!(read.iter().collect::<Vec<_>>(), [0, 9, 17, 31]);
+    }
+
+    #[test]
+    fn settled_messages_are_told_pop_by_pop() {
+        let receipt = |check_point_offset, offset, pop_time| PopReceipt {
+            check_point_offset,
+            pop_time,
+            offset,
+            ..PopReceipt::default()
+        };
+        let far = i64::try_from(AckBits::MAX).unwrap();
+        let settled = [
+            ("t", receipt(4, 4, 1)),
+            ("t", receipt(4, 6, 1)),
+            ("u", receipt(4, 5, 1)),
+            ("t", receipt(4, 5, 2)),
+            ("t", receipt(4, 4 + far, 1)),
+        ];
+        let body = BatchAckMessageRequestBody::new("b", "g", settled);
+        let told = body.acks.iter().map(|ack| {
+            let offsets = ack.bits.iter().map(|bit| ack.start_offset + i64::try_from(bit).unwrap());
+            (ack.topic.as_str(), ack.pop_time, offsets.collect::<Vec<_>>())
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(
+            told,
+            [("t", 1, vec![4, 6]), ("t", 2, vec![5]), ("t", 1, vec![4 + far]), ("u", 1, vec![5])]
+        );
+        assert!(body.acks.iter().all(|ack| ack.consumer_group == "g" && ack.retry == "0"));
     }
 
     #[test]

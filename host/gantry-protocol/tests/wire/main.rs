@@ -7,6 +7,7 @@ mod captures;
 mod frames;
 mod headers;
 mod hostile;
+mod pops;
 mod records;
 mod round_trips;
 mod signatures;

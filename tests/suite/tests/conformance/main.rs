@@ -27,6 +27,7 @@ mod mixed;
 mod namespaces;
 mod ordering;
 mod outage;
+mod popping;
 mod producing;
 mod pulling;
 mod rebalancing;

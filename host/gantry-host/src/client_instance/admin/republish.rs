@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use gantry_protocol::header::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
-use gantry_protocol::names::{AUTO_CREATE_TOPIC, is_dlq};
+use gantry_protocol::names::{self, AUTO_CREATE_TOPIC, is_dlq};
 use gantry_protocol::properties::{self, keys};
 use gantry_protocol::{MessageExt, MessageQueue, RemotingCommand, RequestCode, ResponseCode, sys_flag};
 
@@ -47,7 +47,10 @@ impl ClientInstance {
 /// The topic a dead letter was first sent to; `None` where it does not say.
 pub fn dead_letter_origin(message: &MessageExt) -> Option<&str> {
     let named = message.property(keys::DLQ_ORIGIN_TOPIC);
-    named.or_else(|| message.property(keys::RETRY_TOPIC)).filter(|topic| !is_dlq(topic))
+    let topic = named.or_else(|| message.property(keys::RETRY_TOPIC)).filter(|topic| !is_dlq(topic))?;
+    // One that was popped and had come again names the retry topic it lay in.
+    let group = names::group_of(message.topic()).unwrap_or_default();
+    Some(names::pop_retry_origin(group, topic).unwrap_or(topic))
 }
 
 fn header(message: &MessageExt, queue: &MessageQueue) -> SendMessageRequestHeaderV2 {
@@ -185,5 +188,7 @@ mod tests {
         let by_proxy = dead_letter(&[("DLQ_ORIGIN_TOPIC", "orders"), ("RETRY_TOPIC", "%DLQ%g")]);
         assert_eq!(dead_letter_origin(&by_proxy), Some("orders"));
         assert_eq!(dead_letter_origin(&dead_letter(&[("RETRY_TOPIC", "%DLQ%g")])), None);
+        let popped = dead_letter(&[("RETRY_TOPIC", "%RETRY%g_orders")]);
+        assert_eq!(dead_letter_origin(&popped), Some("orders"));
     }
 }

@@ -86,8 +86,7 @@ impl Selector {
                 "a selector chooses among queues that there are; make them with `gantry topic create {topic}`"
             )
         })?;
-        let queues: Vec<_> =
-            route.publish_queues.iter().map(|queue| namespace.unwrap_queue(queue)).collect();
+        let queues: Vec<_> = route.publish_queues.iter().map(|queue| namespace.unwrap_queue(queue)).collect();
         let index = match self {
             Self::Rule(rule) => rule.select(&queues, message, arg).map_err(anyhow::Error::msg)?,
             Self::Plugin(selector) => ask(selector, &queues, message, arg).await?,
