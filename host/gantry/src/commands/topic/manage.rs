@@ -32,10 +32,9 @@ pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn list(args: TopicListArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.cluster).await?;
-    let listed = client.topic_list().await;
+    let listed = if args.all { client.topic_list().await } else { client.user_topics().await };
     client.close().await;
-    let mut topics = listed?;
-    topics.retain(|topic| args.all || is_users(topic));
+    let topics = listed?;
     if args.json {
         print_json(&topics)?;
     } else if topics.is_empty() {
@@ -76,10 +75,4 @@ pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
         println!("dry run: nothing was changed; add --yes to delete it");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_users(topic: &str) -> bool {
-    let of_rocketmq: [fn(&str) -> bool; 4] =
-        [names::is_retry, names::is_dlq, names::is_system_topic, names::is_reply_topic];
-    !of_rocketmq.into_iter().any(|is| is(topic))
 }
