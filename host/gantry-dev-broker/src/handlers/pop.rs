@@ -164,7 +164,8 @@ async fn until_found(
     if hold_ms == 0 {
         return Ok(Outcome::Nothing);
     }
-    let topics = vec![Arc::clone(&wanted.topic), wanted.retry_topic().into()];
+    let retry_topics = wanted.retry_topics().map(|(_, topic)| Arc::from(topic));
+    let topics = retry_topics.into_iter().chain([Arc::clone(&wanted.topic)]).collect();
     let Some(waiter) = core.popping.wait(&wanted.group, wanted.queue_id, topics) else {
         return Ok(Outcome::TooMany);
     };

@@ -156,7 +156,7 @@ async fn routes_and_cluster_are_standard_json_whatever_the_version() {
     let route: Value = serde_json::from_slice(&client.call(request).await.body).unwrap();
     let address = broker.local_addr().to_string();
     assert_eq!(route["brokerDatas"][0]["brokerAddrs"]["0"], address);
-    assert_eq!(route["brokerDatas"][0]["cluster"], "GantryCluster");
+    assert_eq!(route["brokerDatas"][0]["cluster"], "DefaultCluster");
     assert_eq!(route["queueDatas"][0]["readQueueNums"], 2);
     let missing = client.ask_with(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[]).await;
     assert_eq!(missing.response_code(), ResponseCode::TOPIC_NOT_EXIST);
@@ -164,7 +164,7 @@ async fn routes_and_cluster_are_standard_json_whatever_the_version() {
     let cluster = client.call(RemotingCommand::bare_request(RequestCode::GET_BROKER_CLUSTER_INFO)).await;
     let cluster: Value = serde_json::from_slice(&cluster.body).unwrap();
     assert_eq!(cluster["brokerAddrTable"]["gantry-broker"]["brokerAddrs"]["0"], address);
-    assert_eq!(cluster["clusterAddrTable"]["GantryCluster"][0], "gantry-broker");
+    assert_eq!(cluster["clusterAddrTable"]["DefaultCluster"][0], "gantry-broker");
 }
 
 #[tokio::test]
