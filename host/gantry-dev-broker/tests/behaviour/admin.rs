@@ -36,7 +36,10 @@ async fn a_group_without_offsets_starts_a_young_queue_at_its_beginning() {
     filled(&client).await;
     let young = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
     assert_eq!(field(&young, "offset"), "0");
-    for (topic, queue_id) in [("t", "1"), ("nowhere", "0")] {
+    // What is sent to an empty queue while a group starts is the group's, too.
+    let empty = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "1")).await;
+    assert_eq!(field(&empty, "offset"), "0");
+    for (topic, queue_id) in [("t", "99"), ("nowhere", "0")] {
         let missing = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", topic, queue_id)).await;
         assert_eq!(missing.response_code(), ResponseCode::QUERY_NOT_FOUND);
     }
