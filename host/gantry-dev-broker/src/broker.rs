@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gantry_protocol::message_id::UniqueKeyGenerator;
-use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
+use gantry_protocol::names::{self, AUTO_CREATE_TOPIC, SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::perm;
 use tokio::net::TcpListener;
 
@@ -185,7 +185,9 @@ fn core(
     let address = config.advertise.unwrap_or(local_addr);
     let limits = config.limits.clone();
     let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    let topics = Topics::new(limits.topics);
+    let own = [&config.cluster, &config.broker_name].map(Clone::clone);
+    let own = own.into_iter().chain([names::reply_topic(&config.cluster)]).collect();
+    let topics = Topics::new(limits.topics, own);
     let settings = SettingsTable::default();
     for topic in recovered.topics.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()) {
         topics.put(topic);
@@ -204,6 +206,10 @@ fn core(
         }
     }
     add_system_topics(&topics, &config);
+    let orders = recovered.orders.into_iter().filter_map(|(group, topic, queue_id, state)| {
+        Some((group, topic, queue_id, serde_json::from_str(&state).ok()?))
+    });
+    let orders = orders.collect();
     Core {
         address,
         topics,
@@ -214,7 +220,7 @@ fn core(
         offsets: Offsets::new(recovered.offsets, limits.offsets),
         locks: Locks::new(config.timing.lock_lease, limits.locks),
         held: HeldPulls::new(limits.held_pulls),
-        popping: Popping::new(limits.locks, limits.held_pulls),
+        popping: Popping::new(limits.locks, limits.held_pulls, orders),
         unique_keys: UniqueKeyGenerator::new(ip, low_half(std::process::id()), fastrand::u32(..)),
         gate,
         server: ServerCounters::default(),
@@ -228,21 +234,21 @@ fn core(
 /// Topics that are the broker's own follow its settings, not what was stored.
 fn add_system_topics(topics: &Topics, config: &BrokerConfig) {
     const BOTH: i32 = perm::READ | perm::WRITE;
+    /// Queues a topic has in RocketMQ when nobody says how many (RocketMQ: TopicConfig.defaultReadQueueNums).
+    const CLUSTER_QUEUES: i32 = 16;
     let levels = i32::try_from(config.delay_levels.len()).unwrap_or(1);
     topics.put(new_topic(SCHEDULE_TOPIC, levels, BOTH));
     topics.put(new_topic(TIMER_TOPIC, 1, BOTH));
     topics.put(new_topic(TRANS_HALF_TOPIC, 1, BOTH));
-    topics.put(new_topic(&reply_topic(&config.cluster), 1, BOTH));
+    topics.put(new_topic(&names::reply_topic(&config.cluster), 1, BOTH));
+    // Clients that create a topic ask first who is behind the name of the cluster or broker they create it in.
+    topics.put(new_topic(&config.cluster, CLUSTER_QUEUES, BOTH | perm::INHERIT));
+    topics.put(new_topic(&config.broker_name, 1, BOTH | perm::INHERIT));
     if config.auto_create_topics {
         topics.put(new_topic(AUTO_CREATE_TOPIC, config.default_topic_queue_nums, BOTH | perm::INHERIT));
     } else {
         topics.remove(AUTO_CREATE_TOPIC);
     }
-}
-
-/// Where replies to request messages are kept (RocketMQ: MixAll.getReplyTopic).
-fn reply_topic(cluster: &str) -> String {
-    format!("{cluster}_REPLY_TOPIC")
 }
 
 fn low_half(id: u32) -> u16 {

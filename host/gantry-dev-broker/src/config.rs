@@ -17,7 +17,7 @@ pub struct BrokerConfig {
     pub storage: Storage,
     /// Name of the broker in routes (RocketMQ: brokerName). Default `gantry-broker`.
     pub broker_name: String,
-    /// Name of the cluster (RocketMQ: brokerClusterName). Default `GantryCluster`.
+    /// Name of the cluster (RocketMQ: brokerClusterName). Default `DefaultCluster`, RocketMQ's.
     pub cluster: String,
     /// Whether a send to an unknown topic creates it after the template TBW102
     /// (RocketMQ: autoCreateTopicEnable). Default true.
@@ -40,6 +40,9 @@ pub struct BrokerConfig {
     /// Whether the broker itself resets a group's offsets when an administrator asks for it, or tells the group's
     /// members to do it, as brokers before 5.0 do (RocketMQ: useServerSideResetOffset). Default true.
     pub server_side_reset: bool,
+    /// Whether popped messages that were not settled in time go to retry topics of the second form, `%RETRY%group+topic`,
+    /// instead of the first, `%RETRY%group_topic` (RocketMQ: enableRetryTopicV2). Both are read. Default false.
+    pub pop_retry_topic_v2: bool,
     /// The 18 delay levels, level 1 first (RocketMQ: messageDelayLevel). Default 1 s .. 2 h.
     pub delay_levels: Vec<Duration>,
     /// TLS beside plain TCP on the same port, or instead of it (RocketMQ: tls.server.mode). Default: none.
@@ -146,7 +149,7 @@ impl Default for BrokerConfig {
             advertise: None,
             storage: Storage::InMemory,
             broker_name: "gantry-broker".to_owned(),
-            cluster: "GantryCluster".to_owned(),
+            cluster: "DefaultCluster".to_owned(),
             auto_create_topics: true,
             default_topic_queue_nums: 8,
             max_message_size: 4 * 1024 * 1024,
@@ -155,6 +158,7 @@ impl Default for BrokerConfig {
             max_store_bytes: None,
             tail_cache_bytes: 64 * 1024 * 1024,
             server_side_reset: true,
+            pop_retry_topic_v2: false,
             delay_levels: default_delay_levels(),
             tls: None,
             accounts: Vec::new(),

@@ -6,7 +6,8 @@
 //!
 //! # What it keeps
 //! One SQLite database (or memory): messages in RocketMQ's own stored layout, topics, consumer groups' settings and
-//! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are not settled.
+//! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are not settled,
+//! in order or not.
 //! One thread writes, gathering what waits into one transaction; a send is answered after its commit, so an
 //! acknowledged message survives the death of the process, and with [`FsyncPolicy::EveryCommit`] a power failure. Pops
 //! are hidden in the transaction in which the group's offset passes them, so a kill at any instant neither loses one nor
@@ -14,10 +15,11 @@
 //!
 //! # What is deliberately absent
 //! - Several brokers, slaves, replication, and registration of other brokers: it is its own and only cluster.
-//! - Inner batches, compaction, cold data control: code 3, or the code RocketMQ has for a broker without them.
-//! - Of POP: retry topics of the second form (`%RETRY%group+topic`), and orders over a restart: what an ordered pop hid is
-//!   popped again then, and counted from 0. A handle whose time is up changes nothing, where RocketMQ's
-//!   CHANGE_MESSAGE_INVISIBLETIME would have the message come twice.
+//! - Compaction, cold data control, lite topics: code 3, or the code RocketMQ has for a broker without them.
+//! - A POP handle whose time is up changes nothing, where RocketMQ's CHANGE_MESSAGE_INVISIBLETIME would have the message
+//!   come twice.
+//! - Of inner batches: the property INNER_BASE, which clients do not read. A subscription by tags gets every inner batch,
+//!   for its client to choose from; RocketMQ's broker compares the tags of the batch, which has none.
 //! - A prepared message stays where it is while its producers are asked about it; RocketMQ writes it anew each time.
 //! - Permissions by topic or group: an account may do everything, and without accounts everybody may. It listens on
 //!   loopback unless told otherwise.

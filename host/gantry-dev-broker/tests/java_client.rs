@@ -187,11 +187,40 @@ fn shares(program: &Installation, name_server: SocketAddr) -> Client {
     client
 }
 
+#[test]
+fn batches_that_are_kept_together_arrive_message_by_message() {
+    let Some(program) = Installation::for_tests().unwrap() else { return };
+    let server = Server::in_memory();
+    inner_batches(&program, server.address());
+}
+
+/// Java sends batches to a topic that keeps each as one record, and gets the messages in order, each with its own offset.
+fn inner_batches(program: &Installation, name_server: SocketAddr) {
+    let mut client = Client::start(program, name_server).unwrap();
+    let create = ["updateTopic", "-c", "DefaultCluster", "-t", "topic", "-r", "1", "-w", "1"];
+    let made = client.mqadmin(&[&create[..], &["-a", "+queue.type=BatchCQ"]].concat()).unwrap();
+    assert!(made.contains("success"), "{made}");
+    client.send_many("topic", "t", "m", 40, 8).unwrap();
+    client.send(&Outgoing::new("topic", "alone")).unwrap();
+    let mut one = Consumer::start(program, name_server, &options("one").orderly()).unwrap();
+    let messages = consumed(&mut [&mut one], 41);
+    let mut expected: Vec<_> = (0..40).map(|number| format!("m-{number}")).collect();
+    expected.push("alone".to_owned());
+    assert_eq!(bodies(&messages), expected);
+    assert_eq!(
+        messages.iter().map(|message| message.offset).collect::<Vec<_>>(),
+        (0..41).collect::<Vec<_>>()
+    );
+    assert!(messages[..40].iter().all(|message| message.tags.as_deref() == Some("t")));
+    leave([one]);
+    client.quit().unwrap();
+}
+
 /// What these tests expect of the embedded broker is what Apache's does.
 #[test]
 fn apache_rocketmq_does_the_same() {
     let Some(program) = Installation::for_tests().unwrap() else { return };
-    let scenarios: [fn(&Installation, SocketAddr); 4] = [
+    let scenarios: [fn(&Installation, SocketAddr); 5] = [
         |program, name_server| {
             // Apache may ask about ended ones too, and deliver them once more: it notes their end in batches.
             transactions(program, name_server);
@@ -199,6 +228,7 @@ fn apache_rocketmq_does_the_same() {
         |program, name_server| shares(program, name_server).quit().unwrap(),
         requests,
         timers,
+        inner_batches,
     ];
     for scenario in scenarios {
         let directory = tempfile::tempdir().unwrap();

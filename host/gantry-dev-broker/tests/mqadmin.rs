@@ -78,7 +78,7 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
     });
     let mut says = |arguments: &[&str], expected: &[&str]| says(&mut client, arguments, expected);
     says(&["topicList"], &["topic", "%RETRY%g"]);
-    says(&["clusterList"], &["GantryCluster", "gantry-broker", &address]);
+    says(&["clusterList"], &["DefaultCluster", "gantry-broker", &address]);
     says(&["topicRoute", "-t", "topic"], &["gantry-broker", &address]);
     says(&["topicStatus", "-t", "topic"], &["gantry-broker"]);
     says(&["consumerProgress"], &["#Group", "g ", "PUSH", "CLUSTERING"]);
@@ -88,7 +88,7 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
         &["consumerConnection", "-g", "g"],
         &[one.client_id(), "JAVA", "topic", "CONSUME_FROM_FIRST_OFFSET"],
     );
-    says(&["getConsumerConfig", "-g", "g"], &["GantryCluster:gantry-broker", "retryMaxTimes"]);
+    says(&["getConsumerConfig", "-g", "g"], &["DefaultCluster:gantry-broker", "retryMaxTimes"]);
     says(&["consumeMessage", "-t", "topic", "-g", "reader"], &["Consume ok", "m-0"]);
     says(&["brokerStatus", "-b", &address], &["brokerVersionDesc"]);
     says(&["getBrokerConfig", "-b", &address], &["brokerName", "gantry-broker", "messageDelayLevel"]);
@@ -102,7 +102,8 @@ fn mqadmin_prints_what_is_there_and_says_what_is_not_supported() {
     says(&["updateSubGroup", "-b", &address, "-g", "clone"], &["success"]);
     says(&["cloneGroupOffset", "-s", "g", "-d", "clone", "-t", "topic"], &["clone group offset success"]);
     says(&["consumerProgress", "-g", "clone"], &["Consume Diff Total: 0"]);
-    says(&["brokerConsumeStats", "-b", &address], &["CODE: 3", "not supported"]);
+    says(&["brokerConsumeStats", "-b", &address, "-l", "-1"], &["topic", "g ", "Diff Total: "]);
+    says(&["getColdDataFlowCtrInfo", "-b", &address], &["CODE: 3", "not supported"]);
     leave([one]);
 }
 

@@ -10,6 +10,9 @@ use gantry_protocol::tag::TagExpression;
 
 pub(crate) use sql::SqlFilter;
 
+/// Stands for the tag hashes of the messages of an inner batch: which of them are wanted only the client sees.
+pub(crate) const SEVERAL_TAGS: i64 = i64::MAX;
+
 /// What a subscription lets through at the broker (RocketMQ: ExpressionMessageFilter).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Filter {
@@ -67,7 +70,7 @@ impl Filter {
     pub(crate) fn passes_tags(&self, tags: i64) -> bool {
         match self {
             Self::All | Self::Sql(_) => true,
-            Self::Codes(codes) => codes.binary_search(&tags).is_ok(),
+            Self::Codes(codes) => tags == SEVERAL_TAGS || codes.binary_search(&tags).is_ok(),
         }
     }
 

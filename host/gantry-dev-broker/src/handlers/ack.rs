@@ -14,6 +14,7 @@ use gantry_protocol::{RemotingCommand, ResponseCode};
 
 use super::{Answer, no_such_topic, read_json, success};
 use crate::core::{Core, Refusal};
+use crate::state::order::Order;
 use crate::state::popping::Lane;
 use crate::store::{Change, OffsetRow, Popped, Queue};
 
@@ -146,7 +147,11 @@ async fn settle_in_order(core: &Core, handled: &Handled) -> Result<(), Refusal> 
     };
     let (group, topic) = (Arc::clone(&handled.group), Arc::clone(&queue.topic));
     let row = OffsetRow { group, topic, queue_id: queue.queue_id, offset };
-    core.store.change(vec![Change::Offset(row.clone())], Vec::new()).await?;
+    let changes = vec![Change::Offset(row.clone()), order_change(handled, orders.get(&queue.queue_id))];
+    core.store.change(changes, Vec::new()).await?;
+    if orders.get(&queue.queue_id).is_some_and(Order::is_over) {
+        orders.remove(&queue.queue_id);
+    }
     core.offsets.commit(&row.group, &row.topic, row.queue_id, row.offset);
     drop(orders);
     core.popping.arrived(&queue.topic);
@@ -157,12 +162,19 @@ async fn hide_in_order(core: &Core, handled: &Handled, until_ms: i64) -> Result<
     let lane = lane(core, handled)?;
     let mut orders = lane.lock().await;
     let order = orders.get_mut(&handled.queue.queue_id);
-    let hidden = order.and_then(|order| order.hide(handled.offset, handled.popped_ms, until_ms));
-    drop(orders);
-    if hidden.is_some() {
-        core.popping.arrived(&handled.queue.topic);
+    if order.and_then(|order| order.hide(handled.offset, handled.popped_ms, until_ms)).is_none() {
+        return Ok(());
     }
+    let change = order_change(handled, orders.get(&handled.queue.queue_id));
+    core.store.change(vec![change], Vec::new()).await?;
+    drop(orders);
+    core.popping.arrived(&handled.queue.topic);
     Ok(())
+}
+
+fn order_change(handled: &Handled, order: Option<&Order>) -> Change {
+    let group = Arc::clone(&handled.group);
+    Change::Order { group, queue: handled.queue.id, state: order.and_then(Order::stored) }
 }
 
 fn lane(core: &Core, handled: &Handled) -> Result<Lane, Refusal> {

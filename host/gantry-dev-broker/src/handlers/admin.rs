@@ -1,13 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gantry_protocol::body::{
-    ConsumeStats, OffsetWrapper, QueueMap, SubscriptionGroupConfig, TopicOffset, TopicStatsTable,
-};
+use gantry_protocol::body::{SubscriptionGroupConfig, TopicOffset, TopicStatsTable};
 use gantry_protocol::header::{
-    DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
-    GetConsumerConnectionListRequestHeader, GetTopicStatsInfoRequestHeader,
+    DeleteSubscriptionGroupRequestHeader, GetConsumerConnectionListRequestHeader,
+    GetTopicStatsInfoRequestHeader,
 };
 use gantry_protocol::tag::{TagExpression, hash_code};
 use gantry_protocol::{MessageQueue, RemotingCommand, RequestCode, ResponseCode, names};
@@ -166,38 +163,6 @@ pub(super) fn subscription_json(subscription: &Subscription) -> serde_json::Valu
         "tagsSet": tags,
         "topic": subscription.topic,
     })
-}
-
-/// GET_CONSUME_STATS 208: how far the group is in each queue of its topics. The rate is given as 0.
-pub(super) async fn consume_stats(core: &Core, request: &RemotingCommand) -> Answer {
-    let header: GetConsumeStatsRequestHeader = request.header()?;
-    let asked = header.topic.filter(|topic| !topic.is_empty());
-    let topics = match asked {
-        Some(topic) => vec![Arc::from(topic)],
-        None => core.offsets.topics_of(&header.consumer_group),
-    };
-    let mut offset_table = QueueMap::default();
-    for topic in topics {
-        let Some(config) = core.topics.get(&topic) else { continue };
-        for queue_id in 0..config.read_queue_nums {
-            let progress = progress(core, &header.consumer_group, &topic, queue_id).await?;
-            offset_table.insert(message_queue(core, &topic, queue_id), progress);
-        }
-    }
-    with_json(&ConsumeStats { consume_tps: 0.0, offset_table })
-}
-
-async fn progress(core: &Core, group: &str, topic: &str, queue_id: i32) -> Result<OffsetWrapper, Refusal> {
-    let queue = core.store.existing_queue(topic, queue_id);
-    let broker_offset = queue.as_ref().map_or(0, |queue| queue.span().max);
-    let consumer_offset = core.offsets.get(group, topic, queue_id).unwrap_or(0);
-    let last_timestamp = match &queue {
-        Some(queue) if consumer_offset > 0 => {
-            core.store.stored_at(queue, consumer_offset - 1).await?.unwrap_or(0)
-        }
-        _ => 0,
-    };
-    Ok(OffsetWrapper { broker_offset, consumer_offset, last_timestamp, pull_offset: consumer_offset })
 }
 
 pub(super) fn message_queue(core: &Core, topic: &str, queue_id: i32) -> MessageQueue {

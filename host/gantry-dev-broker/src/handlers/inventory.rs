@@ -10,9 +10,8 @@ use super::admin::group_exists;
 use super::{Answer, no_such_topic, success, with_json};
 use crate::core::{Core, Refusal};
 use crate::state::groups::MemberInfo;
-use crate::state::topics::is_system;
 
-fn text<'a>(request: &'a RemotingCommand, name: &'static str) -> Result<&'a str, Refusal> {
+pub(super) fn text<'a>(request: &'a RemotingCommand, name: &'static str) -> Result<&'a str, Refusal> {
     let missing = || Refusal::new(ResponseCode::SYSTEM_ERROR, format!("the header lacks the field {name:?}"));
     request.ext_fields.get(name).filter(|value| !value.is_empty()).ok_or_else(missing)
 }
@@ -50,6 +49,7 @@ pub(super) fn broker_config(core: &Core) -> Answer {
         ("transactionTimeOut", config.timing.transaction_timeout.as_millis().to_string()),
         ("transactionCheckInterval", config.timing.transaction_check.as_millis().to_string()),
         ("transactionCheckMax", config.timing.transaction_checks.to_string()),
+        ("enableRetryTopicV2", config.pop_retry_topic_v2.to_string()),
         ("useServerSideResetOffset", config.server_side_reset.to_string()),
     ];
     let lines: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -115,7 +115,7 @@ pub(super) fn topics_of_cluster(core: &Core, request: &RemotingCommand) -> Answe
 /// GET_SYSTEM_TOPIC_LIST_FROM_NS 304, which names clusters and brokers too, and GET_SYSTEM_TOPIC_LIST_FROM_BROKER 305.
 pub(super) fn system_topics(core: &Core, of_name_server: bool) -> Answer {
     let mut topic_list: Vec<String> =
-        core.topics.names().into_iter().filter(|topic| is_system(topic)).collect();
+        core.topics.names().into_iter().filter(|topic| core.topics.is_system(topic)).collect();
     if of_name_server {
         topic_list.extend([core.config.cluster.clone(), core.config.broker_name.clone()]);
     }

@@ -8,6 +8,7 @@ use gantry_protocol::{MessageExt, MessageRecord, RecallHandle, RecordError, Resp
 
 use crate::clock::millis;
 use crate::core::{Core, Refusal};
+use crate::filter::SEVERAL_TAGS;
 use crate::props::Properties;
 use crate::state::topics::TIMER_TOPIC;
 use crate::store::{NewRecord, Redeliver, Stored};
@@ -63,6 +64,15 @@ impl Draft<'_> {
         self.encode(core, false)
     }
 
+    /// Makes one record of a batch of `messages`, which clients take apart (RocketMQ: MessageExtBatch.isInnerBatch).
+    pub(super) fn into_inner_batch(mut self, core: &Core, messages: usize) -> Result<NewRecord, Refusal> {
+        self.sys_flag |= sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+        self.properties.put(keys::CLUSTER, core.config.cluster.clone());
+        self.properties.put(keys::INNER_NUM, messages.to_string());
+        let messages = i64::try_from(messages).map_err(|_| illegal(core))?;
+        Ok(NewRecord { messages, tags: SEVERAL_TAGS, ..self.encode(core, true)? })
+    }
+
     /// The record as it is stored. Copies that wait for something are not found by key: the delivered record is.
     pub(super) fn encode(self, core: &Core, found_by_key: bool) -> Result<NewRecord, Refusal> {
         let keys = if found_by_key { key_hashes(&self.topic, &self.properties) } else { Vec::new() };
@@ -83,10 +93,11 @@ impl Draft<'_> {
             ..MessageRecord::default()
         };
         let mut bytes = BytesMut::with_capacity(record.encoded_len());
-        record.encode(&mut bytes).map_err(|error| too_long(core, &error))?;
+        record.encode(&mut bytes).map_err(|_| illegal(core))?;
         let timestamp_at = if self.born_host.is_ipv4() { 56 } else { 68 };
         let (due_ms, check_ms) = (None, None);
-        Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, check_ms, stored: Stored::default() })
+        let (messages, stored) = (1, Stored::default());
+        Ok(NewRecord { queue, bytes, timestamp_at, messages, tags, keys, due_ms, check_ms, stored })
     }
 
     /// Applies DELAY and the timer properties as RocketMQ's HookUtils does, a level before a time: moves the
@@ -102,14 +113,14 @@ impl Draft<'_> {
             self.move_to(SCHEDULE_TOPIC, i32::try_from(index).unwrap_or(0));
             return Ok(Some(now_ms + millis(delay.as_millis())));
         }
+        if TIMERS
+            .iter()
+            .any(|timer| self.properties.get(timer).is_some_and(|value| value.parse::<i64>().is_err()))
+        {
+            return Err(illegal_timer());
+        }
         match timer_due(&self.properties, now_ms) {
-            Some(due_ms) if due_ms - now_ms > TIMER_MAX_MS => Err(Refusal::new(
-                ResponseCode::MESSAGE_ILLEGAL,
-                format!(
-                    "timer message illegal, the delay time should not be bigger than the max delay {TIMER_MAX_MS}ms; \
-                     or if set del msg, the delay time should be bigger than the current time"
-                ),
-            )),
+            Some(due_ms) if due_ms.saturating_sub(now_ms) > TIMER_MAX_MS => Err(illegal_timer()),
             Some(due_ms) if due_ms > now_ms => {
                 self.properties.put(keys::TIMER_OUT_MS, whole_seconds(due_ms).to_string());
                 self.move_to(TIMER_TOPIC, 0);
@@ -125,6 +136,15 @@ impl Draft<'_> {
         self.properties.put(keys::REAL_TOPIC, real_topic);
         self.properties.put(keys::REAL_QUEUE_ID, real_queue.to_string());
     }
+}
+
+/// A timer too far away, or none (RocketMQ: PutMessageStatus.WHEEL_TIMER_MSG_ILLEGAL).
+fn illegal_timer() -> Refusal {
+    let remark = format!(
+        "timer message illegal, the delay time should not be bigger than the max delay {TIMER_MAX_MS}ms; or if set \
+         del msg, the delay time should be bigger than the current time"
+    );
+    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
 }
 
 /// When a timer message is due; `None` for any other message.
@@ -194,8 +214,15 @@ fn deliverable(core: &Core, record: Bytes) -> Result<NewRecord, String> {
     let mut bytes = BytesMut::with_capacity(record.encoded_len());
     record.encode(&mut bytes).map_err(|error| error.to_string())?;
     let timestamp_at = if record.born_host.is_ipv4() { 56 } else { 68 };
-    let (due_ms, check_ms) = (None, None);
-    Ok(NewRecord { queue, bytes, timestamp_at, tags, keys, due_ms, check_ms, stored: Stored::default() })
+    let (messages, due_ms, check_ms, stored) = (1, None, None, Stored::default());
+    Ok(NewRecord { queue, bytes, timestamp_at, messages, tags, keys, due_ms, check_ms, stored })
+}
+
+/// How many messages a record holds: 1, or those of an inner batch.
+pub(super) fn messages_in(message: &MessageExt) -> usize {
+    let inner = message.sys_flag() & sys_flag::INNER_BATCH != 0;
+    let number = message.property(keys::INNER_NUM).filter(|_| inner).and_then(|number| number.parse().ok());
+    number.unwrap_or(1)
 }
 
 /// Hash of a tag as the consume queue keeps it.
@@ -222,11 +249,11 @@ pub(super) fn key_hash(topic: &str, key: &str) -> i64 {
     i64::from_ne_bytes(hash.to_ne_bytes())
 }
 
-/// What does not fit a record is answered as Java does.
-fn too_long(core: &Core, error: &RecordError) -> Refusal {
+/// What does not fit a record (RocketMQ: PutMessageStatus.MESSAGE_ILLEGAL and PROPERTIES_SIZE_EXCEEDED).
+pub(super) fn illegal(core: &Core) -> Refusal {
     let remark = format!(
         "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg \
-         properties length limit 32KB. {error}",
+         properties length limit 32KB.",
         core.config.max_message_size
     );
     Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)

@@ -5,6 +5,7 @@ mod account;
 mod ack;
 mod admin;
 mod assignment;
+mod attributes;
 mod codes;
 mod group;
 mod heartbeat;
@@ -13,6 +14,7 @@ mod kv;
 mod message;
 mod offset;
 mod pop;
+mod progress;
 mod pull;
 mod query;
 mod recall;
@@ -163,7 +165,9 @@ async fn in_task(core: &Arc<Core>, call: &Call, request: &RemotingCommand) -> An
         Code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => admin::update_group(core, request).await,
         codes::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => admin::update_groups(core, request).await,
         Code::DELETE_SUBSCRIPTIONGROUP => admin::delete_group(core, request).await,
-        Code::GET_CONSUME_STATS => admin::consume_stats(core, request).await,
+        Code::GET_CONSUME_STATS => progress::of_group(core, request).await,
+        codes::QUERY_CONSUME_TIME_SPAN => progress::time_spans(core, request).await,
+        codes::GET_BROKER_CONSUME_STATS => progress::of_broker(core, request).await,
         Code::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(core, request).await,
         Code::GET_CONSUMER_RUNNING_INFO => relay::running_info(core, request).await,
         Code::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(core, request).await,

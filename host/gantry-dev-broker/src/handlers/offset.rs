@@ -52,9 +52,15 @@ pub(super) async fn query_first(core: &Core, request: &RemotingCommand) -> Answe
     Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark))
 }
 
-/// Whether no more has been stored since the queue's first message than is kept in memory.
+/// Whether no more has been stored since the queue's first message than is kept in memory. A queue without a message is
+/// young too: in RocketMQ it is not, and what comes between a new group's questions for its offset and for the queue's end
+/// is passed over.
 pub(super) async fn is_young(core: &Core, topic: &str, queue_id: i32) -> Result<bool, Refusal> {
-    let Some(queue) = core.store.existing_queue(topic, queue_id) else { return Ok(false) };
+    let queue = core.store.existing_queue(topic, queue_id).filter(|queue| queue.span().max > 0);
+    let Some(queue) = queue else {
+        let config = core.topics.get(topic);
+        return Ok(config.is_some_and(|config| (0..config.read_queue_nums).contains(&queue_id)));
+    };
     if queue.span().min > 0 {
         return Ok(false);
     }

@@ -39,7 +39,7 @@ pub(super) fn pop(core: &Arc<Core>, call: Call, request: &RemotingCommand) {
     let core_of_task = Arc::clone(core);
     core.tasks.spawn("pop", async move {
         let answer = match until_found(&core_of_task, &call.peer, &wanted, Look::Take, hold_ms).await {
-            Ok(Outcome::Found(taken)) => Ok(found(taken, &wanted)),
+            Ok(Outcome::Found(taken)) => Ok(found(*taken, &wanted)),
             Ok(Outcome::Nothing) => Ok(nothing(&core_of_task, &wanted)),
             Ok(Outcome::TooMany) => {
                 Err(Refusal::new(ResponseCode::POLLING_FULL, "too many pops wait already"))
@@ -133,7 +133,7 @@ enum Look {
 }
 
 enum Outcome {
-    Found(Taken),
+    Found(Box<Taken>),
     Nothing,
     TooMany,
 }
@@ -159,12 +159,13 @@ async fn until_found(
     let deadline_ms = core.clock.ticks_ms() + hold_ms;
     let found = look.at(core, wanted).await?;
     if !found.is_empty() {
-        return Ok(Outcome::Found(found));
+        return Ok(Outcome::Found(Box::new(found)));
     }
     if hold_ms == 0 {
         return Ok(Outcome::Nothing);
     }
-    let topics = vec![Arc::clone(&wanted.topic), wanted.retry_topic().into()];
+    let retry_topics = wanted.retry_topics().map(|(_, topic)| Arc::from(topic));
+    let topics = retry_topics.into_iter().chain([Arc::clone(&wanted.topic)]).collect();
     let Some(waiter) = core.popping.wait(&wanted.group, wanted.queue_id, topics) else {
         return Ok(Outcome::TooMany);
     };
@@ -175,7 +176,7 @@ async fn until_found(
         }
         let found = look.at(core, wanted).await?;
         if !found.is_empty() {
-            return Ok(Outcome::Found(found));
+            return Ok(Outcome::Found(Box::new(found)));
         }
         let nap_ms = found.nap_ms(core.clock.wall_ms()).unwrap_or(NAP_MS).min(NAP_MS);
         let left_ms = deadline_ms - core.clock.ticks_ms();

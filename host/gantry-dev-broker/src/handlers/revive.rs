@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gantry_protocol::body::TopicConfig;
+use gantry_protocol::pop::PopRetry;
 use gantry_protocol::properties::keys;
 use gantry_protocol::{MessageExt, ResponseCode, names, perm};
 
@@ -70,7 +71,8 @@ async fn retry(core: &Core, expired: &Expired) -> Result<Option<NewRecord>, Refu
 
 /// The POP retry topic, which may be longer than clients may name a topic.
 async fn ensure_retry_topic(core: &Core, group: &str, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
-    let name = names::pop_retry_topic_v1(group, topic);
+    let form = if core.config.pop_retry_topic_v2 { PopRetry::RetryV2 } else { PopRetry::RetryV1 };
+    let name = form.topic(group, topic);
     match core.topics.get(&name) {
         Some(config) => Ok(config),
         None => core.put_topic(new_topic(&name, 1, perm::READ | perm::WRITE)).await,

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::body::TopicConfig;
 use gantry_protocol::header::{
     SendMessageRefusedHeader, SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
 use gantry_protocol::properties::{MAX_PROPERTIES, keys};
-use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, batch, message_id, names, perm, sys_flag};
+use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, message_id, names, perm, sys_flag};
 
-use super::message::{Draft, recall_handle};
+use super::message::{Draft, illegal, recall_handle};
 use super::{no_such_topic, recall};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
@@ -23,10 +24,13 @@ pub(super) const REGION: &str = "DefaultRegion";
 const TRANSACTION_ID: &str = "__transactionId__";
 
 /// A send that passed its checks.
+#[derive(Default)]
 struct Checked {
     records: Vec<NewRecord>,
     queue_id: i32,
     transaction_id: Option<String>,
+    /// The unique key of an inner batch, by which the producer knows it as one.
+    batch_id: Option<String>,
     recall_handle: Option<String>,
 }
 
@@ -39,11 +43,12 @@ pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand)
         Err(refusal) => return call.refuse(refusal.code, refusal.remark),
     };
     match checked {
-        Ok(Checked { records, queue_id, transaction_id, recall_handle }) => {
+        Ok(mut checked) => {
             let core_of_reply = Arc::clone(core);
+            let records = std::mem::take(&mut checked.records);
             let done = move |stored: Result<Vec<Stored>, StoreError>| match stored {
                 Ok(stored) => {
-                    let header = accepted(&core_of_reply, &stored, queue_id, transaction_id, recall_handle);
+                    let header = accepted(&core_of_reply, &stored, checked);
                     call.answer(RemotingCommand::response(ResponseCode::SUCCESS).with_header(&header));
                 }
                 Err(error) => refuse(call, error.into()),
@@ -73,22 +78,16 @@ fn refuse(call: Call, refusal: Refusal) {
     call.answer(RemotingCommand::response(refusal.code).with_remark(refusal.remark).with_header(&header));
 }
 
-fn accepted(
-    core: &Core,
-    stored: &[Stored],
-    queue_id: i32,
-    transaction_id: Option<String>,
-    recall_handle: Option<String>,
-) -> SendMessageResponseHeader {
+fn accepted(core: &Core, stored: &[Stored], checked: Checked) -> SendMessageResponseHeader {
     let ids: Vec<String> =
         stored.iter().map(|stored| message_id::offset_msg_id(core.address, stored.physical)).collect();
     SendMessageResponseHeader {
         msg_id: ids.join(","),
-        queue_id,
+        queue_id: checked.queue_id,
         queue_offset: stored.first().map_or(0, |stored| stored.offset),
-        transaction_id,
-        batch_uniq_id: None,
-        recall_handle,
+        transaction_id: checked.transaction_id,
+        batch_uniq_id: checked.batch_id,
+        recall_handle: checked.recall_handle,
         msg_region: Some(REGION.to_owned()),
         trace_on: Some(true),
     }
@@ -114,10 +113,10 @@ async fn check(
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
     if request.body.len() > core.config.max_message_size {
-        return Err(too_large(core));
+        return Err(illegal(core));
     }
     if header.batch == Some(true) {
-        batch(core, call, &header, queue_id, request.body)
+        batch(core, call, &header, (&topic, queue_id), request.body)
     } else {
         single(core, call, &header, queue_id, request).await
     }
@@ -159,9 +158,15 @@ async fn single(
 ) -> Result<Checked, Refusal> {
     let text = header.properties.as_deref().unwrap_or_default();
     if text.len() > MAX_PROPERTIES {
-        return Err(too_large(core));
+        return Err(illegal(core));
     }
     let mut properties = Properties::parse(text);
+    // An inner batch is made of a batch, never sent as one (RocketMQ: HookUtils.checkInnerBatch).
+    if header.sys_flag & sys_flag::INNER_BATCH != 0 || properties.get(keys::INNER_NUM).is_some() {
+        return Err(illegal(core));
+    }
+    // A popped message that is sent on has a handle of its own when it is popped there.
+    properties.remove(keys::POP_CK);
     let unique_key = match properties.get(keys::UNIQUE_KEY) {
         Some(key) => key.to_owned(),
         None => core.unique_keys.next(u64::try_from(core.clock.wall_ms()).unwrap_or(0)).to_string(),
@@ -170,7 +175,6 @@ async fn single(
     properties.put(keys::MSG_REGION, REGION);
     properties.put(keys::TRACE_SWITCH, "true");
     properties.put(keys::CLUSTER, core.config.cluster.as_str());
-    let reconsume_times = header.reconsume_times.unwrap_or(0);
     let (topic, queue_id) = match dead_letter_group(core, header, request.version) {
         Some(group) => {
             properties.put(keys::DELAY, "-1");
@@ -187,18 +191,8 @@ async fn single(
     }
     let cancelled = if prepared { None } else { recall::cancelled(core, &topic, &properties) };
     let recall_handle = recall_handle(core, &topic, &properties).filter(|_| cancelled.is_none() && !prepared);
-    let draft = Draft {
-        topic,
-        queue_id,
-        flag: header.flag,
-        sys_flag: header.sys_flag,
-        born_timestamp: header.born_timestamp,
-        born_host: call.peer.address,
-        reconsume_times,
-        prepared_offset: 0,
-        body: request.body,
-        properties,
-    };
+    let place = (call, header, queue_id);
+    let draft = Draft { topic, ..draft_of(place, header.flag, request.body, properties) };
     let record = match cancelled {
         _ if prepared => draft.into_prepared(core)?,
         Some(timer) => {
@@ -207,7 +201,8 @@ async fn single(
         }
         None => draft.into_record(core)?,
     };
-    Ok(Checked { records: vec![record], queue_id, transaction_id: Some(unique_key), recall_handle })
+    let transaction_id = Some(unique_key);
+    Ok(Checked { records: vec![record], queue_id, transaction_id, recall_handle, ..Checked::default() })
 }
 
 /// Whether the message is the first half of a transaction: its property or its flag says so.
@@ -243,54 +238,71 @@ pub(super) async fn dead_letter_topic(core: &Core, group: &str) -> Result<String
     Ok(topic)
 }
 
-/// The items of a batch, each a record of its own; they keep their own properties and get none from the broker.
+/// The items of a batch, each a record of its own; they keep their own properties and get none from the broker. In a topic
+/// for inner batches they stay together.
 fn batch(
     core: &Core,
     call: &Call,
     header: &SendMessageRequestHeader,
-    queue_id: i32,
+    (topic, queue_id): (&TopicConfig, i32),
     body: Bytes,
 ) -> Result<Checked, Refusal> {
     if header.topic.starts_with(names::RETRY_PREFIX) {
         let remark = format!("batch request does not support retry group {}", header.topic);
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
-    let mut records = Vec::new();
-    for item in batch::decode(body) {
-        let item = item.map_err(|error| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
+    let items: Vec<BatchItem> = batch::decode(body.clone())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
+    if items.is_empty() {
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch holds no message"));
+    }
+    let of_batch = Properties::parse(header.properties.as_deref().unwrap_or_default());
+    let unique_key = of_batch.get(keys::UNIQUE_KEY).map(str::to_owned);
+    if topics::keeps_batches(topic)
+        && let Some(batch_id) = unique_key
+    {
+        let record = draft_of((call, header, queue_id), header.flag, body, of_batch)
+            .into_inner_batch(core, items.len())?;
+        let transaction_id = Some(batch_id.clone());
+        let records = vec![record];
+        return Ok(Checked {
+            records,
+            queue_id,
+            transaction_id,
+            batch_id: Some(batch_id),
+            recall_handle: None,
+        });
+    }
+    let mut records = Vec::with_capacity(items.len());
+    for item in items {
         let text = String::from_utf8_lossy(&item.properties);
         let mut properties = Properties::parse(&text);
         // A batch has no delay: all its messages are visible at once, in order.
         for name in [keys::DELAY, keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS] {
             properties.remove(name);
         }
-        let draft = Draft {
-            topic: header.topic.clone(),
-            queue_id,
-            flag: item.flag,
-            sys_flag: header.sys_flag,
-            born_timestamp: header.born_timestamp,
-            born_host: call.peer.address,
-            reconsume_times: header.reconsume_times.unwrap_or(0),
-            prepared_offset: 0,
-            body: item.body,
-            properties,
-        };
-        records.push(draft.into_record(core)?);
+        records.push(draft_of((call, header, queue_id), item.flag, item.body, properties).into_record(core)?);
     }
-    if records.is_empty() {
-        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch holds no message"));
-    }
-    let of_batch = Properties::parse(header.properties.as_deref().unwrap_or_default());
-    let transaction_id = of_batch.get(keys::UNIQUE_KEY).map(str::to_owned);
-    Ok(Checked { records, queue_id, transaction_id, recall_handle: None })
+    Ok(Checked { records, queue_id, transaction_id: unique_key, ..Checked::default() })
 }
 
-fn too_large(core: &Core) -> Refusal {
-    let remark = format!(
-        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg \
-         properties length limit 32KB.",
-        core.config.max_message_size
-    );
-    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+fn draft_of<'a>(
+    (call, header, queue_id): (&Call, &SendMessageRequestHeader, i32),
+    flag: i32,
+    body: Bytes,
+    properties: Properties<'a>,
+) -> Draft<'a> {
+    Draft {
+        topic: header.topic.clone(),
+        queue_id,
+        flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: call.peer.address,
+        reconsume_times: header.reconsume_times.unwrap_or(0),
+        prepared_offset: 0,
+        body,
+        properties,
+    }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use gantry_protocol::header::ConsumerSendMsgBackRequestHeader;
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, RemotingCommand, ResponseCode, perm};
+use gantry_protocol::{MessageExt, RemotingCommand, ResponseCode, perm, sys_flag};
 use tokio::sync::oneshot;
 
 use super::message::Draft;
@@ -38,6 +38,10 @@ pub(super) async fn send_back(core: &Arc<Core>, request: &RemotingCommand) -> An
     let stored = core.store.read_at(header.offset).await?.ok_or_else(lost)?;
     let message = MessageExt::decode(stored)
         .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
+    if message.sys_flag() & sys_flag::INNER_BATCH != 0 {
+        // One message of it cannot be sent back, and the whole of it not either: the queues of retries keep no batches.
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, "MESSAGE_ILLEGAL"));
+    }
     let dead = header.delay_level < 0 || message.reconsume_times() >= allowed;
     let topic =
         if dead { dead_letter_topic(core, &header.group).await? } else { retry_topic.topic_name.clone() };

@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use gantry_protocol::pop::{PopHandle, PopRetry, QueueOffsets};
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, MessageRecord, ResponseCode, decode_all, names};
+use gantry_protocol::{MessageExt, MessageRecord, ResponseCode, decode_all};
 
+use super::message::messages_in;
 use super::offset::is_young;
 use super::pop::revive_queue;
 use crate::core::{Core, Refusal};
 use crate::filter::Filter;
 use crate::props::Properties;
+use crate::state::order::Order;
 use crate::state::popping::Orders;
 use crate::store::{Change, OffsetRow, Popped, Queue, ReadRange, ReadResult};
 
@@ -56,9 +58,9 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// Where messages of this group and topic go that were not settled in time.
-    pub(super) fn retry_topic(&self) -> String {
-        names::pop_retry_topic_v1(&self.group, &self.topic)
+    /// Where messages of this group and topic are that were not settled in time, whichever form of name was in use then.
+    pub(super) fn retry_topics(&self) -> [(PopRetry, String); 2] {
+        [PopRetry::RetryV1, PopRetry::RetryV2].map(|retry| (retry, retry.topic(&self.group, &self.topic)))
     }
 }
 
@@ -73,6 +75,8 @@ pub(super) struct Taken {
     pub(super) starts: Vec<QueueOffsets>,
     /// Offsets by queue.
     pub(super) offsets: Vec<QueueOffsets>,
+    /// For each of them, the offset of the record behind it.
+    ends: Vec<Vec<i64>>,
     /// orderCountInfo by queue.
     pub(super) counts: Vec<String>,
     /// Messages left in the queues looked at.
@@ -99,24 +103,33 @@ pub(super) async fn take(core: &Core, wanted: &Wanted) -> Result<Taken, Refusal>
     let full = || Refusal::new(ResponseCode::SYSTEM_BUSY, "too many groups and topics are popped already");
     let lane = core.popping.lane(&wanted.group, &wanted.topic).ok_or_else(full)?;
     let mut orders = lane.lock().await;
+    let mut changes = Vec::new();
     for queue_id in &wanted.queues {
         // The offset is that of the reset already; here it ends, and commits count again.
-        if core.offsets.take_reset(&wanted.group, &wanted.topic, *queue_id).is_some() {
-            orders.remove(queue_id);
+        if core.offsets.take_reset(&wanted.group, &wanted.topic, *queue_id).is_some()
+            && orders.remove(queue_id).is_some()
+        {
+            changes.push(order_change(core, wanted, *queue_id, None));
         }
     }
     let mut taken = look(core, wanted, &orders).await?;
-    let changes = std::mem::take(&mut taken.changes);
+    let ordered = if wanted.order { next_orders(wanted, &mut taken, &orders) } else { Vec::new() };
+    changes.append(&mut taken.changes);
+    changes
+        .extend(ordered.iter().map(|(queue_id, order)| order_change(core, wanted, *queue_id, Some(order))));
     if !changes.is_empty() {
         core.store.change(changes, Vec::new()).await?;
     }
     for row in std::mem::take(&mut taken.commits) {
         core.offsets.commit(&row.group, &row.topic, row.queue_id, row.offset);
     }
-    if wanted.order {
-        remember(wanted, &mut taken, &mut orders);
-    }
+    orders.extend(ordered);
     Ok(taken)
+}
+
+fn order_change(core: &Core, wanted: &Wanted, queue_id: i32, order: Option<&Order>) -> Change {
+    let queue = core.store.queue(&wanted.topic, queue_id).id;
+    Change::Order { group: Arc::clone(&wanted.group), queue, state: order.and_then(Order::stored) }
 }
 
 /// Looks at what a pop would take.
@@ -154,11 +167,12 @@ async fn look(core: &Core, wanted: &Wanted, orders: &Orders) -> Result<Taken, Re
 }
 
 async fn look_at_retries(core: &Core, wanted: &Wanted, taken: &mut Taken) -> Result<(), Refusal> {
-    let topic = wanted.retry_topic();
-    let Some(config) = core.topics.get(&topic) else { return Ok(()) };
-    for queue_id in 0..config.read_queue_nums {
-        let queue = core.store.queue(&topic, queue_id);
-        look_at(core, wanted, &queue, PopRetry::RetryV1, taken).await?;
+    for (retry, topic) in wanted.retry_topics() {
+        let Some(config) = core.topics.get(&topic) else { continue };
+        for queue_id in 0..config.read_queue_nums {
+            let queue = core.store.queue(&topic, queue_id);
+            look_at(core, wanted, &queue, retry, taken).await?;
+        }
     }
     Ok(())
 }
@@ -241,14 +255,16 @@ fn add(
     read: ReadResult,
     taken: &mut Taken,
 ) -> Result<(), Refusal> {
-    let mut offsets = Vec::with_capacity(read.count);
+    let (mut offsets, mut ends) = (Vec::with_capacity(read.count), Vec::with_capacity(read.count));
     let mut start = None;
     for message in decode_all(read.body) {
         let message = message.map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
         let offset = message.queue_offset();
         let first = *start.get_or_insert(offset);
+        let messages = messages_in(&message);
         offsets.push(offset);
-        taken.count += 1;
+        ends.push(offset.saturating_add(i64::try_from(messages).unwrap_or(i64::MAX)));
+        taken.count += messages;
         if !wanted.order {
             let popped = Popped {
                 group: Arc::clone(&wanted.group),
@@ -271,6 +287,7 @@ fn add(
         let queue_id = queue.queue_id;
         taken.starts.push(QueueOffsets { retry, queue_id, offsets: vec![first] });
         taken.offsets.push(QueueOffsets { retry, queue_id, offsets });
+        taken.ends.push(ends);
     }
     Ok(())
 }
@@ -307,23 +324,26 @@ fn as_original(
     Ok(bytes.freeze())
 }
 
-/// Remembers what was popped in order, until it is settled.
-fn remember(wanted: &Wanted, taken: &mut Taken, orders: &mut Orders) {
+/// What was popped in order, to be remembered until it is settled.
+fn next_orders(wanted: &Wanted, taken: &mut Taken, orders: &Orders) -> Vec<(i32, Order)> {
     let hidden_until_ms = taken.popped_ms.saturating_add(wanted.invisible_ms);
-    for QueueOffsets { queue_id, offsets, .. } in &taken.offsets {
-        let last = orders.remove(queue_id).unwrap_or_default();
-        let order = last.next(wanted.attempt.clone(), offsets, taken.popped_ms, hidden_until_ms);
+    let mut next = Vec::with_capacity(taken.offsets.len());
+    for (QueueOffsets { queue_id, offsets, .. }, ends) in taken.offsets.iter().zip(&taken.ends) {
+        let records: Vec<(i64, i64)> = offsets.iter().copied().zip(ends.iter().copied()).collect();
+        let last = orders.get(queue_id).cloned().unwrap_or_default();
+        let order = last.next(wanted.attempt.clone(), &records, taken.popped_ms, hidden_until_ms);
         taken.counts.push(order.counts(*queue_id));
-        orders.insert(*queue_id, order);
+        next.push((*queue_id, order));
     }
+    next
 }
 
 /// Has arrivals in the wanted queues told, as long as the answer lives.
 pub(super) fn watch(core: &Core, wanted: &Wanted) -> Watch {
     // A retry topic that does not exist yet has no queue to watch; who makes it tells of the arrival.
-    let retry_topic = wanted.retry_topic();
-    let exists = core.topics.get(&retry_topic).is_some();
-    let retries = exists.then(|| core.store.queue(&retry_topic, 0));
+    let retry_topics = wanted.retry_topics().into_iter().map(|(_, topic)| topic);
+    let existing = retry_topics.filter(|topic| core.topics.get(topic).is_some());
+    let retries = existing.map(|topic| core.store.queue(&topic, 0));
     let queues = wanted.queues.iter().map(|queue_id| core.store.queue(&wanted.topic, *queue_id));
     let queues: Vec<Arc<Queue>> = queues.chain(retries).collect();
     for queue in &queues {

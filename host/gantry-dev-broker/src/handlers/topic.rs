@@ -7,9 +7,10 @@ use gantry_protocol::header::{
 use gantry_protocol::{RemotingCommand, ResponseCode};
 use serde::Deserialize;
 
+use super::attributes::altered;
 use super::{Answer, no_such_topic, read_json, success, with_json};
 use crate::core::{Core, Refusal};
-use crate::state::topics::{check_name, is_system};
+use crate::state::topics::check_name;
 
 /// Most queues a topic may have here.
 const MAX_QUEUES: i32 = 1024;
@@ -54,7 +55,7 @@ async fn define(core: &Core, config: TopicConfig, attributes: &str) -> Result<()
     let invalid = |remark: String| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
     let name = config.topic_name.clone();
     check_name(&name).map_err(|error| invalid(error.to_string()))?;
-    if is_system(&name) {
+    if core.topics.is_system(&name) {
         return Err(invalid(format!("The topic[{name}] is conflict with system topic.")));
     }
     for (field, queues) in
@@ -74,44 +75,10 @@ async fn define(core: &Core, config: TopicConfig, attributes: &str) -> Result<()
     Ok(())
 }
 
-/// A topic's attributes after `+key=value,-key` (RocketMQ: AttributeUtil.alterCurrentAttributes, TopicAttributes). What
-/// this broker cannot do for a topic is refused.
-fn altered(
-    before: Option<&BTreeMap<String, String>>,
-    changes: &str,
-) -> Result<BTreeMap<String, String>, Refusal> {
-    const MESSAGE_TYPES: [&str; 6] = ["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"];
-    let refused = |remark: String| Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
-    let mut attributes = before.cloned().unwrap_or_default();
-    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
-        if let Some(key) = change.strip_prefix('-') {
-            attributes.remove(key);
-            continue;
-        }
-        let Some((key, value)) = change.strip_prefix('+').and_then(|change| change.split_once('=')) else {
-            return refused(format!("the attribute {change} is neither +key=value nor -key"));
-        };
-        let possible: &[&str] = match key {
-            "message.type" => &MESSAGE_TYPES,
-            "queue.type" => &["SimpleCQ"],
-            "cleanup.policy" => &["DELETE"],
-            _ => return refused(format!("unsupported key: {key}")),
-        };
-        if !possible.contains(&value) {
-            return refused(format!(
-                "the attribute {key} is {value}: here it can be {}",
-                possible.join(", ")
-            ));
-        }
-        attributes.insert(key.to_owned(), value.to_owned());
-    }
-    Ok(attributes)
-}
-
 /// DELETE_TOPIC_IN_BROKER 215: the topic, its messages and every group's offsets of it.
 pub(super) async fn delete(core: &Core, request: &RemotingCommand) -> Answer {
     let header: DeleteTopicRequestHeader = request.header()?;
-    if is_system(&header.topic) {
+    if core.topics.is_system(&header.topic) {
         let remark = format!("The topic[{}] is conflict with system topic.", header.topic);
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
     }

@@ -1,18 +1,22 @@
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What a group popped last of a queue it pops in order (RocketMQ: ConsumerOrderInfoManager.OrderInfo).
 ///
-/// Nothing more of the queue is popped until all of it is settled, or hidden no longer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Nothing more of the queue is popped until all of it is settled, or hidden no longer. It is stored as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
     popped_ms: i64,
     attempt: Option<String>,
     messages: Vec<Ordered>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Ordered {
     offset: i64,
+    /// Offset of the record behind it.
+    end: i64,
     hidden_until_ms: i64,
     settled: bool,
     /// How often it was popped before.
@@ -29,29 +33,39 @@ impl Order {
         hidden.map(|message| message.hidden_until_ms).filter(|until_ms| *until_ms > now_ms).max()
     }
 
-    /// The next pop after this one.
+    /// The next pop after this one, of records that begin and end at these offsets.
     pub(crate) fn next(
         &self,
         attempt: Option<String>,
-        offsets: &[i64],
+        records: &[(i64, i64)],
         popped_ms: i64,
         hidden_until_ms: i64,
     ) -> Self {
         let again = attempt.is_none() || attempt != self.attempt;
         let before: HashMap<i64, i32> =
             self.messages.iter().map(|message| (message.offset, message.times)).collect();
-        let ordered = |offset: &i64| {
-            let times = before.get(offset).map_or(0, |times| times + i32::from(again));
-            Ordered { offset: *offset, hidden_until_ms, settled: false, times }
+        let ordered = |&(offset, end): &(i64, i64)| {
+            let times = before.get(&offset).map_or(0, |times| times + i32::from(again));
+            Ordered { offset, end, hidden_until_ms, settled: false, times }
         };
-        Self { popped_ms, attempt, messages: offsets.iter().map(ordered).collect() }
+        Self { popped_ms, attempt, messages: records.iter().map(ordered).collect() }
+    }
+
+    /// Whether all of it is settled: then nothing of it need be remembered.
+    pub(crate) fn is_over(&self) -> bool {
+        self.messages.iter().all(|message| message.settled)
+    }
+
+    /// The form it is stored in; `None` when it is over.
+    pub(crate) fn stored(&self) -> Option<String> {
+        if self.is_over() { None } else { serde_json::to_string(self).ok() }
     }
 
     /// Settles a message; answers the offset the group has come to by that. `None`: another pop's message.
     pub(crate) fn settle(&mut self, offset: i64, popped_ms: i64) -> Option<i64> {
         self.message(offset, popped_ms)?.settled = true;
         let open = self.messages.iter().find(|message| !message.settled).map(|message| message.offset);
-        open.or_else(|| self.messages.last().map(|message| message.offset + 1))
+        open.or_else(|| self.messages.last().map(|message| message.end))
     }
 
     /// Hides a message until then. `None`: another pop's message.
@@ -83,7 +97,11 @@ mod tests {
     use super::*;
 
     fn popped() -> Order {
-        Order::default().next(Some("a1".to_owned()), &[5, 6, 8], 100, 200)
+        Order::default().next(Some("a1".to_owned()), &single(&[5, 6, 8]), 100, 200)
+    }
+
+    fn single(offsets: &[i64]) -> Vec<(i64, i64)> {
+        offsets.iter().map(|offset| (*offset, offset + 1)).collect()
     }
 
     #[test]
@@ -112,14 +130,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_several_messages_is_passed_as_a_whole() {
+        let mut order = Order::default().next(None, &[(5, 15), (15, 16)], 100, 200);
+        assert_eq!(order.settle(5, 100), Some(15));
+        assert!(!order.is_over());
+        assert_eq!(order.settle(15, 100), Some(16));
+        assert!(order.is_over());
+    }
+
+    #[test]
+    fn an_order_is_read_as_it_was_stored() {
+        let mut order = popped();
+        order.settle(5, 100).unwrap();
+        let text = order.stored().unwrap();
+        assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), order);
+    }
+
+    #[test]
     fn times_are_counted_by_attempt() {
         let first = popped();
         assert_eq!(first.counts(0), "0 0 0");
-        let repeated = first.next(Some("a1".to_owned()), &[5, 6, 8], 110, 210);
+        let repeated = first.next(Some("a1".to_owned()), &single(&[5, 6, 8]), 110, 210);
         assert_eq!(repeated.counts(0), "0 0 0");
-        let second = repeated.next(Some("a2".to_owned()), &[5, 6], 300, 400);
+        let second = repeated.next(Some("a2".to_owned()), &single(&[5, 6]), 300, 400);
         assert_eq!(second.counts(0), "0 qo0%5 1;0 qo0%6 1;0 0 1");
-        let third = second.next(Some("a3".to_owned()), &[6, 9], 500, 600);
+        let third = second.next(Some("a3".to_owned()), &single(&[6, 9]), 500, 600);
         assert_eq!(third.counts(2), "0 qo2%6 2;0 2 0");
     }
 }

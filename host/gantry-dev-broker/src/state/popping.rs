@@ -12,6 +12,8 @@ pub(crate) type Orders = HashMap<i32, Order>;
 pub(crate) type Lane = Arc<tokio::sync::Mutex<Orders>>;
 /// Lanes by group and topic.
 type Lanes = HashMap<(Arc<str>, Arc<str>), Lane>;
+/// A group's order of a queue: group, topic, queue id.
+pub(crate) type StoredOrder = (Arc<str>, Arc<str>, i32, Order);
 
 /// Pops at work and pops that wait (RocketMQ: QueueLockManager, ConsumerOrderInfoManager, PopLongPollingService).
 #[derive(Debug)]
@@ -46,8 +48,15 @@ pub(crate) struct Waiter {
 }
 
 impl Popping {
-    pub(crate) fn new(lanes_limit: usize, waiting_limit: usize) -> Self {
-        Self { lanes: Mutex::default(), lanes_limit, waiting: Arc::default(), waiting_limit }
+    /// Nobody waits, and what groups popped in order is as it was when the broker stopped.
+    pub(crate) fn new(lanes_limit: usize, waiting_limit: usize, stored: Vec<StoredOrder>) -> Self {
+        let mut orders: HashMap<_, Orders> = HashMap::new();
+        for (group, topic, queue_id, order) in stored {
+            orders.entry((group, topic)).or_default().insert(queue_id, order);
+        }
+        let lane = |(key, orders)| (key, Arc::new(tokio::sync::Mutex::new(orders)));
+        let lanes = Mutex::new(orders.into_iter().map(lane).collect());
+        Self { lanes, lanes_limit, waiting: Arc::default(), waiting_limit }
     }
 
     /// The lane of a group and topic; `None` when there are too many at work.
@@ -135,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiter_is_woken_by_its_topics_until_it_is_dropped() {
-        let popping = Popping::new(1, 1);
+        let popping = Popping::new(1, 1, Vec::new());
         let group: Arc<str> = "g".into();
         let waiter = popping.wait(&group, -1, vec!["t".into(), "u".into()]).unwrap();
         assert!(popping.wait(&group, -1, Vec::new()).is_none());
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn lanes_have_a_bound_and_idle_ones_make_room() {
-        let popping = Popping::new(1, 1);
+        let popping = Popping::new(1, 1, Vec::new());
         let (group, one, other): (Arc<str>, Arc<str>, Arc<str>) = ("g".into(), "t".into(), "u".into());
         let lane = popping.lane(&group, &one).unwrap();
         assert!(popping.lane(&group, &other).is_none());

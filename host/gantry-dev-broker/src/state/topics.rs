@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use gantry_protocol::body::TopicConfig;
-use gantry_protocol::names::{AUTO_CREATE_TOPIC, SCHEDULE_TOPIC};
+use gantry_protocol::names::{self, MAX_TOPIC_LENGTH, SCHEDULE_TOPIC};
 use gantry_protocol::perm;
 
 /// Where records wait for a point in time (RocketMQ: TimerMessageStore.TIMER_TOPIC).
@@ -18,6 +18,9 @@ const NOT_FOR_SENDING: [&str; 7] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];
+
+/// Longest name of a retry or dead-letter topic (RocketMQ: RETRY_OR_DLQ_TOPIC_MAX_LENGTH).
+const MAX_GROUP_TOPIC_LENGTH: usize = 255;
 
 /// A new topic that is readable and writable by `perm` in `queues` queues.
 pub(crate) fn new_topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
@@ -55,8 +58,12 @@ pub(crate) enum TopicNameError {
     Blank,
     #[error("The specified topic: {0}, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$")]
     Illegal(String),
-    #[error("The specified topic: {0}, is longer than topic max length: 127")]
+    #[error("The specified topic: {0}, is longer than topic max length: {MAX_TOPIC_LENGTH}")]
     TooLong(String),
+    #[error(
+        "The specified topic is DLQ or Retry topic: {0}, and it's longer than topic max length: {MAX_GROUP_TOPIC_LENGTH}"
+    )]
+    GroupTopicTooLong(String),
 }
 
 /// Checks a topic name as every broker does.
@@ -66,11 +73,22 @@ pub(crate) fn check_name(topic: &str) -> Result<(), TopicNameError> {
         Err(TopicNameError::Blank)
     } else if !topic.chars().all(allowed) {
         Err(TopicNameError::Illegal(topic.to_owned()))
-    } else if topic.len() > 127 {
+    } else if names::group_of(topic).is_some() {
+        let fits = topic.len() <= MAX_GROUP_TOPIC_LENGTH;
+        fits.then_some(()).ok_or_else(|| TopicNameError::GroupTopicTooLong(topic.to_owned()))
+    } else if topic.len() > MAX_TOPIC_LENGTH {
         Err(TopicNameError::TooLong(topic.to_owned()))
     } else {
         Ok(())
     }
+}
+
+/// The attribute that says how a topic's queues keep batches (RocketMQ: TopicAttributes.QUEUE_TYPE_ATTRIBUTE).
+pub(crate) const QUEUE_TYPE: &str = "queue.type";
+
+/// Whether the topic keeps batches as they are sent, one record each (RocketMQ: CQType.BatchCQ).
+pub(crate) fn keeps_batches(topic: &TopicConfig) -> bool {
+    topic.attributes.get(QUEUE_TYPE).is_some_and(|kind| kind == "BatchCQ")
 }
 
 /// Whether clients may send to the topic.
@@ -78,21 +96,24 @@ pub(crate) fn sending_forbidden(topic: &str) -> bool {
     NOT_FOR_SENDING.contains(&topic)
 }
 
-/// Topics of the broker itself, which nobody may delete or redefine.
-pub(crate) fn is_system(topic: &str) -> bool {
-    topic == AUTO_CREATE_TOPIC || sending_forbidden(topic)
-}
-
 /// The topic table (RocketMQ: TopicConfigManager).
 #[derive(Debug)]
 pub(crate) struct Topics {
     table: RwLock<HashMap<String, Arc<TopicConfig>>>,
     limit: usize,
+    /// Topics named after this broker and its cluster, which are the broker's own too.
+    own: Vec<String>,
 }
 
 impl Topics {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { table: RwLock::new(HashMap::new()), limit }
+    /// An empty table; `own` names the topics that are system topics of this broker only.
+    pub(crate) fn new(limit: usize, own: Vec<String>) -> Self {
+        Self { table: RwLock::new(HashMap::new()), limit, own }
+    }
+
+    /// Topics of the broker itself, which nobody may delete or redefine (RocketMQ: TopicValidator.isSystemTopic).
+    pub(crate) fn is_system(&self, topic: &str) -> bool {
+        names::is_system_topic(topic) || self.own.iter().any(|own| own == topic)
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<Arc<TopicConfig>> {
@@ -146,11 +167,14 @@ mod tests {
         assert!(matches!(check_name("bad topic!"), Err(TopicNameError::Illegal(_))));
         assert_eq!(check_name(&"L".repeat(127)), Ok(()));
         assert!(matches!(check_name(&"L".repeat(128)), Err(TopicNameError::TooLong(_))));
+        let of_group = |length: usize| format!("%RETRY%{}", "g".repeat(length - 7));
+        assert_eq!(check_name(&of_group(255)), Ok(()));
+        assert!(matches!(check_name(&of_group(256)), Err(TopicNameError::GroupTopicTooLong(_))));
     }
 
     #[test]
     fn the_table_has_a_bound_but_takes_changes_when_full() {
-        let topics = Topics::new(1);
+        let topics = Topics::new(1, Vec::new());
         assert!(topics.put(new_topic("a", 1, 6)));
         assert!(!topics.put(new_topic("b", 1, 6)));
         assert!(topics.put(new_topic("a", 4, 6)));

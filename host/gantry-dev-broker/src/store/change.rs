@@ -35,6 +35,14 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<usize, Stor
             save_offsets(tx, std::slice::from_ref(row))?;
             1
         }
+        Change::Order { group, queue, state: Some(state) } => tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO popped_in_order(group_name, queue, state) VALUES(?1, ?2, ?3)",
+            )?
+            .execute(params![&**group, queue, state])?,
+        Change::Order { group, queue, state: None } => tx
+            .prepare_cached("DELETE FROM popped_in_order WHERE group_name = ?1 AND queue = ?2")?
+            .execute(params![&**group, queue])?,
         Change::EndTransaction { physical } => {
             tx.prepare_cached("DELETE FROM prepared WHERE physical = ?1")?.execute([physical])?
         }

@@ -20,6 +20,8 @@ pub(crate) struct NewRecord {
     pub(crate) bytes: BytesMut,
     /// Where in it the store timestamp is.
     pub(crate) timestamp_at: usize,
+    /// How many messages it holds: 1, or those of an inner batch.
+    pub(crate) messages: i64,
     /// Hash of its tag, 0 for none.
     pub(crate) tags: i64,
     /// Hashes of topic and key, for queries by key.
@@ -71,6 +73,8 @@ pub(crate) enum Change {
     Settle(Popped),
     /// A group's offset, together with what it popped.
     Offset(OffsetRow),
+    /// What a group popped in order of a queue ([`Queue::id`]) and has not settled; `None` when it has.
+    Order { group: Arc<str>, queue: i64, state: Option<String> },
     /// The prepared record at this physical offset is committed or rolled back.
     EndTransaction { physical: i64 },
     /// The prepared record at this physical offset was asked about.

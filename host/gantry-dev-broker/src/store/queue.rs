@@ -40,9 +40,18 @@ struct Tail {
 #[derive(Clone, Debug)]
 pub(crate) struct CachedRecord {
     pub(crate) offset: i64,
+    /// How many messages it holds: as many offsets are its own.
+    pub(crate) messages: i64,
     pub(crate) tags: i64,
     pub(crate) stored_ms: i64,
     pub(crate) bytes: Bytes,
+}
+
+impl CachedRecord {
+    /// Offset of the record behind it.
+    fn end(&self) -> i64 {
+        self.offset + self.messages
+    }
 }
 
 /// How many bytes the tails of all queues hold together, and may hold.
@@ -66,7 +75,9 @@ pub(crate) struct Span {
 /// How much of a queue to read.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadRange {
+    /// An offset in the middle of an inner batch reads the whole of it, as in RocketMQ.
     pub(crate) offset: i64,
+    /// Most messages, though always one record.
     pub(crate) max_count: usize,
     pub(crate) max_bytes: usize,
     pub(crate) filter: Filter,
@@ -76,8 +87,20 @@ pub(crate) struct ReadRange {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadResult {
     pub(crate) body: Bytes,
+    /// Messages in it.
     pub(crate) count: usize,
     pub(crate) next_offset: i64,
+}
+
+impl Tail {
+    /// The records from an offset on; `None` when some of them are not here any more.
+    fn from(&self, offset: i64) -> Option<impl Iterator<Item = &CachedRecord>> {
+        if offset < self.records.front()?.offset {
+            return None;
+        }
+        let passed = self.records.partition_point(|record| record.end() <= offset);
+        Some(self.records.range(passed..))
+    }
 }
 
 impl TailBudget {
@@ -117,7 +140,7 @@ impl Queue {
     /// Makes committed records visible, oldest first, and drops the oldest of the cache past the budget.
     pub(super) fn publish(&self, record: CachedRecord, budget: &TailBudget) {
         let mut tail = lock(&self.tail);
-        tail.max = record.offset + 1;
+        tail.max = record.end();
         tail.last_stored_ms = record.stored_ms;
         budget.used.fetch_add(record.bytes.len(), Ordering::Relaxed);
         tail.records.push_back(record);
@@ -143,15 +166,13 @@ impl Queue {
         for record in &picked.records {
             body.extend_from_slice(record);
         }
-        Some(ReadResult { body: body.freeze(), count: picked.records.len(), next_offset: picked.next_offset })
+        Some(ReadResult { body: body.freeze(), count: picked.count, next_offset: picked.next_offset })
     }
 
     /// Chooses the records; copying them is done outside the lock.
     fn pick(&self, range: &ReadRange) -> Option<Picked> {
         let tail = lock(&self.tail);
-        let first = tail.records.front()?.offset;
-        let skip = usize::try_from(range.offset.checked_sub(first)?).ok()?;
-        let scanned = tail.records.iter().skip(skip).take(SCAN_LIMIT);
+        let scanned = tail.from(range.offset)?.take(SCAN_LIMIT);
         if !range.filter.reads_records() {
             return Some(choose(scanned, range));
         }
@@ -167,9 +188,8 @@ impl Queue {
         if from >= tail.max {
             return false;
         }
-        let Some(first) = tail.records.front().map(|record| record.offset) else { return true };
-        let Ok(skip) = usize::try_from(from - first) else { return true };
-        let mut passing = tail.records.iter().skip(skip).filter(|record| filter.passes_tags(record.tags));
+        let Some(records) = tail.from(from) else { return true };
+        let mut passing = records.filter(|record| filter.passes_tags(record.tags));
         if !filter.reads_records() {
             return passing.next().is_some();
         }
@@ -183,6 +203,7 @@ impl Queue {
 #[derive(Debug, Default)]
 struct Picked {
     records: Vec<Bytes>,
+    count: usize,
     size: usize,
     next_offset: i64,
 }
@@ -192,14 +213,14 @@ fn choose<'a>(records: impl Iterator<Item = &'a CachedRecord>, range: &ReadRange
     for record in records {
         if range.filter.passes_tags(record.tags) && range.filter.passes_record(&record.bytes) {
             let size = picked.size + record.bytes.len();
-            let full = picked.records.len() >= range.max_count || size > range.max_bytes;
-            if full && !picked.records.is_empty() {
+            let count = picked.count + usize::try_from(record.messages).unwrap_or(1);
+            if !picked.records.is_empty() && (count > range.max_count || size > range.max_bytes) {
                 break;
             }
-            picked.size = size;
+            (picked.count, picked.size) = (count, size);
             picked.records.push(record.bytes.clone());
         }
-        picked.next_offset = record.offset + 1;
+        picked.next_offset = record.end();
     }
     picked
 }
@@ -213,7 +234,7 @@ mod tests {
     }
 
     fn record(offset: i64, tags: i64) -> CachedRecord {
-        CachedRecord { offset, tags, stored_ms: 1, bytes: Bytes::from(vec![b'a'; 10]) }
+        CachedRecord { offset, messages: 1, tags, stored_ms: 1, bytes: Bytes::from(vec![b'a'; 10]) }
     }
 
     fn range(offset: i64, max_count: usize, max_bytes: usize, filter: Filter) -> ReadRange {
@@ -234,6 +255,20 @@ mod tests {
         (0..3).for_each(|offset| queue.publish(record(offset, 0), &budget));
         let read = queue.read_tail(&range(0, 32, 5, Filter::All)).unwrap();
         assert_eq!((read.count, read.next_offset), (1, 1));
+    }
+
+    #[test]
+    fn a_record_of_several_messages_is_read_whole_from_any_of_its_offsets() {
+        let (queue, budget) = (queue(), TailBudget::new(1000));
+        queue.publish(record(0, 0), &budget);
+        queue.publish(CachedRecord { messages: 5, ..record(1, 0) }, &budget);
+        queue.publish(record(6, 0), &budget);
+        assert_eq!(queue.span().max, 7);
+        let read = |offset, most| queue.read_tail(&range(offset, most, 1000, Filter::All)).unwrap();
+        assert_eq!((read(3, 32).count, read(3, 32).next_offset), (6, 7));
+        assert_eq!((read(5, 1).count, read(5, 1).next_offset), (5, 6));
+        assert_eq!((read(0, 5).count, read(0, 5).next_offset), (1, 1));
+        assert!(queue.has_match(4, &Filter::All));
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(super) fn read_range(
     range: &ReadRange,
 ) -> rusqlite::Result<ReadResult> {
     let mut index = connection.prepare_cached(
-        "SELECT position, physical, size, tags FROM consume_queue WHERE queue = ?1 AND position >= ?2 AND position < ?3
+        "SELECT position, physical, size, tags, messages FROM consume_queue
+         WHERE queue = ?1 AND position < ?3 AND position >= COALESCE(
+             (SELECT MAX(position) FROM consume_queue WHERE queue = ?1 AND position <= ?2), ?2)
          ORDER BY position LIMIT ?4",
     )?;
     let mut log = connection.prepare_cached("SELECT record FROM commit_log WHERE physical = ?1")?;
@@ -41,10 +43,11 @@ pub(super) fn read_range(
     let (mut next_offset, mut count) = (range.offset, 0);
     while let Some(row) = rows.next()? {
         let (position, physical): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (size, tags): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let (size, tags, messages): (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let with_it = count + usize::try_from(messages).unwrap_or(1);
         if range.filter.passes_tags(tags) {
-            let full = count >= range.max_count || body.len().saturating_add(size) > range.max_bytes;
+            let full = with_it > range.max_count || body.len().saturating_add(size) > range.max_bytes;
             // A record that would not fit need not be read, unless only its properties tell whether it is wanted.
             if full && count > 0 && !range.filter.reads_records() {
                 break;
@@ -56,10 +59,10 @@ pub(super) fn read_range(
                     break;
                 }
                 body.extend_from_slice(&record);
-                count += 1;
+                count = with_it;
             }
         }
-        next_offset = position + 1;
+        next_offset = position + messages;
     }
     Ok(ReadResult { body: body.freeze(), count, next_offset })
 }
@@ -133,10 +136,13 @@ pub(super) fn bytes_since(
         .optional()
 }
 
-/// When the record at an offset was stored.
+/// When the record that an offset belongs to was stored.
 pub(super) fn stored_at(connection: &Connection, queue: i64, position: i64) -> rusqlite::Result<Option<i64>> {
     connection
-        .prepare_cached("SELECT stored_ms FROM consume_queue WHERE queue = ?1 AND position = ?2")?
+        .prepare_cached(
+            "SELECT stored_ms FROM consume_queue WHERE queue = ?1 AND position <= ?2 AND position + messages > ?2
+             ORDER BY position DESC LIMIT 1",
+        )?
         .query_row(params![queue, position], |row| row.get(0))
         .optional()
 }

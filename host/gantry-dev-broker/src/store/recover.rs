@@ -17,6 +17,8 @@ pub(crate) struct Recovered {
     /// Namespace and its keys.
     pub(crate) keys: Vec<(String, String)>,
     pub(crate) offsets: Vec<OffsetRow>,
+    /// Group, topic, queue id, and what the group popped in order of it.
+    pub(crate) orders: Vec<(Arc<str>, Arc<str>, i32, String)>,
     pub(super) queues: Vec<Queue>,
     pub(super) next_physical: i64,
     pub(super) next_due: i64,
@@ -29,6 +31,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
         request_modes: settings(connection, "SELECT name, config FROM request_mode")?,
         keys: settings(connection, "SELECT name, config FROM key_value")?,
         offsets: offsets(connection)?,
+        orders: orders(connection)?,
         queues: queues(connection)?,
         next_physical: next_physical(connection)?,
         next_due: connection
@@ -52,6 +55,17 @@ fn offsets(connection: &Connection) -> rusqlite::Result<Vec<OffsetRow>> {
     rows.collect()
 }
 
+fn orders(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, Arc<str>, i32, String)>> {
+    let mut select = connection.prepare(
+        "SELECT o.group_name, q.topic, q.queue_id, o.state FROM popped_in_order o JOIN queue q ON q.id = o.queue",
+    )?;
+    let rows = select.query_map([], |row| {
+        let (group, topic): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok((group.into(), topic.into(), row.get(2)?, row.get(3)?))
+    })?;
+    rows.collect()
+}
+
 fn queues(connection: &Connection) -> rusqlite::Result<Vec<Queue>> {
     let rows: Vec<(i64, String, i32)> = connection
         .prepare("SELECT id, topic, queue_id FROM queue")?
@@ -69,11 +83,12 @@ fn span(connection: &Connection, queue: i64) -> rusqlite::Result<Span> {
         .optional()?;
     let newest = connection
         .prepare_cached(
-            "SELECT position, stored_ms FROM consume_queue WHERE queue = ?1 ORDER BY position DESC LIMIT 1",
+            "SELECT position + messages, stored_ms FROM consume_queue WHERE queue = ?1
+             ORDER BY position DESC LIMIT 1",
         )?
-        .query_row([queue], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+        .query_row([queue], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let (max, last_stored_ms) = newest.map_or((0, 0), |(position, stored_ms)| (position + 1, stored_ms));
+    let (max, last_stored_ms) = newest.unwrap_or((0, 0));
     Ok(Span { min: min.unwrap_or(0), max, last_stored_ms })
 }
 

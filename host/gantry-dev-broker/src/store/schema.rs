@@ -9,7 +9,9 @@ use crate::config::{FsyncPolicy, Storage};
 use crate::error::StartError;
 
 /// Raised with every change of the tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// What makes a database of format 1 one of format 2.
+const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEGER NOT NULL DEFAULT 1";
 const PAGE_SIZE: i64 = 8192;
 /// Pages between the points where the write-ahead log goes into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
@@ -28,7 +30,8 @@ CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, qu
 CREATE TABLE IF NOT EXISTS commit_log(physical INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS consume_queue(
     queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, size INTEGER NOT NULL,
-    tags INTEGER NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY(queue, position)) WITHOUT ROWID;
+    tags INTEGER NOT NULL, stored_ms INTEGER NOT NULL, messages INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY(queue, position)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS message_key(hash INTEGER NOT NULL, physical INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS schedule(
     due_ms INTEGER NOT NULL, physical INTEGER NOT NULL, PRIMARY KEY(due_ms, physical)) WITHOUT ROWID;
@@ -38,6 +41,8 @@ CREATE TABLE IF NOT EXISTS popped(
     group_name TEXT NOT NULL, queue INTEGER NOT NULL, position INTEGER NOT NULL, popped_ms INTEGER NOT NULL,
     due_ms INTEGER NOT NULL, PRIMARY KEY(group_name, queue, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS popped_due ON popped(due_ms);
+CREATE TABLE IF NOT EXISTS popped_in_order(
+    group_name TEXT NOT NULL, queue INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY(group_name, queue)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS request_mode(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS key_value(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
 ";
@@ -83,6 +88,10 @@ fn open_directory(path: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> Re
     let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
         0 => writer.pragma_update(None, "user_version", FORMAT).map_err(failed)?,
+        1 => {
+            let both = format!("BEGIN; {FROM_FORMAT_1}; PRAGMA user_version = {FORMAT}; COMMIT;");
+            writer.execute_batch(&both).map_err(failed)?;
+        }
         FORMAT => {}
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }

@@ -174,9 +174,18 @@ impl Writer {
         tx.prepare_cached("INSERT INTO commit_log(physical, record) VALUES(?1, ?2)")?
             .execute(params![stored.physical, &record.bytes[..]])?;
         tx.prepare_cached(
-            "INSERT INTO consume_queue(queue, position, physical, size, tags, stored_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO consume_queue(queue, position, physical, size, tags, stored_ms, messages)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![record.queue.id, stored.offset, stored.physical, size, record.tags, stored.stored_ms])?;
+        .execute(params![
+            record.queue.id,
+            stored.offset,
+            stored.physical,
+            size,
+            record.tags,
+            stored.stored_ms,
+            record.messages
+        ])?;
         for hash in &record.keys {
             tx.prepare_cached("INSERT INTO message_key(hash, physical) VALUES(?1, ?2)")?
                 .execute(params![hash, stored.physical])?;
@@ -191,7 +200,7 @@ impl Writer {
                 .execute(params![stored.physical, check_ms])?;
         }
         record.stored = stored;
-        *next_offset += 1;
+        *next_offset += record.messages;
         pending.next_physical += size;
         Ok(())
     }
@@ -247,11 +256,11 @@ impl Writer {
     }
 
     fn publish(&self, record: NewRecord) {
-        let NewRecord { queue, bytes, tags, stored, .. } = record;
-        let cached =
-            CachedRecord { offset: stored.offset, tags, stored_ms: stored.stored_ms, bytes: bytes.freeze() };
+        let NewRecord { queue, bytes, messages, tags, stored, .. } = record;
+        let Stored { offset, stored_ms, .. } = stored;
+        let cached = CachedRecord { offset, messages, tags, stored_ms, bytes: bytes.freeze() };
         queue.publish(cached, &self.shared.budget);
-        self.shared.counters.messages_stored.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.messages_stored.fetch_add(messages.unsigned_abs(), Ordering::Relaxed);
         self.shared.arrivals.mark(&queue);
     }
 }
@@ -309,6 +318,7 @@ fn delete_group(tx: &Transaction<'_>, name: &str, offsets: bool) -> Result<(), S
     if offsets {
         tx.execute("DELETE FROM consumer_offset WHERE group_name = ?1", [name])?;
         tx.execute("DELETE FROM popped WHERE group_name = ?1", [name])?;
+        tx.execute("DELETE FROM popped_in_order WHERE group_name = ?1", [name])?;
     }
     Ok(())
 }
@@ -329,6 +339,7 @@ fn delete_topic(
             log,
             "DELETE FROM consume_queue WHERE queue = ?1",
             "DELETE FROM popped WHERE queue = ?1",
+            "DELETE FROM popped_in_order WHERE queue = ?1",
             "DELETE FROM queue WHERE id = ?1",
         ] {
             tx.execute(statement, [queue.id])?;

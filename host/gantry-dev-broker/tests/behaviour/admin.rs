@@ -36,7 +36,10 @@ async fn a_group_without_offsets_starts_a_young_queue_at_its_beginning() {
     filled(&client).await;
     let young = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
     assert_eq!(field(&young, "offset"), "0");
-    for (topic, queue_id) in [("t", "1"), ("nowhere", "0")] {
+    // What is sent to an empty queue while a group starts is the group's, too.
+    let empty = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "1")).await;
+    assert_eq!(field(&empty, "offset"), "0");
+    for (topic, queue_id) in [("t", "99"), ("nowhere", "0")] {
         let missing = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", topic, queue_id)).await;
         assert_eq!(missing.response_code(), ResponseCode::QUERY_NOT_FOUND);
     }
@@ -156,7 +159,7 @@ async fn routes_and_cluster_are_standard_json_whatever_the_version() {
     let route: Value = serde_json::from_slice(&client.call(request).await.body).unwrap();
     let address = broker.local_addr().to_string();
     assert_eq!(route["brokerDatas"][0]["brokerAddrs"]["0"], address);
-    assert_eq!(route["brokerDatas"][0]["cluster"], "GantryCluster");
+    assert_eq!(route["brokerDatas"][0]["cluster"], "DefaultCluster");
     assert_eq!(route["queueDatas"][0]["readQueueNums"], 2);
     let missing = client.ask_with(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[]).await;
     assert_eq!(missing.response_code(), ResponseCode::TOPIC_NOT_EXIST);
@@ -164,7 +167,7 @@ async fn routes_and_cluster_are_standard_json_whatever_the_version() {
     let cluster = client.call(RemotingCommand::bare_request(RequestCode::GET_BROKER_CLUSTER_INFO)).await;
     let cluster: Value = serde_json::from_slice(&cluster.body).unwrap();
     assert_eq!(cluster["brokerAddrTable"]["gantry-broker"]["brokerAddrs"]["0"], address);
-    assert_eq!(cluster["clusterAddrTable"]["GantryCluster"][0], "gantry-broker");
+    assert_eq!(cluster["clusterAddrTable"]["DefaultCluster"][0], "gantry-broker");
 }
 
 #[tokio::test]

@@ -261,7 +261,85 @@ async fn a_store_of_another_format_is_refused() {
     drop(connection);
     let refused = Broker::start(on_disk(directory.path(), FsyncPolicy::Os)).await.expect_err("it started");
     assert!(
-        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 1, .. }),
+        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 2, .. }),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_format_is_read_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    client.create_topic("t", 1).await;
+    client.sent("t", 0, "", "one").await;
+    broker.stop().await;
+    // What format 2 has and format 1 had not.
+    let connection = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    connection
+        .execute_batch(
+            "ALTER TABLE consume_queue DROP COLUMN messages; DROP TABLE popped_in_order; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(connection);
+    for body in ["two", "three"] {
+        let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+        client.sent("t", 0, "", body).await;
+        broker.stop().await;
+    }
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    assert_eq!(bodies(&messages(&client.pull("g", "t", 0, 0).await)), ["one", "two", "three"]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_kill_forgets_nothing_of_what_was_popped_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = run(directory.path(), "os");
+    let client = Client::connect(running.address).await;
+    client.create_topic("t", 1).await;
+    for number in 0..4 {
+        client.sent("t", 0, "", &number.to_string()).await;
+    }
+    let pop = async |client: &Client, attempt: &str| {
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", "t"),
+            ("queueId", "0"),
+            ("maxMsgNums", "3"),
+            ("invisibleTime", "60000"),
+            ("pollTime", "0"),
+            ("bornTime", "0"),
+            ("initMode", "0"),
+            ("order", "true"),
+            ("attemptId", attempt),
+        ];
+        client.ask_with(RequestCode::POP_MESSAGE, &fields).await
+    };
+    let ack = async |client: &Client, popped: &RemotingCommand, offset: &str| {
+        let handle = format!("0 {} 60000 999 0 gantry-broker 0 {offset}", field(popped, "popTime"));
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", "t"),
+            ("queueId", "0"),
+            ("extraInfo", handle.as_str()),
+            ("offset", offset),
+        ];
+        assert_eq!(client.ask_with(RequestCode::ACK_MESSAGE, &fields).await.code, 0);
+    };
+    let first = pop(&client, "a1").await;
+    assert_eq!(bodies(&messages(&first)), ["0", "1", "2"]);
+    ack(&client, &first, "1").await;
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    // It is hidden still, and the handles of before the kill count.
+    assert_eq!(pop(&client, "a2").await.response_code(), ResponseCode::POLLING_TIMEOUT);
+    ack(&client, &first, "0").await;
+    assert_eq!(field(&offset(&client, "g").await, "offset"), "2");
+    broker.advance_clock(Duration::from_secs(61));
+    let again = pop(&client, "a3").await;
+    assert_eq!(bodies(&messages(&again)), ["2", "3"]);
+    assert_eq!(field(&again, "orderCountInfo"), "0 qo0%2 1;0 0 0");
+    broker.stop().await;
 }

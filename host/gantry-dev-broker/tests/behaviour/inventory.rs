@@ -32,7 +32,7 @@ async fn topics_are_listed_with_their_settings_and_by_cluster() {
     client.create_topic("t", 3).await;
     let configs = answered(&client, 21, &[]).await;
     assert_eq!(configs["topicConfigTable"]["t"]["readQueueNums"], 3);
-    assert!(names(&answered(&client, 224, &[("cluster", "GantryCluster")]).await).contains(&"t"));
+    assert!(names(&answered(&client, 224, &[("cluster", "DefaultCluster")]).await).contains(&"t"));
     assert!(names(&answered(&client, 224, &[("cluster", "other")]).await).is_empty());
     let system = answered(&client, 305, &[]).await;
     assert!(names(&system).contains(&"SCHEDULE_TOPIC_XXXX") && !names(&system).contains(&"t"), "{system}");
@@ -140,12 +140,56 @@ async fn a_topic_keeps_the_attributes_it_can_have_here() {
         client.ask_with(RequestCode::UPDATE_AND_CREATE_TOPIC, &fields).await.response_code()
     };
     assert_eq!(create("+message.type=TRANSACTION,+queue.type=SimpleCQ").await, ResponseCode::SUCCESS);
-    assert_eq!(create("-queue.type").await, ResponseCode::SUCCESS);
+    assert_eq!(create("+message.type=FIFO").await, ResponseCode::SUCCESS);
     let attributes = answered(&client, 351, &[("topic", "t")]).await["attributes"].clone();
-    assert_eq!(attributes, json!({"message.type": "TRANSACTION"}));
-    for refused in ["+queue.type=BatchCQ", "+message.type=ODD", "+other=1", "message.type=FIFO"] {
+    assert_eq!(attributes, json!({"message.type": "FIFO", "queue.type": "SimpleCQ"}));
+    for refused in
+        ["-queue.type", "+queue.type=BatchCQ", "+message.type=ODD", "+other=1", "message.type=FIFO"]
+    {
         assert_eq!(create(refused).await, ResponseCode::SYSTEM_ERROR, "{refused}");
     }
+    assert_eq!(create("+message.type=MIXED").await, ResponseCode::INVALID_PARAMETER);
+}
+
+#[tokio::test]
+async fn the_cluster_and_the_broker_have_topics_of_their_names_which_are_their_own() {
+    let (_broker, client) = broker().await;
+    // Java's clients ask for the route of the cluster's name when they create a topic in it.
+    for (topic, queues) in [("DefaultCluster", 16), ("gantry-broker", 1)] {
+        let route = answered(&client, 105, &[("topic", topic)]).await;
+        let of_topic = &route["queueDatas"][0];
+        assert_eq!((&of_topic["writeQueueNums"], &of_topic["perm"]), (&json!(queues), &json!(7)));
+        let system = answered(&client, 305, &[]).await;
+        assert!(names(&system).contains(&topic), "{system}");
+        let refused = asked(&client, 215, &[("topic", topic)]).await;
+        let said = format!("The topic[{topic}] is conflict with system topic.");
+        assert_eq!(refused.remark, Some(said));
+    }
+}
+
+#[tokio::test]
+async fn a_group_is_shown_with_the_times_it_has_come_to() {
+    let (_broker, client) = broker().await;
+    client.create_topic("t", 2).await;
+    for body in ["one", "two", "three"] {
+        client.sent("t", 0, "", body).await;
+    }
+    let stored = crate::client::messages(&client.pull("g", "t", 0, 0).await);
+    let times: Vec<i64> = stored.iter().map(|message| message.store_timestamp()).collect();
+    commit(&client, "g", "0", "2").await;
+    let spans = answered(&client, 303, &[("topic", "t"), ("group", "g")]).await;
+    let (first, second) = (&spans["consumeTimeSpanSet"][0], &spans["consumeTimeSpanSet"][1]);
+    assert_eq!(first["messageQueue"], json!({"brokerName": "gantry-broker", "queueId": 0, "topic": "t"}));
+    assert_eq!((&first["minTimeStamp"], &first["maxTimeStamp"]), (&json!(times[0]), &json!(times[2])));
+    assert_eq!(first["consumeTimeStamp"], json!(times[1]));
+    assert!(first["delayTime"].as_i64().unwrap() >= 0, "{first}");
+    assert_eq!((&second["minTimeStamp"], &second["delayTime"]), (&json!(-1), &json!(0)));
+    let none = asked(&client, 303, &[("topic", "none"), ("group", "g")]).await;
+    assert_eq!(none.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+    // The keys of the table are queues, which only fastjson reads.
+    let all = asked(&client, 317, &[("isOrder", "false")]).await;
+    let text = String::from_utf8(all.body.to_vec()).unwrap();
+    assert!(text.contains(r#""totalDiff":1"#) && text.contains(r#""consumerOffset":2"#), "{text}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod admin;
+mod batches;
 mod captured;
 mod client;
 mod durability;

@@ -554,3 +554,52 @@ async fn the_broker_allocates_as_it_was_told_and_remembers_it() {
     assert_eq!(query("t", "stranger").await, "{}");
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn retries_of_both_forms_of_topics_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::Directory { path: directory.path().into(), fsync: FsyncPolicy::Os };
+    let mut config = BrokerConfig { storage, ..reviving_at_once() };
+    for (second_form, retry, topic) in
+        [(true, PopRetry::RetryV2, "%RETRY%g+t"), (false, PopRetry::RetryV1, "%RETRY%g_t")]
+    {
+        config.pop_retry_topic_v2 = second_form;
+        let (broker, client) = broker_with(config.clone()).await;
+        client.create_topic("t", 1).await;
+        client.sent("t", 0, "", "work").await;
+        popped(&client, &pop_of("g", "t")).await;
+        broker.advance_clock(31 * SECOND);
+        let again = popped_at_last(&client, &pop_of("g", "t")).await;
+        let (message, handle) = &again.messages[0];
+        assert_eq!((message.topic(), message.reconsume_times(), handle.retry), ("t", 1, retry));
+        assert_eq!(again.ack_of(0).topic, topic);
+        again.ack(&client, 0).await;
+        // Left for the other form of the setting, which finds it all the same.
+        client.sent("t", 0, "", "left").await;
+        let left = popped(&client, &pop_of("g", "t")).await;
+        assert_eq!(left.bodies(), ["left"]);
+        broker.advance_clock(31 * SECOND);
+        eventually("it is filed for another try", async || {
+            let fields = [("topic", topic), ("queueId", "0")];
+            field(&client.ask_with(RequestCode::GET_MAX_OFFSET, &fields).await, "offset") == "2"
+        })
+        .await;
+        broker.stop().await;
+        config.pop_retry_topic_v2 = !second_form;
+        let (broker, client) = broker_with(config.clone()).await;
+        let found = popped_at_last(&client, &pop_of("g", "t")).await;
+        assert_eq!((found.bodies(), found.messages[0].1.retry), (vec!["left".to_owned()], retry));
+        found.ack(&client, 0).await;
+        broker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_popped_message_that_is_sent_on_leaves_its_handle_behind() {
+    let (_broker, client) = world(1).await;
+    client.sent("t", 0, "POP_CK\u{1}0 1 60000 0 0 gantry-broker 0 7\u{2}k\u{1}v\u{2}", "on").await;
+    let found = popped(&client, &pop_of("g", "t")).await;
+    let (message, handle) = &found.messages[0];
+    assert_eq!((message.property("POP_CK"), message.property("k")), (None, Some("v")));
+    assert_eq!(handle.offset, Some(0));
+}

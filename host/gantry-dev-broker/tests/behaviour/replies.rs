@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::client::{Client, bodies, broker, field, messages, reply, send_header};
 
-const REPLIES: &str = "GantryCluster_REPLY_TOPIC";
+const REPLIES: &str = "DefaultCluster_REPLY_TOPIC";
 
 fn answer(to: &str) -> RemotingCommand {
     let properties = format!("MSG_TYPE\u{1}reply\u{2}CORRELATION_ID\u{1}c1\u{2}{to}");

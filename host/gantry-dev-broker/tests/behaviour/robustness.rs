@@ -83,7 +83,7 @@ async fn connections_have_a_bound() {
 
 #[tokio::test]
 async fn topics_have_a_bound() {
-    let limits = Limits { topics: 6, ..Limits::default() };
+    let limits = Limits { topics: 8, ..Limits::default() };
     let (_broker, client) = broker_with(BrokerConfig { limits, ..in_memory() }).await;
     client.sent("one", 0, "", "x").await;
     let refused = client.send("two", 0, "", "x").await;

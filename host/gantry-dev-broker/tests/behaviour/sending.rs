@@ -32,7 +32,7 @@ async fn a_send_is_stored_with_the_brokers_properties_and_answered_with_its_plac
         ("orders", 2, 1_700_000_000_000)
     );
     assert_eq!(message.store_host(), broker.local_addr());
-    for (name, value) in [("TAGS", "A"), ("k", "v"), ("CLUSTER", "GantryCluster"), REGION[0], REGION[1]] {
+    for (name, value) in [("TAGS", "A"), ("k", "v"), ("CLUSTER", "DefaultCluster"), REGION[0], REGION[1]] {
         assert_eq!(message.property(name), Some(value), "{name}");
     }
     assert!(message.body_crc_matches());
@@ -103,6 +103,9 @@ async fn what_breaks_a_rule_is_refused_as_by_java() {
         (no_template, ResponseCode::TOPIC_NOT_EXIST),
         (send_header("t", 0, &long_properties), ResponseCode::MESSAGE_ILLEGAL),
         (send_header("t", 0, "TIMER_DELAY_SEC\u{1}345600\u{2}"), ResponseCode::MESSAGE_ILLEGAL),
+        (send_header("t", 0, "TIMER_DELIVER_MS\u{1}soon\u{2}"), ResponseCode::MESSAGE_ILLEGAL),
+        (send_header("t", 0, "INNER_NUM\u{1}2\u{2}"), ResponseCode::MESSAGE_ILLEGAL),
+        (send_header(&format!("%RETRY%{}", "g".repeat(249)), 0, ""), ResponseCode::INVALID_PARAMETER),
     ];
     for (header, code) in cases {
         let what = format!("{} {}", header.topic, header.queue_id);
@@ -114,6 +117,17 @@ async fn what_breaks_a_rule_is_refused_as_by_java() {
     assert_eq!(empty.response_code(), ResponseCode::SYSTEM_ERROR);
     let large = refused(&client, send_header("t", 0, ""), Bytes::from(vec![0; 4 * 1024 * 1024 + 1])).await;
     assert_eq!(large.response_code(), ResponseCode::MESSAGE_ILLEGAL);
+    // Word for word what Apache's broker says.
+    let said = "the message is illegal, maybe msg body or properties length not matched. msg body length limit \
+                4194304B, msg properties length limit 32KB.";
+    assert_eq!(large.remark.as_deref(), Some(said));
+    // The broker's own properties come to the sender's, and both together must fit.
+    let nearly =
+        refused(&client, send_header("t", 0, &long_properties[..32_760]), Bytes::from_static(b"x")).await;
+    assert_eq!(
+        (nearly.response_code(), nearly.remark.as_deref()),
+        (ResponseCode::MESSAGE_ILLEGAL, Some(said))
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use gantry_protocol::header::{
     CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicStatsInfoRequestHeader,
     QueryTopicConsumeByWhoRequestHeader,
 };
-use gantry_protocol::names::AUTO_CREATE_TOPIC;
+use gantry_protocol::names::{self, AUTO_CREATE_TOPIC};
 use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, perm};
 
 use crate::client_instance::{CallError, ClientInstance, RouteError};
@@ -69,6 +69,25 @@ impl ClientInstance {
         let mut topics = self.0.names.topics().await?.topic_list;
         topics.sort();
         topics.dedup();
+        Ok(topics)
+    }
+
+    /// As [`Self::topic_list`], without what brokers keep for themselves and for groups: system, reply, retry and
+    /// dead-letter topics, and those that have the name of a broker or cluster (RocketMQ: brokerTopicEnable,
+    /// clusterTopicEnable).
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub async fn user_topics(&self) -> Result<Vec<String>, RouteError> {
+        let cluster = self.0.names.cluster().await?;
+        let of_rocketmq: [fn(&str) -> bool; 4] =
+            [names::is_retry, names::is_dlq, names::is_system_topic, names::is_reply_topic];
+        let mut topics = self.topic_list().await?;
+        topics.retain(|topic| {
+            !of_rocketmq.into_iter().any(|is| is(topic))
+                && !cluster.cluster_addr_table.contains_key(topic)
+                && !cluster.broker_addr_table.contains_key(topic)
+        });
         Ok(topics)
     }
 

@@ -33,10 +33,10 @@ pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn list(args: TopicListArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.cluster).await?;
-    let listed = client.topic_list().await;
+    let listed = if args.all { client.topic_list().await } else { client.user_topics().await };
     client.close().await;
     let (namespace, mut topics) = (client.namespace(), listed?);
-    topics.retain(|topic| namespace.contains(topic) && (args.all || is_users(topic)));
+    topics.retain(|topic| namespace.contains(topic));
     let topics: Vec<_> = topics.iter().map(|topic| namespace.unwrap(topic)).collect();
     if args.json {
         print_json(&topics)?;
@@ -81,10 +81,4 @@ pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
         println!("dry run: nothing was changed; add --yes to delete it");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_users(topic: &str) -> bool {
-    let of_rocketmq: [fn(&str) -> bool; 4] =
-        [names::is_retry, names::is_dlq, names::is_system_topic, names::is_reply_topic];
-    !of_rocketmq.into_iter().any(|is| is(topic))
 }
