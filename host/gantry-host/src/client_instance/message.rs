@@ -124,6 +124,8 @@ impl OutgoingMessage {
             return (self.body.clone(), 0);
         }
         match compression::compress(CompressionType::Zlib, COMPRESSION_LEVEL, &self.body) {
+            // What does not get shorter may get too long for the broker.
+            Ok(compressed) if compressed.len() >= self.body.len() => (self.body.clone(), 0),
             Ok(compressed) => (compressed, CompressionType::Zlib.sys_flag_bits()),
             Err(error) => {
                 tracing::warn!(topic = self.topic, %error, "the body is sent uncompressed");
@@ -208,5 +210,18 @@ mod tests {
         assert!(stored.len() < 100);
         assert_eq!(compression::decompress(CompressionType::Zlib, &stored, 10_000).unwrap(), message.body);
         assert_eq!(message.stored_body(5_001), (message.body.clone(), 0));
+    }
+
+    #[test]
+    fn a_body_that_compression_makes_longer_stays_as_it_is() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let message = OutgoingMessage::new(
+            "t",
+            std::iter::repeat_with(|| random.u8(..)).take(5_000).collect::<Vec<_>>(),
+        );
+        let compressed =
+            compression::compress(CompressionType::Zlib, COMPRESSION_LEVEL, &message.body).unwrap();
+        assert!(compressed.len() > message.body.len());
+        assert_eq!(message.stored_body(4_096), (message.body.clone(), 0));
     }
 }
