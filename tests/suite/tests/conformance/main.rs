@@ -21,6 +21,7 @@ mod filtering;
 mod granting;
 mod groups;
 mod languages;
+mod lies;
 mod members;
 mod mixed;
 mod ordering;
