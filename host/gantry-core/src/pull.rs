@@ -100,10 +100,25 @@ impl PullState {
         random: &mut fastrand::Rng,
     ) -> Verdict {
         let (code, reason) = match outcome {
-            PullOutcome::Answered(answer) => return self.judge_answer(now, offset, answer, config, random),
+            PullOutcome::Answered(answer) => match contradiction(offset, &answer) {
+                None => return self.judge_answer(now, offset, answer, config, random),
+                Some(contradiction) => (None, contradiction),
+            },
             PullOutcome::Refused { code, remark } => (Some(code), remark),
             PullOutcome::Failed(reason) => (None, reason),
         };
+        self.fail(mq, code, reason, config, random)
+    }
+
+    /// Nothing was learnt.
+    fn fail(
+        &mut self,
+        mq: &MessageQueue,
+        code: Option<ResponseCode>,
+        reason: String,
+        config: &GroupConfig,
+        random: &mut fastrand::Rng,
+    ) -> Verdict {
         self.failures = self.failures.saturating_add(1);
         self.unheld = 0;
         // The replica that was suggested may be what failed; the master is always right to ask.
@@ -140,7 +155,9 @@ impl PullState {
         self.answered = Some(now);
         self.broker_id = answer.suggest_which_broker_id;
         self.max_offset = self.max_offset.max(answer.max_offset);
-        let next = answer.next_begin_offset;
+        // Messages may come in while the broker reads, past the end it names. Past both there is nothing it can know of.
+        let last = answer.messages.last().map_or(offset, |message| message.queue_offset().saturating_add(1));
+        let next = answer.next_begin_offset.min(answer.max_offset.max(last));
         let news = next > offset;
         let held = self.last.is_none_or(|asked| now.saturating_duration_since(asked) >= NOT_HELD);
         self.unheld = if news || held { 0 } else { self.unheld.saturating_add(1) };
@@ -149,7 +166,9 @@ impl PullState {
             times => UNHELD.after(times - 1, random),
         };
         match answer.status {
-            PullStatus::OffsetIllegal => Verdict::Correct { to: next.max(0), reset: answer.reset },
+            PullStatus::OffsetIllegal => {
+                Verdict::Correct { to: answer.next_begin_offset.max(0), reset: answer.reset }
+            }
             PullStatus::Found => {
                 let interval = Duration::from_millis(u64::from(config.pull_interval));
                 Verdict::Proceed { messages: answer.messages, next, pause: interval.max(unheld_pause) }
@@ -161,8 +180,25 @@ impl PullState {
     }
 }
 
+/// Where an answer says two things that cannot both be: obeyed, it would move the offset past messages nobody has seen.
+fn contradiction(offset: i64, answer: &PullAnswer) -> Option<String> {
+    let PullAnswer { status, next_begin_offset: next, max_offset: max, .. } = *answer;
+    let beyond = answer.messages.iter().map(MessageExt::queue_offset).find(|&offset| offset >= next);
+    match beyond {
+        Some(beyond) => {
+            Some(format!("the broker answered a message of offset {beyond} and to go on at {next}"))
+        }
+        None if status == PullStatus::OffsetIllegal && !answer.reset && next > max => Some(format!(
+            "the broker answered that offset {offset} is illegal and {next} is not, in a queue that ends at {max}"
+        )),
+        None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use gantry_protocol::MessageRecord;
+
     use super::*;
 
     fn answer(status: PullStatus, next: i64) -> PullAnswer {
@@ -280,6 +316,47 @@ mod tests {
         let verdict =
             bench.judge_after(Duration::ZERO, PullOutcome::Answered(answer(PullStatus::OffsetIllegal, 7)));
         assert!(matches!(verdict, Verdict::Correct { to: 7, .. }));
+    }
+
+    fn message(queue_offset: i64) -> MessageExt {
+        let mut record = bytes::BytesMut::new();
+        MessageRecord { queue_offset, ..MessageRecord::default() }.encode(&mut record).unwrap();
+        MessageExt::decode(record.freeze()).unwrap()
+    }
+
+    #[test]
+    fn an_offset_past_the_queues_end_is_gone_to_only_as_far_as_there_are_messages() {
+        let next = |status, messages: &[i64], next| {
+            let messages = messages.iter().map(|&offset| message(offset)).collect();
+            let answer = PullAnswer { messages, ..answer(status, next) };
+            match Bench::new().judge_after(Duration::ZERO, PullOutcome::Answered(answer)) {
+                Verdict::Proceed { next, .. } => next,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(next(PullStatus::NoNewMsg, &[], i64::MAX), 500);
+        assert_eq!(next(PullStatus::NoMatchedMsg, &[], 501), 500);
+        assert_eq!(next(PullStatus::Found, &[499, 500, 501], i64::MAX), 502, "they came in meanwhile");
+        assert_eq!(next(PullStatus::Found, &[100], 132), 132, "what follows is not wanted");
+        assert_eq!(next(PullStatus::NoNewMsg, &[], -1), -1);
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_itself_is_a_failure_and_is_told() {
+        let told = |answer| match Bench::new().judge_after(Duration::ZERO, PullOutcome::Answered(answer)) {
+            Verdict::Again { event: Some(event), .. } => event.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let beyond = PullAnswer { messages: vec![message(i64::MAX - 1)], ..answer(PullStatus::Found, 132) };
+        assert!(told(beyond).contains("a message of offset 9223372036854775806 and to go on at 132"));
+        let moved = told(answer(PullStatus::OffsetIllegal, i64::MAX));
+        assert!(moved.contains("offset 100 is illegal and 9223372036854775807 is not"), "{moved}");
+        let reset = PullAnswer { reset: true, ..answer(PullStatus::OffsetIllegal, 600) };
+        let verdict = Bench::new().judge_after(Duration::ZERO, PullOutcome::Answered(reset));
+        assert!(
+            matches!(verdict, Verdict::Correct { to: 600, reset: true }),
+            "an operator's wish is no contradiction"
+        );
     }
 
     #[test]

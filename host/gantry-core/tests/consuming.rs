@@ -422,7 +422,8 @@ fn absurd_offsets_from_a_broker_do_no_harm() {
                 let batch = solo.batch();
                 solo.consumed(&batch, &Settlement::Success);
             }
-            solo.wait(ms(100));
+            // An answer that contradicts itself is a failure, and is waited out.
+            solo.wait(ms(2_000));
             let pull = solo.pull();
             solo.answer(pull.id, answered(PullStatus::OffsetIllegal, Vec::new(), next));
             let (id, stored) = take!(solo, Action::PersistOffset { id, offset, mode: PersistMode::Sync, .. } => (id, offset));

@@ -1,9 +1,10 @@
-//! Apache RocketMQ: one cluster for a whole test process, or one to be killed.
+//! Apache RocketMQ: one cluster for a whole test process, open or guarded, or one to be killed.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use gantry_apache::{Cluster, Options};
+use gantry_host::config::{AclSettings, ClientSettings, Secret, TlsFiles};
 
 use crate::component::project;
 use crate::scenario::installation;
@@ -14,10 +15,52 @@ pub(crate) fn shared() -> Option<&'static Cluster> {
     SHARED.get_or_init(|| start(&directory())).as_ref()
 }
 
+/// The process's cluster with access control, started by whoever asks first.
+pub(crate) fn guarded() -> Option<&'static Cluster> {
+    static GUARDED: OnceLock<Option<Cluster>> = OnceLock::new();
+    GUARDED.get_or_init(|| start_guarded(&directory().join("guarded"))).as_ref()
+}
+
 /// A cluster with its storage in this directory.
 pub(crate) fn start(directory: &Path) -> Option<Cluster> {
     let installation = installation()?;
     Some(Cluster::start(&installation, Options::new(directory)).unwrap())
+}
+
+/// A cluster with its storage in this directory that serves one account only: `admin`, with the secret `admin-secret`. None
+/// where Apache RocketMQ is to be skipped.
+///
+/// # Panics
+/// When it does not start.
+pub fn start_guarded(directory: &Path) -> Option<Cluster> {
+    const AUTH: &str = "org.apache.rocketmq.auth";
+    const ACCOUNT: &str = r#"{"accessKey":"admin","secretKey":"admin-secret"}"#;
+    let installation = installation()?;
+    let mut options = Options::new(directory)
+        .broker_setting("initAuthenticationUser", r#"{"username":"admin","password":"admin-secret"}"#)
+        .broker_setting("innerClientAuthenticationCredentials", ACCOUNT);
+    for (of, class) in [("authentication", "Authentication"), ("authorization", "Authorization")] {
+        let provider = |kind: &str| format!("{AUTH}.{of}.provider.{kind}{class}");
+        options = options
+            .broker_setting(format!("{of}Enabled"), "true")
+            .broker_setting(format!("{of}Provider"), provider("Default") + "Provider")
+            .broker_setting(format!("{of}MetadataProvider"), provider("Local") + "MetadataProvider");
+    }
+    Some(Cluster::start(&installation, options).unwrap())
+}
+
+/// TLS, and the account `admin` with this secret, if any.
+pub fn guarded_access(secret: Option<&str>) -> ClientSettings {
+    let account = |secret: &str| {
+        let (access_key, secret_key) = (Some("admin".into()), Some(Secret(secret.into())));
+        AclSettings { access_key, secret_key, ..AclSettings::default() }
+    };
+    ClientSettings {
+        // The certificate Apache's servers make for themselves names nobody.
+        tls: Some(TlsFiles { insecure: true, ..TlsFiles::default() }),
+        acl: secret.map(account).unwrap_or_default(),
+        ..ClientSettings::default()
+    }
 }
 
 /// This process's directory. Those of processes that are no more are removed: nobody else does.

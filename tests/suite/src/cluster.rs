@@ -9,9 +9,10 @@ use std::time::Duration;
 use gantry_apache::Cluster;
 use gantry_dev_broker::Broker;
 use gantry_host::client_instance::{
-    ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig, PullStatus, RouteError,
-    SendReceipt, TopicSettings,
+    ClientInstance, OutgoingMessage, Producer, ProducerConfig, PullStatus, RouteError, SendReceipt,
+    TopicSettings,
 };
+use gantry_host::config::{ClientSettings, GantryConfig};
 use gantry_protocol::header::PullMessageRequestHeader;
 use gantry_protocol::names::dlq_topic;
 use gantry_protocol::{MessageExt, MessageQueue, sys_flag};
@@ -22,6 +23,8 @@ use crate::embedded::{self, BrokerProcess};
 use crate::host_process::signal;
 use crate::wait::{eventually, that};
 
+/// How long a send of the test's own messages may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages in one batch of [`TestCluster::send_many`].
 const BATCH: usize = 250;
 /// Batches of [`TestCluster::send_many`] on their way at once.
@@ -36,6 +39,8 @@ pub enum BrokerKind {
     Embedded,
     /// Apache RocketMQ.
     Apache,
+    /// Apache RocketMQ with its access control on, over TLS.
+    Guarded,
 }
 
 enum Servers {
@@ -47,9 +52,13 @@ enum Servers {
 
 /// A cluster with one broker, and a client of it.
 pub struct TestCluster {
+    kind: BrokerKind,
     servers: Servers,
+    access: ClientSettings,
     client: ClientInstance,
     producer: Producer,
+    /// Of the test's own messages, which a machine that is busy must not fail.
+    patient: Producer,
 }
 
 impl TestCluster {
@@ -73,20 +82,32 @@ impl TestCluster {
                 let cluster = tokio::task::block_in_place(|| apache::start(directory.path()))?;
                 Servers::OwnApache(Mutex::new(cluster), directory)
             }
+            (BrokerKind::Guarded, own) => {
+                assert!(!own, "a guarded cluster is nobody's to kill");
+                Servers::SharedApache(tokio::task::block_in_place(apache::guarded)?)
+            }
         };
-        let name_servers = servers.name_server().to_string();
-        let config = ClientConfig { name_servers, ..ClientConfig::default() };
-        let client = ClientInstance::start(config).await.unwrap();
+        let access = match kind {
+            BrokerKind::Guarded => apache::guarded_access(Some("admin-secret")),
+            BrokerKind::Embedded | BrokerKind::Apache => ClientSettings::default(),
+        };
+        let name_server = servers.name_server().to_string();
+        let config = GantryConfig { name_server, client: access.clone(), ..GantryConfig::default() };
+        let client = ClientInstance::start(config.client_config().unwrap()).await.unwrap();
         let producer = Producer::new(client.clone(), ProducerConfig::default());
-        Some(Self { servers, client, producer })
+        let patience = ProducerConfig { send_timeout: PATIENCE, ..ProducerConfig::default() };
+        let patient = Producer::new(client.clone(), patience);
+        Some(Self { kind, servers, access, client, producer, patient })
     }
 
     /// Its kind.
     pub fn kind(&self) -> BrokerKind {
-        match self.servers {
-            Servers::InProcess(..) | Servers::Process(..) => BrokerKind::Embedded,
-            Servers::SharedApache(_) | Servers::OwnApache(..) => BrokerKind::Apache,
-        }
+        self.kind
+    }
+
+    /// What clients need to be let in.
+    pub fn access(&self) -> &ClientSettings {
+        &self.access
     }
 
     /// Where its name server listens.
@@ -132,7 +153,7 @@ impl TestCluster {
     pub async fn send_messages(&self, messages: &[OutgoingMessage]) -> Vec<SendReceipt> {
         let mut receipts = Vec::new();
         for message in messages {
-            receipts.push(self.producer.send(message).await.unwrap());
+            receipts.push(self.patient.send(message).await.unwrap());
         }
         receipts
     }
@@ -141,7 +162,7 @@ impl TestCluster {
     pub async fn send_batch(&self, topic: &str, bodies: &[&str]) -> SendReceipt {
         let messages: Vec<_> =
             bodies.iter().map(|body| OutgoingMessage::new(topic, (*body).to_owned())).collect();
-        self.producer.send_batch(&messages).await.unwrap()
+        self.patient.send_batch(&messages).await.unwrap()
     }
 
     /// Sends `count` messages, `ok 0`, `ok 1` and so on, in batches and from several tasks.
@@ -153,7 +174,7 @@ impl TestCluster {
     pub async fn send_range(&self, topic: &str, numbers: Range<usize>) {
         let mut senders = tokio::task::JoinSet::new();
         for sender in 0..SENDERS {
-            let (producer, topic, numbers) = (self.producer.clone(), topic.to_owned(), numbers.clone());
+            let (producer, topic, numbers) = (self.patient.clone(), topic.to_owned(), numbers.clone());
             senders.spawn(async move {
                 for first in (numbers.start + sender * BATCH..numbers.end).step_by(BATCH * SENDERS) {
                     let bodies = first..numbers.end.min(first + BATCH);

@@ -36,7 +36,12 @@ impl World {
 
     /// A host for the cluster.
     pub fn host(&self) -> HostSetup {
-        HostSetup::new(&self.cluster.name_server())
+        self.host_at(&self.cluster.name_server())
+    }
+
+    /// A host for the cluster that finds it at this name server.
+    pub fn host_at(&self, name_server: &str) -> HostSetup {
+        HostSetup::new(name_server).configure(|config| config.client = self.cluster.access().clone())
     }
 
     /// A host with one plugin, in the file `stem`, in the group of this name.
@@ -46,7 +51,7 @@ impl World {
 
     /// Whether the broker is Apache RocketMQ.
     pub fn is_apache(&self) -> bool {
-        self.cluster.kind() == BrokerKind::Apache
+        self.cluster.kind() != BrokerKind::Embedded
     }
 }
 
@@ -109,6 +114,20 @@ macro_rules! scenarios {
             $(#[test] fn $name() {
                 let needs = $crate::Needs { own: $own, quiet: $quiet };
                 $crate::run($crate::BrokerKind::Apache, needs, stringify!($name), super::$name);
+            })*
+        }
+    };
+}
+
+/// Makes one test more of each scenario named, `guarded::name`, against Apache RocketMQ with access control, over TLS: of those
+/// that together send it every kind of request.
+#[macro_export]
+macro_rules! guarded_scenarios {
+    ($($name:ident),* $(,)?) => {
+        mod guarded {
+            $(#[test] fn $name() {
+                let needs = $crate::Needs { own: false, quiet: false };
+                $crate::run($crate::BrokerKind::Guarded, needs, stringify!($name), super::$name);
             })*
         }
     };

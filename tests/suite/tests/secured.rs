@@ -10,42 +10,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gantry_apache::{Cluster, Options};
+use gantry_apache::Cluster;
 use gantry_host::client_instance::{ClientInstance, OutgoingMessage, Producer, ProducerConfig};
-use gantry_host::config::{AclSettings, ConsumeFrom, GantryConfig, Secret, TlsFiles};
+use gantry_host::config::{ConsumeFrom, GantryConfig};
 use gantry_host::{
     ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, NativeListener, Unobserved,
 };
+use gantry_suite::{guarded_access, start_guarded};
 use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_secs(60);
 const MESSAGES: u64 = 20;
-
-/// A cluster whose one account is `admin`, with the secret `admin-secret`.
-fn guarded(directory: &TempDir) -> Option<Cluster> {
-    const AUTH: &str = "org.apache.rocketmq.auth";
-    let installation = gantry_suite::installation()?;
-    let provider = |of: &str, class: &str| format!("{AUTH}.{of}.provider.{class}");
-    let options = Options::new(directory.path().join("cluster"))
-        .broker_setting("authenticationEnabled", "true")
-        .broker_setting("authenticationProvider", provider("authentication", "DefaultAuthenticationProvider"))
-        .broker_setting(
-            "authenticationMetadataProvider",
-            provider("authentication", "LocalAuthenticationMetadataProvider"),
-        )
-        .broker_setting("initAuthenticationUser", r#"{"username":"admin","password":"admin-secret"}"#)
-        .broker_setting(
-            "innerClientAuthenticationCredentials",
-            r#"{"accessKey":"admin","secretKey":"admin-secret"}"#,
-        )
-        .broker_setting("authorizationEnabled", "true")
-        .broker_setting("authorizationProvider", provider("authorization", "DefaultAuthorizationProvider"))
-        .broker_setting(
-            "authorizationMetadataProvider",
-            provider("authorization", "LocalAuthorizationMetadataProvider"),
-        );
-    Some(Cluster::start(&installation, options).unwrap())
-}
 
 fn config(cluster: &Cluster, directory: &TempDir, secret: Option<&str>) -> GantryConfig {
     let mut config = GantryConfig {
@@ -56,12 +31,7 @@ fn config(cluster: &Cluster, directory: &TempDir, secret: Option<&str>) -> Gantr
     };
     config.admin.enabled = false;
     config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
-    // The certificate Apache's servers make for themselves names nobody.
-    config.client.tls = Some(TlsFiles { insecure: true, ..TlsFiles::default() });
-    if let Some(secret) = secret {
-        let (access_key, secret_key) = (Some("admin".into()), Some(Secret(secret.into())));
-        config.client.acl = AclSettings { access_key, secret_key, ..AclSettings::default() };
-    }
+    config.client = guarded_access(secret);
     config
 }
 
@@ -92,7 +62,7 @@ async fn send(config: &GantryConfig) -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_with_an_account_works_with_apache_over_tls_and_one_without_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(cluster) = guarded(&directory) else { return };
+    let Some(cluster) = start_guarded(&directory.path().join("cluster")) else { return };
     let right = config(&cluster, &directory, Some("admin-secret"));
     send(&right).await.unwrap();
     for secret in [None, Some("wrong-secret")] {

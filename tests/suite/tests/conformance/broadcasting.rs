@@ -9,6 +9,10 @@ gantry_suite::scenarios! {
     a_damaged_offsets_file_is_kept_aside_and_the_backup_serves,
 }
 
+gantry_suite::guarded_scenarios! {
+    every_host_gets_every_message_and_a_failing_one_stalls_nothing,
+}
+
 fn broadcasting(world: &World, group: &str, topic: &str) -> HostSetup {
     let setup = world.host_with("broadcast", group, topic).with_file("broadcast", "broadcast");
     setup.configure(|config| config.consumer.persist_consumer_offset_interval = Some(Millis(100)))

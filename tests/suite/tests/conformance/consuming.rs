@@ -12,6 +12,12 @@ gantry_suite::scenarios! {
     tags_keys_and_properties_reach_the_listener,
 }
 
+gantry_suite::guarded_scenarios! {
+    a_dropped_plugin_consumes_what_is_there_and_what_comes,
+    results_are_acted_on_message_by_message,
+    a_compressed_body_arrives_inflated,
+}
+
 async fn a_dropped_plugin_consumes_what_is_there_and_what_comes(world: World) {
     let (topic, group) = (world.topic("t", 4).await, world.name("g"));
     world.cluster.send(&topic, &["ok 1", "ok 2", "ok 3", "ok 4", "ok 5"]).await;

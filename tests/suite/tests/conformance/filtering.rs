@@ -9,6 +9,10 @@ gantry_suite::scenarios! {
     tags_of_the_same_hash_reach_their_own_listeners,
 }
 
+gantry_suite::guarded_scenarios! {
+    a_condition_decides_on_properties_and_what_has_none_of_them_is_not_wanted,
+}
+
 async fn a_condition_decides_on_properties_and_what_has_none_of_them_is_not_wanted(world: World) {
     let (topic, group) = (world.topic("t", 2).await, world.name("g"));
     let order = |body: &str| OutgoingMessage::new(&topic, body.to_owned());

@@ -16,6 +16,12 @@ gantry_suite::scenarios! {
     what_a_plugin_logs_is_in_the_log_under_its_name,
 }
 
+gantry_suite::guarded_scenarios! {
+    a_plugin_sends_on_and_its_counts_outlive_a_swap_and_a_restart,
+    ordered_sends_of_one_key_share_a_queue,
+    sends_end_as_values_and_delayed_ones_arrive,
+}
+
 const GRANTS: [&str; 4] = ["producer", "keyvalue", "logging", "metrics"];
 
 /// Grants the plugin in the file `stem` these, by name, and these values of configuration.

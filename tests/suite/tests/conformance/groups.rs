@@ -13,6 +13,11 @@ gantry_suite::scenarios! {
     a_host_joins_and_leaves_under_load_and_nothing_is_lost,
 }
 
+gantry_suite::guarded_scenarios! {
+    two_plugins_of_a_group_share_a_topic_by_tags,
+    a_host_joins_and_leaves_under_load_and_nothing_is_lost,
+}
+
 async fn two_plugins_of_a_group_consume_two_topics(world: World) {
     let (one, two, group) = (world.topic("one", 2).await, world.topic("two", 2).await, world.name("g"));
     let setup = world.host().plugin("a", &group, &[(&one, "*")]).plugin("b", &group, &[(&two, "*")]);

@@ -22,6 +22,7 @@ mod granting;
 mod groups;
 mod heartbeats;
 mod languages;
+mod lies;
 mod members;
 mod mixed;
 mod namespaces;

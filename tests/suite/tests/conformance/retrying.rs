@@ -15,6 +15,11 @@ gantry_suite::scenarios! {
     the_orders_sample_asks_for_a_payment_at_growing_delays,
 }
 
+gantry_suite::guarded_scenarios! {
+    a_fresh_groups_first_retry_comes_at_its_delay,
+    attempts_are_counted_up_to_the_limit_and_end_as_dead_letters,
+}
+
 /// A single message, given back at level 1 (one second), in a group that no broker has seen: neither its retry topic nor
 /// a route to it exist. The Java client needs up to 40 s here.
 async fn a_fresh_groups_first_retry_comes_at_its_delay(world: World) {

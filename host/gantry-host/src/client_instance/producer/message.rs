@@ -177,6 +177,8 @@ impl OutgoingMessage {
             return (self.body.clone(), 0);
         }
         match compression::compress(config.compress_type, config.compress_level, &self.body) {
+            // What does not get shorter may get too long for the broker.
+            Ok(compressed) if compressed.len() >= self.body.len() => (self.body.clone(), 0),
             Ok(compressed) => (compressed, config.compress_type.sys_flag_bits()),
             Err(error) => {
                 tracing::warn!(topic = self.topic, %error, "the body is sent uncompressed");
@@ -305,5 +307,19 @@ mod tests {
             let error = OutgoingMessage::reply_to(&consumed(&some), "yes").unwrap_err().to_string();
             assert!(error.contains("asked") && error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_body_that_compression_makes_longer_stays_as_it_is() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let message = OutgoingMessage::new(
+            "t",
+            std::iter::repeat_with(|| random.u8(..)).take(5_000).collect::<Vec<_>>(),
+        );
+        let config = ProducerConfig::default();
+        let compressed =
+            compression::compress(config.compress_type, config.compress_level, &message.body).unwrap();
+        assert!(compressed.len() > message.body.len());
+        assert_eq!(message.stored_body(&config), (message.body.clone(), 0));
     }
 }
