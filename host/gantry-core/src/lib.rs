@@ -52,6 +52,7 @@ mod start_offset;
 mod status;
 mod subscription;
 mod timer;
+mod which_node;
 
 pub use action::{
     Action, Allocate, Batch, Heartbeat, LockRequest, PersistMode, PullRequest, SendBackRequest, UnlockRequest,
@@ -75,3 +76,4 @@ pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, Subscr
 pub use settled::{QueueJournal, SettledOffsets};
 pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;
+pub use which_node::PullFrom;

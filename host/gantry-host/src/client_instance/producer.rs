@@ -417,7 +417,10 @@ fn status(code: ResponseCode) -> Option<SendStatus> {
 fn is_worth_repeating(error: &CallError) -> bool {
     match error {
         CallError::Invoke(InvokeError::Encode { .. }) => false,
-        CallError::Invoke(_) | CallError::UnknownBroker { .. } | CallError::Route(_) => true,
+        CallError::Invoke(_)
+        | CallError::UnknownBroker { .. }
+        | CallError::MasterAway { .. }
+        | CallError::Route(_) => true,
         CallError::Refused { code, .. } => matches!(
             *code,
             ResponseCode::TOPIC_NOT_EXIST
