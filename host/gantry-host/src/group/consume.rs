@@ -25,6 +25,9 @@ use crate::observer::{Settled, SharedObserver};
 /// What every batch of a group needs on its way.
 #[derive(Clone)]
 pub(super) struct Consumption {
+    /// The group's name in this host.
+    pub(super) name: Arc<str>,
+    /// The consumer group, as its listeners and traces know it.
     pub(super) group: Arc<str>,
     pub(super) threads: Arc<ListenerThreads>,
     pub(super) observer: SharedObserver,
@@ -138,7 +141,7 @@ impl Return {
     fn report(self, report: BatchReport) {
         if let Some(failure) = &report.batch_failure {
             tracing::warn!(
-                group = %self.consumption.group, plugin = %self.listener.plugin, version = %self.version,
+                group = %self.consumption.name, plugin = %self.listener.plugin, version = %self.version,
                 messages = self.batch.len(), calls = report.calls, "{failure}"
             );
         }
@@ -153,7 +156,7 @@ impl Return {
         }
         for Corrupt { index, stored, error } in &self.corrupt {
             let text = format!("the body cannot be inflated: {error}");
-            tracing::warn!(group = %self.consumption.group, message = stored.message_id(), "{text}; it is given back");
+            tracing::warn!(group = %self.consumption.name, message = stored.message_id(), "{text}; it is given back");
             let (settlement, times) = (AGAIN, stored.reconsume_times());
             let end = End { message: stored, times, settlement, cause: None, failure: Some(text) };
             ends.insert((*index).min(ends.len()), end);
@@ -206,7 +209,7 @@ impl Return {
         let as_ = settled_as(&end.settlement, terms, end.times, failure);
         counts.add(&as_, end.cause.as_ref(), failure.is_some());
         self.consumption.observer.settled(&Settled {
-            group: &self.consumption.group,
+            group: &self.consumption.name,
             plugin: &self.listener.plugin,
             version: &self.version,
             message: end.message,

@@ -23,6 +23,7 @@ use super::listener::Listener;
 use super::pausing::Pausing;
 use super::requests::{Local, Requests};
 use super::tally::Tallies;
+use crate::clusters::Cluster;
 use crate::plugins::Strategies;
 use crate::status::{GroupStatus, QueueLine};
 
@@ -64,6 +65,7 @@ type Reply = oneshot::Sender<Result<(), String>>;
 
 pub(super) struct Driver {
     name: Arc<str>,
+    cluster: Option<String>,
     machine: ConsumerGroup,
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
@@ -89,24 +91,26 @@ impl Driver {
         name: &Arc<str>,
         machine: ConsumerGroup,
         groups: &Groups,
+        cluster: &Cluster,
         kept: Kept,
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let tallies = Arc::<Tallies>::default();
         let consumption = Consumption {
-            group: Arc::clone(name),
+            name: Arc::clone(name),
+            group: machine.config().consumer_group.as_str().into(),
             threads: Arc::clone(&groups.threads),
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
             tallies: Arc::clone(&tallies),
-            traces: groups.traces.clone(),
+            traces: cluster.traces.clone(),
         };
-        let answers = Answers::new(&groups.client, Arc::clone(&tallies));
+        let answers = Answers::new(&cluster.client, Arc::clone(&tallies));
         let requests = Requests::new(
             machine.config(),
-            &groups.client,
-            groups.tasks.clone(),
+            &cluster.client,
+            groups.tasks.within(cluster.span.clone()),
             sender,
             Local {
                 offsets: kept.offsets.clone(),
@@ -117,6 +121,7 @@ impl Driver {
         );
         Self {
             name: Arc::clone(name),
+            cluster: status.load().cluster.clone(),
             machine,
             listeners: BTreeMap::new(),
             requests,
@@ -336,6 +341,7 @@ impl Driver {
         });
         let status = GroupStatus {
             group: self.name.to_string(),
+            cluster: self.cluster.clone(),
             ready: self.connected,
             queues,
             counts: self.machine.stats().into(),

@@ -36,7 +36,8 @@ impl Keeping {
     pub(super) fn open(&self, plan: &ListenerPlan, config: &GantryConfig) -> Kept {
         let given = config.group_settings(&plan.group);
         let group = plan.group.as_str();
-        let journal_name: Arc<str> = format!("{}/{group}", config.name_server).into();
+        let name_server = config.name_server_of(plan.cluster.as_deref());
+        let journal_name: Arc<str> = format!("{name_server}/{}", plan.consumer_group).into();
         let offsets = (plan.message_model == MessageModel::Broadcasting).then(|| {
             let path = given.offset_store_file.clone();
             let (file, warning) =

@@ -11,7 +11,8 @@ use crate::plugins::ListenerPlan;
 pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupConfig {
     const MIB: u64 = 1 << 20;
     let given = config.group_settings(&plan.group);
-    let mut group = GroupConfig::new(plan.group.clone());
+    let mut group = GroupConfig::new(plan.consumer_group.clone());
+    let client = config.cluster_settings(plan.cluster.as_deref()).unwrap_or(&config.client);
     let mib = |bytes: u64| u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
     let set = |target: &mut u32, value: Option<u32>| *target = value.unwrap_or(*target);
     group.consume_from_where = plan.consume_from_where;
@@ -45,8 +46,8 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     let bytes = given.pull_batch_size_in_bytes.and_then(|size| u32::try_from(size.0).ok());
     set(&mut group.pull_batch_size_in_bytes, bytes);
     set(&mut group.pull_interval, given.pull_interval.and_then(|pause| u32::try_from(pause.0).ok()));
-    group.poll_name_server_interval = config.client.poll_name_server_interval.duration();
-    group.heartbeat_broker_interval = config.client.heartbeat_broker_interval.duration();
+    group.poll_name_server_interval = client.poll_name_server_interval.duration();
+    group.heartbeat_broker_interval = client.heartbeat_broker_interval.duration();
     let time = |target: &mut Duration, value: Option<crate::config::Millis>| {
         *target = value.map_or(*target, |millis| millis.duration());
     };

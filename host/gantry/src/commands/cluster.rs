@@ -23,12 +23,13 @@ pub(crate) async fn with_client<T>(
 }
 
 fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {
-    let mut config = match &args.config {
+    let config = match &args.config {
         Some(file) => GantryConfig::from_file(file)?,
         None => GantryConfig::default(),
     };
+    let mut client = config.client_config_of(args.cluster.as_deref())?;
     if let Some(name_server) = &args.name_server {
-        config.name_server = name_server.clone();
+        client.name_servers = name_server.clone();
     }
-    Ok(config.client_config()?)
+    Ok(client)
 }
