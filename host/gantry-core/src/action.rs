@@ -14,6 +14,7 @@ use crate::id::{
 use crate::settled::QueueJournal;
 use crate::status::TerminationReport;
 use crate::subscription::TopicSubscription;
+use crate::which_node::PullFrom;
 
 /// Something to do for the group. The driver takes actions until there is none, starts each in the order given, does
 /// not wait for one before it starts the next (but see [`Action::Unregister`]), and reports each answer by the
@@ -151,6 +152,9 @@ pub struct LockRequest {
     pub group: Arc<str>,
     /// At least one.
     pub mqs: Vec<MessageQueue>,
+    /// While the route names no master, its replica with the smallest id may be asked. It knows nothing of the master's
+    /// locks, so this is for what outlives two owners for a moment: not for the order of messages.
+    pub replica_will_do: bool,
 }
 
 /// One UNLOCK_BATCH_MQ (RocketMQ: UnlockBatchRequestBody), for queues of one broker.
@@ -189,9 +193,8 @@ pub struct PullRequest {
     pub subscription: Arc<TopicSubscription>,
     /// Send the expression along (sysFlag 0x4): `post_subscription_when_pull`.
     pub post_subscription: bool,
-    /// Which broker of that name to ask, as the last answer suggested (suggestWhichBrokerId): 0 is the master. When the
-    /// route no longer names it, ask the master.
-    pub broker_id: u64,
+    /// Which broker of that name to ask.
+    pub from: PullFrom,
 }
 
 /// Messages of one queue for one listener, in the order of their offsets.

@@ -72,6 +72,8 @@ pub struct PullAnswer {
     pub min_offset: i64,
     /// One past the largest.
     pub max_offset: i64,
+    /// The id of the broker that answered: 0 is the master.
+    pub broker_id: u64,
     /// Which broker of this name to ask next: 0 is the master.
     pub suggest_which_broker_id: u64,
     /// An operator moved the group's offset: OFFSET_ILLEGAL with the remark OFFSET_RESET.

@@ -55,6 +55,7 @@ mod start_offset;
 mod status;
 mod subscription;
 mod timer;
+mod which_node;
 
 pub use action::{
     AckRequest, Action, Allocate, Batch, ChangeRequest, Heartbeat, LockRequest, PersistMode, PopRequest,
@@ -81,3 +82,4 @@ pub use pop::PopConsumerGroup;
 pub use settled::{QueueJournal, SettledOffsets};
 pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};
 pub use subscription::TopicSubscription;
+pub use which_node::PullFrom;

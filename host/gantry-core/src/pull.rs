@@ -9,6 +9,7 @@ use crate::config::GroupConfig;
 use crate::event::Event;
 use crate::flow_control::Gate;
 use crate::input::{PullAnswer, PullOutcome, PullStatus};
+use crate::which_node::{MASTER, PullFrom, WhichNode};
 
 /// A broker that does not know the subscription yet is told it again and has this long to learn it.
 const SUBSCRIPTION_DELAY: Duration = Duration::from_secs(3);
@@ -39,7 +40,7 @@ pub(crate) struct PullState {
     /// No pull before this time.
     pub(crate) not_before: Option<Instant>,
     pub(crate) gate: Option<Gate>,
-    pub(crate) broker_id: u64,
+    node: WhichNode,
     pub(crate) max_offset: i64,
     pub(crate) last: Option<Instant>,
     /// When a broker last answered with one of the four statuses.
@@ -54,7 +55,7 @@ impl PullState {
             outstanding: None,
             not_before: None,
             gate: None,
-            broker_id: 0,
+            node: WhichNode::new(),
             max_offset: -1,
             last: None,
             answered: None,
@@ -73,11 +74,13 @@ impl PullState {
         self.outstanding
     }
 
-    pub(crate) fn started(&mut self, now: Instant, serial: u64) {
+    /// A pull begins; which broker it is to ask.
+    pub(crate) fn started(&mut self, now: Instant, serial: u64) -> PullFrom {
         self.outstanding = Some(serial);
         self.not_before = None;
         self.gate = None;
         self.last = Some(now);
+        self.node.ask(now)
     }
 
     /// Whether this is the pull on the way, which it then no longer is.
@@ -100,6 +103,12 @@ impl PullState {
         random: &mut fastrand::Rng,
     ) -> Verdict {
         let (code, reason) = match outcome {
+            PullOutcome::Answered(answer) if moved_by_replica(&answer) => {
+                let id = answer.broker_id;
+                let reason =
+                    format!("replica {id} does not have offset {offset}, and only a master moves one");
+                (Some(ResponseCode::PULL_OFFSET_MOVED), reason)
+            }
             PullOutcome::Answered(answer) => match contradiction(offset, &answer) {
                 None => return self.judge_answer(now, offset, answer, config, random),
                 Some(contradiction) => (None, contradiction),
@@ -121,8 +130,13 @@ impl PullState {
     ) -> Verdict {
         self.failures = self.failures.saturating_add(1);
         self.unheld = 0;
-        // The replica that was suggested may be what failed; the master is always right to ask.
-        self.broker_id = 0;
+        let replica_answers = match code {
+            Some(_) => {
+                self.node.refused();
+                false
+            }
+            None => self.node.failed(now, random),
+        };
         let growing = Backoff { first: config.pull_time_delay_when_exception, most: LONGEST_DELAY };
         let (pause, heartbeat) = match code {
             Some(
@@ -132,6 +146,7 @@ impl PullState {
                 | ResponseCode::FILTER_DATA_NOT_LATEST,
             ) => (SUBSCRIPTION_DELAY, true),
             Some(ResponseCode::FLOW_CONTROL) => (BROKER_FLOW_CONTROL_DELAY, false),
+            None if replica_answers => (Duration::ZERO, false),
             _ => (growing.after(self.failures, random), false),
         };
         let mq = mq.clone();
@@ -153,7 +168,7 @@ impl PullState {
     ) -> Verdict {
         self.failures = 0;
         self.answered = Some(now);
-        self.broker_id = answer.suggest_which_broker_id;
+        self.node.answered(answer.broker_id, answer.suggest_which_broker_id);
         self.max_offset = self.max_offset.max(answer.max_offset);
         // Messages may come in while the broker reads, past the end it names. Past both there is nothing it can know of.
         let last = answer.messages.last().map_or(offset, |message| message.queue_offset().saturating_add(1));
@@ -195,6 +210,11 @@ fn contradiction(offset: i64, answer: &PullAnswer) -> Option<String> {
     }
 }
 
+/// A replica may lag behind its master, or have begun later: what it does not have says nothing about the queue.
+fn moved_by_replica(answer: &PullAnswer) -> bool {
+    answer.status == PullStatus::OffsetIllegal && answer.broker_id != MASTER
+}
+
 #[cfg(test)]
 mod tests {
     use gantry_protocol::MessageRecord;
@@ -207,6 +227,7 @@ mod tests {
             next_begin_offset: next,
             min_offset: 0,
             max_offset: 500,
+            broker_id: 0,
             suggest_which_broker_id: 0,
             reset: false,
             messages: Vec::new(),
@@ -287,11 +308,36 @@ mod tests {
     #[test]
     fn the_suggested_broker_is_remembered_until_a_pull_fails() {
         let mut bench = Bench::new();
-        let from_replica = PullAnswer { suggest_which_broker_id: 1, ..answer(PullStatus::Found, 132) };
-        bench.judge_after(Duration::ZERO, PullOutcome::Answered(from_replica));
-        assert_eq!(bench.state.broker_id, 1);
+        let to_replica = PullAnswer { suggest_which_broker_id: 1, ..answer(PullStatus::Found, 132) };
+        bench.judge_after(Duration::ZERO, PullOutcome::Answered(to_replica));
+        assert_eq!(bench.state.started(bench.now, 2), PullFrom::Broker(1));
         bench.refused(ResponseCode::SYSTEM_ERROR);
-        assert_eq!(bench.state.broker_id, 0);
+        assert_eq!(bench.state.started(bench.now, 3), PullFrom::Broker(MASTER));
+    }
+
+    #[test]
+    fn a_replica_that_is_known_to_answer_is_asked_at_once_when_the_master_fails() {
+        let mut bench = Bench::new();
+        let failed = || PullOutcome::Failed("connection refused".to_owned());
+        assert_eq!(bench.pause_after(failed()).0.as_secs(), 1);
+        assert_eq!(bench.state.started(bench.now, 2), PullFrom::Replica);
+        let of_replica = PullAnswer { broker_id: 1, ..answer(PullStatus::Found, 132) };
+        bench.judge_after(Duration::ZERO, PullOutcome::Answered(of_replica));
+        bench.now += Duration::from_secs(6);
+        assert_eq!(bench.pause_after(failed()).0, Duration::ZERO);
+        assert_eq!(bench.state.started(bench.now, 3), PullFrom::Replica);
+    }
+
+    #[test]
+    fn a_replica_moves_no_offset() {
+        let mut bench = Bench::new();
+        let behind = PullAnswer { broker_id: 1, ..answer(PullStatus::OffsetIllegal, 7) };
+        match bench.judge_after(Duration::ZERO, PullOutcome::Answered(behind)) {
+            Verdict::Again { event: Some(Event::PullRefused { remark, .. }), .. } => {
+                assert_eq!(remark, "replica 1 does not have offset 100, and only a master moves one");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

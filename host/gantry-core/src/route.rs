@@ -12,6 +12,9 @@ use crate::backoff::{ANSWER_OVERDUE, Backoff};
 /// retry of a new group takes it up to 40 s.
 const MISSING: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(5) };
 
+/// A broker that does not answer may have gone from the route, or moved: it is asked for again this soon.
+const SUSPECT: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct TopicRoute {
     /// Sorted; none until found.
@@ -93,6 +96,13 @@ impl RouteTable {
                 route.due = route.due.min(now + MISSING.first);
             }
         }
+    }
+
+    /// Asks for a topic soon whose brokers do not answer. Returns when.
+    pub(crate) fn suspect(&mut self, now: Instant, topic: &str) -> Option<Instant> {
+        let route = self.topics.get_mut(topic).filter(|route| !route.asking)?;
+        route.due = route.due.min(now + SUSPECT);
+        Some(route.due)
     }
 
     pub(crate) fn found_queues(
@@ -185,6 +195,19 @@ mod tests {
         assert_eq!(table.next_due(), Some(now + Duration::from_millis(500)));
         table.not_found(now, &mut random, "t", true);
         assert!(table.next_due().unwrap() - now < Duration::from_secs(1), "the waits start over");
+    }
+
+    #[test]
+    fn a_topic_whose_broker_does_not_answer_is_asked_for_within_a_second() {
+        let now = Instant::now();
+        let mut table = RouteTable::default();
+        table.add(now, "t".into());
+        table.ask_due(now);
+        assert_eq!(table.suspect(now, "t"), None, "it is being asked for");
+        table.found_queues(now, POLL, "t", queues("b", &[0]));
+        assert_eq!(table.suspect(now, "t"), Some(now + Duration::from_secs(1)));
+        assert_eq!(table.suspect(now + Duration::from_millis(500), "t"), Some(now + Duration::from_secs(1)));
+        assert_eq!(table.suspect(now, "unknown"), None);
     }
 
     #[test]

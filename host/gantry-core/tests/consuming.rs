@@ -23,7 +23,7 @@ fn the_first_pull_says_what_rocketmqs_does() {
     let pull = solo.pull();
     assert_eq!((pull.offset, pull.max_msg_nums, pull.max_msg_bytes), (0, 32, 262_144));
     assert_eq!((pull.suspend_timeout, pull.timeout), (ms(15_000), ms(30_000)));
-    assert_eq!((pull.commit_offset, pull.broker_id, pull.post_subscription), (None, 0, false));
+    assert_eq!((pull.commit_offset, pull.from, pull.post_subscription), (None, PullFrom::Broker(0), false));
     assert_eq!(pull.subscription.expression.text(), "*");
 }
 

@@ -13,7 +13,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, StatusSource};
-use crate::client_instance::{ClientInstance, StartError as ClientError, TraceDispatcher};
+use crate::client_instance::StartError as ClientError;
+use crate::clusters::Clusters;
 use crate::config::{ByteSize, CredentialsError, GantryConfig};
 use crate::filter::{FilterHooks, FilterMessageHook};
 use crate::granted::Services;
@@ -53,9 +54,14 @@ pub enum StartError {
     /// The account requests are to be signed with.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The client.
-    #[error(transparent)]
-    Client(#[from] ClientError),
+    /// The client of a cluster.
+    #[error("cluster {cluster}: {source}")]
+    Client {
+        /// Which.
+        cluster: String,
+        /// Why.
+        source: ClientError,
+    },
     /// The admin API.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -70,7 +76,7 @@ pub struct StopReport {
 
 /// A running host.
 pub struct Host {
-    client: ClientInstance,
+    clusters: Clusters,
     state: Arc<StateDirectory>,
     tasks: Tasks,
     threads: Arc<ListenerThreads>,
@@ -112,21 +118,21 @@ impl Host {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         let engine = Engine::new(engine_config(&config))?;
         let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
-        let client = ClientInstance::start(config.client_config()?).await?;
-        remember(&state, &client);
+        let tracing = Tasks::default();
+        let clusters = Clusters::start(&config, &tracing).await?;
+        remember(&state, &clusters);
         let journal = open_journal(&state).await;
         let running = GroupMap::default();
         let hooks = FilterHooks::default();
         let entries = Arc::new(ArcSwap::from_pointee(BTreeMap::<String, PluginEntry>::new()));
         let surveyed = Arc::new(AtomicBool::new(false));
-        let status = status_source(&client, &config, &running, &entries, &surveyed, &journal);
+        let status = status_source(&clusters, &config, &running, &entries, &surveyed, &journal);
         let selectors = Selectors::default();
         let chosen_by = selectors.clone();
         let by_plugin = Arc::new(move |name: &str, queues: &[_], message: &_, arg: &str| {
             chosen_by.select(name, queues, message, arg)
         });
-        let (tracing, traces) = start_traces(&config, &client);
-        let services = Services::new(&client, traces.clone(), by_plugin, state.path(), tasks);
+        let services = Services::new(&clusters, by_plugin, state.path(), tasks);
         let (commanding, commands) = mpsc::channel(COMMANDS);
         let served = admin::Served {
             status: Arc::clone(&status),
@@ -142,7 +148,7 @@ impl Host {
             false => None,
         };
         let groups = Groups {
-            client: client.clone(),
+            clusters: clusters.clone(),
             config: Arc::clone(&config),
             threads: Arc::clone(&threads),
             observer: Arc::clone(&observer),
@@ -151,7 +157,6 @@ impl Host {
             hooks: hooks.clone(),
             running,
             strategies: Strategies::default(),
-            traces,
             begin: CancellationToken::new(),
         };
         let grace = config.shutdown_grace.duration();
@@ -170,7 +175,7 @@ impl Host {
         let (additions, receiver) = mpsc::channel(ADDITIONS);
         tasks.spawn("plugins", registry.run(Inbox { events, additions: receiver, commands, loaded }));
         Ok(Self {
-            client,
+            clusters,
             state,
             tasks: tasks.clone(),
             threads,
@@ -227,7 +232,7 @@ impl Host {
     pub async fn stop(self) -> StopReport {
         let tasks_ended = self.tasks.finish(self.grace + TASKS_GRACE).await;
         let traces_sent = self.tracing.finish(TRACES_GRACE).await;
-        self.client.close().await;
+        self.clusters.close().await;
         let threads = Arc::clone(&self.threads);
         let grace = self.grace;
         let joined = tokio::task::spawn_blocking(move || threads.shutdown(grace)).await;
@@ -238,35 +243,25 @@ impl Host {
     }
 }
 
-/// The dispatcher of traces and its task, where they are wanted.
-fn start_traces(config: &GantryConfig, client: &ClientInstance) -> (Tasks, Option<TraceDispatcher>) {
-    let tasks = Tasks::default();
-    let traces = config.trace.enabled.then(|| {
-        let topic = config.trace.topic.clone();
-        let (dispatcher, task) = TraceDispatcher::new(client.clone(), topic, tasks.token());
-        tasks.spawn("traces", task);
-        dispatcher
-    });
-    (tasks, traces)
-}
-
 fn status_source(
-    client: &ClientInstance,
+    clusters: &Clusters,
     config: &Arc<GantryConfig>,
     running: &GroupMap,
     entries: &Arc<ArcSwap<BTreeMap<String, PluginEntry>>>,
     surveyed: &Arc<AtomicBool>,
     journal: &Option<Arc<Journal>>,
 ) -> StatusSource {
-    let (client_id, config) = (client.client_id().to_string(), Arc::clone(config));
+    let (clusters, config) = (clusters.clone(), Arc::clone(config));
     let (running, entries, surveyed) = (Arc::clone(running), Arc::clone(entries), Arc::clone(surveyed));
     let journal = journal.clone();
     Arc::new(move || {
         let plugins: Vec<_> = entries.load().iter().map(|(name, entry)| entry.status(name)).collect();
         let groups: Vec<_> = running.load().values().map(|group| (*group.status()).clone()).collect();
+        let clusters = clusters.status();
         HostStatus {
-            client_id: client_id.clone(),
+            client_id: clusters.first().map(|default| default.client_id.clone()).unwrap_or_default(),
             name_server: config.name_server.clone(),
+            clusters,
             ready: surveyed.load(Ordering::Relaxed) && groups.iter().all(|group| group.ready),
             journal_failures: journal.as_ref().map(|journal| journal.failures()),
             plugins,
@@ -296,10 +291,12 @@ async fn open_journal(state: &Arc<StateDirectory>) -> Option<Arc<Journal>> {
     }
 }
 
-/// Without its client id the next life cannot release this one's broker locks, which then expire by themselves.
-fn remember(state: &StateDirectory, client: &ClientInstance) {
-    if let Err(error) = state.record_client_id(client.client_id()) {
-        tracing::warn!("cannot remember this host's client id for its next start: {error}");
+/// Without its client ids the next life cannot release this one's broker locks, which then expire by themselves.
+fn remember(state: &StateDirectory, clusters: &Clusters) {
+    for client in clusters.clients() {
+        if let Err(error) = state.record_client_id(client.client_id()) {
+            tracing::warn!("cannot remember this host's client id for its next start: {error}");
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 mod admin;
 mod background;
 pub mod client_instance;
+mod clusters;
 pub mod config;
 mod filter;
 mod granted;

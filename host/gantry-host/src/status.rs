@@ -14,10 +14,12 @@ pub use life::{
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
-    /// The client id brokers know it by.
+    /// The client id the brokers of the default cluster know it by.
     pub client_id: String,
-    /// The name servers it was given.
+    /// The name servers of the default cluster, as they are configured.
     pub name_server: String,
+    /// Every cluster, the default one first.
+    pub clusters: Vec<ClusterStatus>,
     /// Whether every plugin found at the start is serving or rejected, and every serving group has its routes.
     pub ready: bool,
     /// Snapshots of settled messages that could not be written so far; none where no journal is kept.
@@ -26,6 +28,20 @@ pub struct HostStatus {
     pub plugins: Vec<PluginStatus>,
     /// Every consumer group, by name.
     pub groups: Vec<GroupStatus>,
+}
+
+/// One cluster, as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Its name: `default`, or that of its `[clusters.NAME]`.
+    pub cluster: String,
+    /// The client id its brokers know the host by.
+    pub client_id: String,
+    /// Its name servers now; those of an address server change.
+    pub name_servers: Vec<String>,
+    /// Whether one of them answered the last time one was asked.
+    pub name_servers_reachable: bool,
 }
 
 /// One plugin file.
@@ -44,8 +60,10 @@ pub struct PluginStatus {
     pub hash: Option<String>,
     /// What the serving version is: any of `listener`, `strategy`, `selector`.
     pub roles: Vec<String>,
-    /// The consumer group it serves.
+    /// The consumer group it serves, as brokers know it.
     pub consumer_group: Option<String>,
+    /// The cluster of that group, if it is not the default one.
+    pub cluster: Option<String>,
     /// What it subscribes to, as `topic: tags`.
     pub subscriptions: Vec<String>,
     /// Times a new version took over.
@@ -86,8 +104,10 @@ pub struct Outcomes {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupStatus {
-    /// The group's name.
+    /// The name the group has in this host: that of the consumer group, with `@CLUSTER` outside the default cluster.
     pub group: String,
+    /// Its cluster, if it is not the default one.
+    pub cluster: Option<String>,
     /// Whether its topics were looked up and, where they exist, its brokers know of it.
     pub ready: bool,
     /// The queues this host owns.
@@ -105,9 +125,10 @@ pub struct GroupStatus {
 
 impl GroupStatus {
     /// A group that has only just begun.
-    pub fn starting(group: &str) -> Self {
+    pub fn starting(group: &str, cluster: Option<&str>) -> Self {
         Self {
             group: group.to_owned(),
+            cluster: cluster.map(str::to_owned),
             ready: false,
             queues: Vec::new(),
             counts: GroupCounts::default(),

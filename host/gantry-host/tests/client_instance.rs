@@ -376,11 +376,11 @@ async fn a_locked_queue_is_nobody_elses_until_it_is_given_up() {
     let (first, name) = (&setup.client, &queues[0].broker_name);
     let second = client(setup.broker.local_addr()).await;
     second.refresh_route("Orders").await.unwrap();
-    assert_eq!(first.lock_batch(GROUP, name, queues[..1].to_vec()).await.unwrap(), queues[..1]);
-    assert_eq!(second.lock_batch(GROUP, name, queues.clone()).await.unwrap(), queues[1..]);
+    assert_eq!(first.lock_batch(GROUP, name, queues[..1].to_vec(), false).await.unwrap(), queues[..1]);
+    assert_eq!(second.lock_batch(GROUP, name, queues.clone(), false).await.unwrap(), queues[1..]);
     // A survivor may give up what a member that is gone had locked.
     second.unlock_batch(GROUP, first.client_id(), name, queues[..1].to_vec()).await.unwrap();
-    let mut held = second.lock_batch(GROUP, name, queues.clone()).await.unwrap();
+    let mut held = second.lock_batch(GROUP, name, queues.clone(), false).await.unwrap();
     held.sort();
     assert_eq!(held, queues);
     second.close().await;

@@ -27,7 +27,7 @@ use gantry_protocol::header::{
     SendMessageResponseHeader,
 };
 use gantry_protocol::{
-    FrameDecoder, Namespace, RemotingCommand, RequestCode, ResponseCode, fastjson, sys_flag,
+    FrameDecoder, MessageQueue, Namespace, RemotingCommand, RequestCode, ResponseCode, fastjson, sys_flag,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -348,6 +348,63 @@ async fn a_suggested_slave_is_pulled_from_without_committing_there() {
     assert_eq!(flags(&slave), [sys_flag::PULL_SUSPEND]);
     client.pull(&"a".into(), 7, pull_header(), PATIENCE).await.unwrap();
     assert_eq!(flags(&master).len(), 2, "an id that no route names means the master");
+    client.close().await;
+}
+
+/// A slave: its pulls end with PULL_RETRY_IMMEDIATELY at offset 9 and this remark, everything else with success.
+async fn slave(remark: &'static str) -> Server {
+    Server::start(move |request| match request.request_code() {
+        RequestCode::PULL_MESSAGE => {
+            let header = PullMessageResponseHeader { next_begin_offset: 9, ..Default::default() };
+            let answer = RemotingCommand::response(ResponseCode::PULL_RETRY_IMMEDIATELY).with_remark(remark);
+            Some(answer.with_header(&header))
+        }
+        RequestCode::LOCK_BATCH_MQ => Some(ok().with_body(&br#"{"lockOKMQSet":[]}"#[..])),
+        _ => Some(ok()),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_slave_passes_over_what_does_not_match_and_over_nothing_it_has_not_got() {
+    for (remark, next) in [("NO_MATCHED_MESSAGE", 9), ("OFFSET_TOO_SMALL", 0), ("OFFSET_OVERFLOW_ONE", 0)] {
+        let slave = slave(remark).await;
+        let (client, _) = client_for(&[("a", &[(0, "127.0.0.1:1"), (1, &slave.addr)])]).await;
+        client.refresh_route("T").await.unwrap();
+        let answer = client.pull_from_replica(&"a".into(), pull_header(), PATIENCE).await.unwrap();
+        assert_eq!((answer.broker_id, answer.next_begin_offset), (1, next), "{remark}");
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn while_there_is_no_master_a_slave_is_read_and_may_lock_and_is_told_no_offset() {
+    let (slave, name) = (slave("NO_MATCHED_MESSAGE").await, Arc::from("a"));
+    let (client, route_now) = client_for(&[("a", &[(1, &slave.addr)])]).await;
+    let queue = MessageQueue::new("T", Arc::clone(&name), 0);
+    let answer = client.pull(&name, 0, pull_header(), PATIENCE).await.unwrap();
+    assert_eq!(answer.broker_id, 1);
+    let queues = || vec![queue.clone()];
+    client.lock_batch("G", &name, queues(), true).await.unwrap();
+    let no_master = [
+        client.lock_batch("G", &name, queues(), false).await.map(drop),
+        client.update_offset("G", &queue, 5).await,
+        client.update_offset_oneway("G", &queue, 5).await,
+    ];
+    for error in no_master.map(Result::unwrap_err) {
+        assert!(error.to_string().contains("broker a has no master at present"), "{error}");
+    }
+    assert!(slave.asked(RequestCode::UPDATE_CONSUMER_OFFSET).is_empty());
+    assert_eq!(slave.asked(RequestCode::LOCK_BATCH_MQ).len(), 1);
+
+    let master = Server::start(|_| Some(ok())).await;
+    *route_now.lock().unwrap() = route(&[("a", &[(0, &master.addr), (1, &slave.addr)])]);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = client.update_offset("G", &queue, 5).await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(master.asked(RequestCode::UPDATE_CONSUMER_OFFSET).len(), 1, "the route was asked for again");
     client.close().await;
 }
 

@@ -143,12 +143,15 @@ pub enum NameServerListError {
 
 /// No name server of the list gave an answer.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("no name server answered: {}", join(attempts))]
+#[error("no name server answered: {}", said(attempts))]
 pub struct NameServersError {
-    /// What each of them ended with, in the order they were asked.
+    /// What each of them ended with, in the order they were asked; empty when none is known yet.
     pub attempts: Vec<InvokeError>,
 }
 
-fn join(attempts: &[InvokeError]) -> String {
+fn said(attempts: &[InvokeError]) -> String {
+    if attempts.is_empty() {
+        return "none is known yet".to_owned();
+    }
     attempts.iter().map(InvokeError::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,10 +1,7 @@
 //! A list of name servers, one of which has to answer.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -45,46 +42,84 @@ fn is_host_and_port(entry: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct NameServers {
     client: Client,
+    list: Arc<Mutex<List>>,
+}
+
+#[derive(Debug)]
+struct List {
     addresses: Arc<[Arc<str>]>,
     /// Which one to ask first: the one that answered last.
-    preferred: Arc<AtomicUsize>,
+    preferred: usize,
+}
+
+impl List {
+    /// The first to be asked is picked at random, so that many hosts with one list spread over it.
+    fn new(addresses: Vec<Arc<str>>) -> Self {
+        Self { preferred: fastrand::usize(..addresses.len().max(1)), addresses: addresses.into() }
+    }
 }
 
 impl NameServers {
-    /// Name servers at `addresses`, over the connections of `client`. The first to be asked is picked at random, so
-    /// that many hosts with one list spread over it.
+    /// Name servers at `addresses`, over the connections of `client`; none for a list that is to come. The first to be asked
+    /// is picked at random, so that many hosts with one list spread over it.
     pub fn new(client: Client, addresses: Vec<Arc<str>>) -> Self {
-        let preferred = Arc::new(AtomicUsize::new(fastrand::usize(..addresses.len().max(1))));
-        Self { client, addresses: addresses.into(), preferred }
+        Self { client, list: Arc::new(Mutex::new(List::new(addresses))) }
     }
 
     /// The whole list.
-    pub fn addresses(&self) -> &[Arc<str>] {
-        &self.addresses
+    pub fn addresses(&self) -> Arc<[Arc<str>]> {
+        Arc::clone(&self.list().addresses)
     }
 
     /// The one that is asked first.
-    pub fn preferred(&self) -> Option<&Arc<str>> {
-        self.addresses.get(self.preferred.load(Relaxed))
+    pub fn preferred(&self) -> Option<Arc<str>> {
+        let list = self.list();
+        list.addresses.get(list.preferred).cloned()
+    }
+
+    /// Takes another list, for calls that begin from now on. The one that answered last is asked first still, if it is in
+    /// it. Returns those that are not in the list any more; none, too, when it has the same ones.
+    pub fn replace(&self, addresses: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let mut list = self.list();
+        let same = addresses.len() == list.addresses.len()
+            && addresses.iter().all(|addr| list.addresses.contains(addr));
+        if same {
+            return Vec::new();
+        }
+        let preferred = list.addresses.get(list.preferred);
+        let kept = preferred.and_then(|preferred| addresses.iter().position(|addr| addr == preferred));
+        let next = List::new(addresses);
+        let former =
+            std::mem::replace(&mut *list, List { preferred: kept.unwrap_or(next.preferred), ..next });
+        former.addresses.iter().filter(|addr| !list.addresses.contains(addr)).cloned().collect()
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the name server that answered last, then the others in turn, and returns the first answer, whatever its
     /// code says. `timeout` bounds each of them.
     ///
     /// # Errors
-    /// None of them answered; the error says why, for each.
+    /// None of them answered, or there is none; the error says why, for each.
     pub async fn invoke(
         &self,
         command: RemotingCommand,
         timeout: Duration,
     ) -> Result<RemotingCommand, NameServersError> {
-        let first = self.preferred.load(Relaxed);
-        let count = self.addresses.len();
+        let (addresses, first) = {
+            let list = self.list();
+            (Arc::clone(&list.addresses), list.preferred)
+        };
         let mut attempts = Vec::new();
-        for (at, addr) in self.addresses.iter().enumerate().cycle().skip(first).take(count) {
+        for (at, addr) in addresses.iter().enumerate().cycle().skip(first).take(addresses.len()) {
             match self.client.invoke(addr, command.clone(), timeout).await {
                 Ok(answer) => {
-                    self.preferred.store(at, Relaxed);
+                    let mut list = self.list();
+                    if Arc::ptr_eq(&list.addresses, &addresses) {
+                        list.preferred = at;
+                    }
                     return Ok(answer);
                 }
                 Err(error) => attempts.push(error),

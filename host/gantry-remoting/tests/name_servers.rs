@@ -45,7 +45,25 @@ async fn the_one_that_works_is_found_and_kept() {
     serve(&network, "n:3");
     assert_eq!(ask(&servers).await, "n:2");
     assert_eq!(network.dials(), dials, "no other one is tried while it answers");
-    assert_eq!(servers.preferred().map(|addr| &**addr), Some("n:2"));
+    assert_eq!(servers.preferred().as_deref(), Some("n:2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_list_takes_over_and_the_one_that_answers_is_kept() {
+    let (client, network) = client(RemotingSettings::default());
+    let servers = NameServers::new(client, Vec::new());
+    let error = servers.invoke(request(""), SECOND).await.unwrap_err().to_string();
+    assert_eq!(error, "no name server answered: none is known yet");
+    serve(&network, "n:2");
+    assert!(servers.replace(["n:1", "n:2"].map(Arc::from).to_vec()).is_empty());
+    assert_eq!(ask(&servers).await, "n:2");
+    assert!(servers.replace(["n:2", "n:1"].map(Arc::from).to_vec()).is_empty(), "the same ones");
+    let gone = servers.replace(["n:3", "n:2"].map(Arc::from).to_vec());
+    assert_eq!(gone, ["n:1".into()] as [Arc<str>; 1]);
+    assert_eq!(servers.preferred().as_deref(), Some("n:2"));
+    serve(&network, "n:4");
+    assert_eq!(servers.replace(vec!["n:4".into()]).len(), 2);
+    assert_eq!(ask(&servers).await, "n:4");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,13 +62,16 @@ pub(crate) enum Command {
 /// Where the cluster is.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Name servers, `host:port`, several joined by `;`. Overrides the file. [default: 127.0.0.1:9876]
+    /// Name servers, `host:port`, several joined by `;`, or the `http://` URL of an address server. Overrides the file. [default: 127.0.0.1:9876]
     #[arg(short, long, value_name = "HOST:PORT", env = "GANTRY_NAME_SERVER")]
     pub(crate) name_server: Option<String>,
     /// A gantry.toml whose `name-server` and `[client]` (TLS, account, namespace) are taken. The account may also come from
     /// GANTRY_ACCESS_KEY and GANTRY_SECRET_KEY.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The `[clusters.NAME]` of that file to take in place of `name-server` and `[client]`.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) cluster: Option<String>,
     /// The namespace topics and groups are in: `orders` is `NAMESPACE%orders` at the brokers. Lists show what is in it. Overrides
     /// the file. [default: none]
     #[arg(long, value_name = "NAMESPACE", value_parser = Namespace::new)]
@@ -86,7 +89,7 @@ pub(crate) struct RunArgs {
     /// The configuration file. Without it, `gantry.toml` in this directory is read if it exists.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Name servers, `host:port`, several joined by `;`. Overrides the file. [default: 127.0.0.1:9876]
+    /// Name servers, `host:port`, several joined by `;`, or the `http://` URL of an address server. Overrides the file. [default: 127.0.0.1:9876]
     #[arg(short, long, value_name = "HOST:PORT")]
     pub(crate) name_server: Option<String>,
     /// The plugins directory. Overrides the file. [default: plugins]

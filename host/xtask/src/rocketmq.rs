@@ -63,6 +63,7 @@ fn keep(project: &Project, installation: &Installation, start: Start) -> Result<
         Options {
             directory: project.path("").join(start.directory),
             brokers: start.brokers,
+            slaves: false,
             name_server_port: port(start.name_server_port),
             broker_port: port(start.broker_port),
             broker_settings: start.settings,

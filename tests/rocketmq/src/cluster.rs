@@ -23,6 +23,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// How many brokers, named `broker-a`, `broker-b` and so on. Default: 1.
     pub brokers: u8,
+    /// Whether each of them has a slave too, which copies it and may be read. Default: none has.
+    pub slaves: bool,
     /// The name server's port. Default: a free one.
     pub name_server_port: Option<u16>,
     /// The first broker's port; it also takes the one above and the second below. Default: a free one.
@@ -37,6 +39,7 @@ impl Options {
         Self {
             directory: directory.into(),
             brokers: 1,
+            slaves: false,
             name_server_port: None,
             broker_port: None,
             broker_settings: Vec::new(),
@@ -47,6 +50,13 @@ impl Options {
     #[must_use]
     pub fn brokers(mut self, brokers: u8) -> Self {
         self.brokers = brokers;
+        self
+    }
+
+    /// A slave to each broker.
+    #[must_use]
+    pub fn with_slaves(mut self) -> Self {
+        self.slaves = true;
         self
     }
 
@@ -105,6 +115,8 @@ pub struct Cluster {
 #[derive(Debug)]
 pub struct Broker {
     name: String,
+    /// 0 is the master of its name.
+    id: u8,
     port: u16,
     process: Option<Process>,
 }
@@ -115,9 +127,22 @@ impl Broker {
         &self.name
     }
 
+    /// Whether it is the slave of its name.
+    pub fn is_slave(&self) -> bool {
+        self.id != 0
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         loopback(self.port)
+    }
+
+    /// What its files are called.
+    fn label(&self) -> String {
+        match self.is_slave() {
+            false => self.name.clone(),
+            true => format!("{}-slave", self.name),
+        }
     }
 
     /// The operating system's id of its process, unless it was killed.
@@ -156,7 +181,13 @@ impl Cluster {
         for letter in ('a'..='z').take(usize::from(options.brokers)) {
             let wanted = options.broker_port.filter(|_| brokers.is_empty());
             let port = wanted.map_or_else(ports::broker, Ok).map_err(io)?;
-            brokers.push(Broker { name: format!("broker-{letter}"), port, process: None });
+            brokers.push(Broker { name: format!("broker-{letter}"), id: 0, port, process: None });
+        }
+        if options.slaves {
+            for master in 0..brokers.len() {
+                let Some(name) = brokers.get(master).map(|broker| broker.name.clone()) else { continue };
+                brokers.push(Broker { name, id: 1, port: ports::broker().map_err(io)?, process: None });
+            }
         }
         let installation = installation.clone();
         let mut cluster = Self { installation, options, name_server: None, name_server_port, brokers };
@@ -175,7 +206,7 @@ impl Cluster {
         loopback(self.name_server_port)
     }
 
-    /// The brokers, in the order of their names.
+    /// The brokers, in the order of their names; then their slaves, in the same order.
     pub fn brokers(&self) -> &[Broker] {
         &self.brokers
     }
@@ -194,12 +225,11 @@ impl Cluster {
 
     /// The servers that were started, not killed since, and have ended all the same.
     pub fn ended(&mut self) -> Vec<String> {
-        let name_server = self.name_server.iter_mut().map(|process| ("the name server", process));
+        let name_server = self.name_server.iter_mut().map(|process| ("the name server".to_owned(), process));
         let brokers = self.brokers.iter_mut();
-        let brokers = brokers
-            .filter_map(|broker| broker.process.as_mut().map(|process| (broker.name.as_str(), process)));
+        let brokers = brokers.filter_map(|broker| Some((broker.label(), broker.process.as_mut()?)));
         let all = name_server.chain(brokers);
-        all.filter_map(|(name, process)| (!process.runs()).then(|| name.to_owned())).collect()
+        all.filter_map(|(name, process)| (!process.runs()).then_some(name)).collect()
     }
 
     /// Kills the name server (SIGKILL), as a crash would.
@@ -245,16 +275,19 @@ impl Cluster {
 
     fn launch_broker(&mut self, index: usize) -> Result<(), StartError> {
         let Some(broker) = self.brokers.get(index) else { return Ok(()) };
-        let file = self.options.directory.join(format!("{}.conf", broker.name));
-        let store = self.options.directory.join(&broker.name);
-        let settings = &self.options.broker_settings;
+        let label = broker.label();
+        let file = self.options.directory.join(format!("{label}.conf"));
+        let store = self.options.directory.join(&label);
+        let mut settings = self.options.broker_settings.clone();
+        if broker.is_slave() {
+            settings.extend(configuration::slave(broker.id));
+        }
         write(
             &file,
-            &configuration::broker(&broker.name, broker.port, self.name_server_port, &store, settings),
+            &configuration::broker(&broker.name, broker.port, self.name_server_port, &store, &settings),
         )?;
         let java = self.java(&["-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=256m"]);
-        let name = broker.name.clone();
-        let process = self.launch(&name, java, "org.apache.rocketmq.broker.BrokerStartup", &file)?;
+        let process = self.launch(&label, java, "org.apache.rocketmq.broker.BrokerStartup", &file)?;
         if let Some(broker) = self.brokers.get_mut(index) {
             broker.process = Some(process);
         }
@@ -265,10 +298,13 @@ impl Cluster {
     fn await_broker(&mut self, index: usize) -> Result<(), StartError> {
         let name_server = self.name_server();
         let Some(broker) = self.brokers.get_mut(index) else { return Ok(()) };
-        let (name, address) = (broker.name.clone(), broker.address());
+        let (name, label, address) = (broker.name.clone(), broker.label(), broker.address());
+        let is_slave = broker.is_slave();
         let Some(process) = broker.process.as_mut() else { return Ok(()) };
         let listens = || std::net::TcpStream::connect(address).is_ok();
-        wait(&name, process, || listens() && route::known(name_server, &name).unwrap_or(false))
+        // A slave has no topics of its own by which its registration could be seen.
+        let known = || is_slave || route::known(name_server, &name).unwrap_or(false);
+        wait(&label, process, || listens() && known())
     }
 
     fn java(&self, heap: &[&str]) -> Command {

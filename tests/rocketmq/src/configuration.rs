@@ -58,6 +58,13 @@ pub(crate) fn broker(
     properties(&settings, more)
 }
 
+/// What makes a broker the slave with this id of the broker that has its name.
+pub(crate) fn slave(id: u8) -> Vec<(String, String)> {
+    let settings =
+        [("brokerId", id.to_string()), ("brokerRole", "SLAVE".into()), ("slaveReadEnable", "true".into())];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 /// What both servers' virtual machines are told, except for the size of their heap.
 pub(crate) fn java(home: &Path) -> Vec<String> {
     let mut arguments: Vec<String> = [

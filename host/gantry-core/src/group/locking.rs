@@ -112,7 +112,8 @@ impl ConsumerGroup {
                 }
             }
             self.lock_requests.sent(id, now, mqs.clone());
-            self.out.push_back(Action::Lock(LockRequest { id, group: self.lock_group.clone(), mqs }));
+            let (group, replica_will_do) = (self.lock_group.clone(), !self.is_orderly());
+            self.out.push_back(Action::Lock(LockRequest { id, group, mqs, replica_will_do }));
         }
         self.arm_locks();
     }

@@ -62,6 +62,9 @@ impl ConsumerGroup {
         let was_failing = queue.pull.is_failing();
         if matches!(outcome, PullOutcome::Failed(_)) {
             self.trouble = Some(now);
+            if let Some(due) = self.routes.suspect(now, &queue.mq.topic) {
+                self.timers.arm_no_later(Timer::Routes, due);
+            }
         }
         match queue.pull.judge(now, &queue.mq, offset, outcome, &self.config, &mut self.random) {
             Verdict::Proceed { messages, next, pause } => {
@@ -139,7 +142,7 @@ impl ConsumerGroup {
         let Some(subscription) = self.subscriptions.subscription(&queue.mq.topic) else { return };
         let commits = self.config.message_model == MessageModel::Clustering
             && queue.is_unlocked_for(now, self.config.lock_max_live_time);
-        queue.pull.started(now, serial);
+        let from = queue.pull.started(now, serial);
         let overdue = now + self.config.consumer_timeout_when_suspend + ANSWER_OVERDUE;
         self.timers.arm(Timer::Queue(key), overdue);
         self.out.push_back(Action::Pull(PullRequest {
@@ -153,7 +156,7 @@ impl ConsumerGroup {
             timeout: self.config.consumer_timeout_when_suspend,
             subscription: subscription.clone(),
             post_subscription: self.config.post_subscription_when_pull,
-            broker_id: queue.pull.broker_id,
+            from,
         }));
     }
 

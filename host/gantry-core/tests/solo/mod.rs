@@ -56,6 +56,7 @@ pub(crate) fn answered(status: PullStatus, messages: Vec<MessageExt>, next: i64)
         next_begin_offset: next,
         min_offset: 0,
         max_offset: next,
+        broker_id: 0,
         suggest_which_broker_id: 0,
         reset: false,
         messages,

@@ -166,6 +166,7 @@ impl Broker {
             next_begin_offset: next,
             min_offset: self.logs[mq].min as i64,
             max_offset: self.end(mq),
+            broker_id: 0,
             suggest_which_broker_id: 0,
             reset: false,
             messages,

@@ -6,10 +6,14 @@ use std::time::Duration;
 use gantry_protocol::{CommandHeader, RemotingCommand, RequestCode, ResponseCode, fastjson};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::ClientInstance;
 use super::error::CallError;
 use super::route_table::BrokerAddress;
+
+/// A route that names no master of a broker is asked for again when the master is wanted, but not within this time.
+const MASTERLESS: Duration = Duration::from_secs(1);
 
 /// A broker's answer, with what is needed to complain about it.
 #[derive(Debug)]
@@ -65,11 +69,33 @@ impl ClientInstance {
 
     /// The address of a broker's master, asking for the route again when it is not known.
     pub(super) async fn master(&self, topic: &str, broker_name: &Arc<str>) -> Result<Arc<str>, CallError> {
-        if let Some(found) = self.0.routes.master(broker_name) {
+        let routes = &self.0.routes;
+        if let Some(found) = routes.master(broker_name) {
             return Ok(found);
         }
-        self.refresh_route(topic).await?;
-        self.0.routes.master(broker_name).ok_or_else(|| unknown(broker_name))
+        if routes.replica(broker_name).is_none() || !routes.is_fresh(topic, MASTERLESS, Instant::now()) {
+            self.refresh_route(topic).await?;
+        }
+        match (routes.master(broker_name), routes.replica(broker_name)) {
+            (Some(found), _) => Ok(found),
+            (None, Some(_)) => Err(CallError::MasterAway { broker_name: Arc::clone(broker_name) }),
+            (None, None) => Err(unknown(broker_name)),
+        }
+    }
+
+    /// The address of a broker's first replica, if its master does not serve now; else the master's.
+    pub(super) async fn acting_master(
+        &self,
+        topic: &str,
+        broker_name: &Arc<str>,
+    ) -> Result<Arc<str>, CallError> {
+        match self.master(topic, broker_name).await {
+            Err(CallError::MasterAway { .. }) => {
+                let replica = self.0.routes.replica(broker_name);
+                replica.map(|replica| replica.addr).ok_or_else(|| unknown(broker_name))
+            }
+            found => found,
+        }
     }
 }
 

@@ -8,8 +8,11 @@ use gantry_remoting::{RemotingSettings, TlsSettings};
 /// Settings of one [`ClientInstance`](super::ClientInstance) (RocketMQ: `ClientConfig`), with RocketMQ's defaults.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// The name servers, `host:port` separated by `;` (`namesrvAddr`). Default `127.0.0.1:9876`.
+    /// The name servers, `host:port` separated by `;` (`namesrvAddr`), or the URL of an address server whose page is such a
+    /// list, `http://…` (RocketMQ: TopAddressing). Default `127.0.0.1:9876`.
     pub name_servers: String,
+    /// How often an address server is asked (RocketMQ: fetchNameServerAddr). Default 2 min.
+    pub fetch_name_server_interval: Duration,
     /// The client id. Default: `ip@gantry#<unique>`, never the same twice. Two clients with one id take the same
     /// share of the queues, so set it only to something as unique.
     pub client_id: Option<String>,
@@ -47,6 +50,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             name_servers: "127.0.0.1:9876".to_owned(),
+            fetch_name_server_interval: Duration::from_secs(120),
             client_id: None,
             instance_name: None,
             unit_name: None,

@@ -125,15 +125,17 @@ impl ClientInstance {
         Ok(Some(answer.success()?.header::<QueryConsumerOffsetResponseHeader>()?.offset))
     }
 
-    /// Stores the group's offset of a queue and waits for the broker's word (UPDATE_CONSUMER_OFFSET).
+    /// Stores the group's offset of a queue at the master and waits for its word (UPDATE_CONSUMER_OFFSET). A slave takes
+    /// its offsets from the master, over what it has been told itself.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn update_offset(&self, group: &str, mq: &MessageQueue, offset: i64) -> Result<(), CallError> {
-        self.ask_queue(mq, update(group, mq, offset), OFFSET_TIMEOUT).await?.success().map(drop)
+        let addr = self.master(&mq.topic, &mq.broker_name).await?;
+        self.ask(&addr, update(group, mq, offset), OFFSET_TIMEOUT).await?.success().map(drop)
     }
 
-    /// Stores the group's offset of a queue without waiting: a failure may stay unknown.
+    /// Stores the group's offset of a queue at the master without waiting: a failure may stay unknown.
     ///
     /// # Errors
     /// See [`CallError`]: there is no connection.
@@ -143,8 +145,8 @@ impl ClientInstance {
         mq: &MessageQueue,
         offset: i64,
     ) -> Result<(), CallError> {
-        let broker = self.broker(&mq.topic, &mq.broker_name, gantry_protocol::names::MASTER_ID).await?;
-        self.tell(&broker.addr, update(group, mq, offset)).await
+        let addr = self.master(&mq.topic, &mq.broker_name).await?;
+        self.tell(&addr, update(group, mq, offset)).await
     }
 
     /// The offset after the last message of a queue (GET_MAX_OFFSET).
@@ -214,7 +216,8 @@ impl ClientInstance {
     }
 
     /// Locks queues of one broker for the group, or renews their locks, and returns those this client holds now
-    /// (LOCK_BATCH_MQ). A lock lasts 60 s.
+    /// (LOCK_BATCH_MQ). A lock lasts 60 s. `replica_will_do` has the broker's first replica asked while the route names
+    /// no master.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -223,14 +226,20 @@ impl ClientInstance {
         group: &str,
         broker_name: &Arc<str>,
         queues: Vec<MessageQueue>,
+        replica_will_do: bool,
     ) -> Result<Vec<MessageQueue>, CallError> {
-        let answer =
-            self.lock_call(RequestCode::LOCK_BATCH_MQ, group, self.client_id(), broker_name, queues).await?;
+        let topic = queues.first().map(|queue| Arc::clone(&queue.topic)).unwrap_or_default();
+        let addr = match replica_will_do {
+            true => self.acting_master(&topic, broker_name).await?,
+            false => self.master(&topic, broker_name).await?,
+        };
+        let code = RequestCode::LOCK_BATCH_MQ;
+        let answer = self.lock_call(&addr, code, group, self.client_id(), queues).await?;
         Ok(answer.body::<LockBatchResponseBody>()?.lock_ok_mq_set)
     }
 
-    /// Gives queues of one broker up (UNLOCK_BATCH_MQ). `client_id` is whose locks end: this client's, or that of a
-    /// member that is gone.
+    /// Gives queues of one broker up (UNLOCK_BATCH_MQ), where [`ClientInstance::lock_batch`] would lock them. `client_id` is
+    /// whose locks end: this client's, or that of a member that is gone.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -241,26 +250,26 @@ impl ClientInstance {
         broker_name: &Arc<str>,
         queues: Vec<MessageQueue>,
     ) -> Result<(), CallError> {
-        self.lock_call(RequestCode::UNLOCK_BATCH_MQ, group, client_id, broker_name, queues).await.map(drop)
+        let topic = queues.first().map(|queue| Arc::clone(&queue.topic)).unwrap_or_default();
+        let addr = self.acting_master(&topic, broker_name).await?;
+        self.lock_call(&addr, RequestCode::UNLOCK_BATCH_MQ, group, client_id, queues).await.map(drop)
     }
 
     async fn lock_call(
         &self,
+        addr: &Arc<str>,
         code: RequestCode,
         group: &str,
         client_id: &str,
-        broker_name: &Arc<str>,
         queues: Vec<MessageQueue>,
     ) -> Result<Answer, CallError> {
-        let topic = queues.first().map(|queue| Arc::clone(&queue.topic)).unwrap_or_default();
-        let addr = self.master(&topic, broker_name).await?;
         let body = LockBatchBody {
             client_id: client_id.to_owned(),
             consumer_group: group.to_owned(),
             mq_set: queues,
             only_this_broker: false,
         };
-        self.ask(&addr, with_json(&addr, code, &body)?, LOCK_TIMEOUT).await?.success()
+        self.ask(addr, with_json(addr, code, &body)?, LOCK_TIMEOUT).await?.success()
     }
 
     pub(super) async fn any_broker(&self, topic: &str) -> Result<Arc<str>, CallError> {

@@ -6,12 +6,17 @@ use std::time::Duration;
 use gantry_protocol::{HeaderError, RequestCode, ResponseCode};
 use gantry_remoting::{InvokeError, NameServerListError, NameServersError, TlsError};
 
+use super::address_server::AddressServerError;
+
 /// Why a client instance did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The list of name servers is not usable.
     #[error(transparent)]
     NameServers(#[from] NameServerListError),
+    /// The address server is not one that can be asked.
+    #[error(transparent)]
+    AddressServer(#[from] AddressServerError),
     /// The client id is empty or has characters brokers do not keep apart.
     #[error("client id {0:?} is empty or contains white space; leave it out to get a unique one")]
     ClientId(String),
@@ -57,6 +62,14 @@ pub enum RouteError {
 /// Why a question to a broker has no usable answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
+    /// The route names replicas of the broker, and no master.
+    #[error(
+        "broker {broker_name} has no master at present; offsets, locks and messages sent back wait until it is there again"
+    )]
+    MasterAway {
+        /// Its name.
+        broker_name: Arc<str>,
+    },
     /// No route names the broker, or not with an address that will do.
     #[error("no route names broker {broker_name}; it is gone, or its topics have not been looked up")]
     UnknownBroker {

@@ -13,6 +13,7 @@
 //! [`ClientInstance::heartbeat_group`] (before the first pull, which brokers refuse with SUBSCRIPTION_NOT_EXIST
 //! otherwise), the calls, and at the end [`ClientInstance::unregister_group`].
 
+mod address_server;
 mod admin;
 mod call;
 mod config;
@@ -42,6 +43,7 @@ use gantry_remoting::{Client, NameServers, Stats, TlsDialer, parse_addresses};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use address_server::AddressServerError;
 pub use admin::{MessageQuery, TopicSettings, dead_letter_origin};
 pub use config::ClientConfig;
 pub use error::{CallError, RouteError, SendError, StartError};
@@ -61,6 +63,7 @@ pub use route_table::RouteState;
 pub use trace::TraceDispatcher;
 
 use crate::tasks::Tasks;
+use address_server::AddressServer;
 use call::vip_channel;
 use groups::Groups;
 use name_service::NameService;
@@ -101,13 +104,23 @@ impl fmt::Debug for ClientInstance {
 
 impl ClientInstance {
     /// Starts the instance: its name, its connections (none is made yet), and its upkeep. A name server that cannot
-    /// be reached is no error here; it is asked again as long as the instance lives.
+    /// be reached is no error here, nor is an address server; they are asked again as long as the instance lives.
     ///
     /// # Errors
     /// The list of name servers, the client id or a file TLS needs is not usable.
     pub async fn start(config: ClientConfig) -> Result<Self, StartError> {
-        let addresses = parse_addresses(&config.name_servers)?;
-        let identity = Identity::towards(&addresses).await;
+        let address_server = AddressServer::of(&config.name_servers, config.mq_client_api_timeout)?;
+        let addresses = match &address_server {
+            None => parse_addresses(&config.name_servers)?,
+            Some(server) => server.fetch().await.unwrap_or_else(|error| {
+                tracing::warn!("{error}; no name server is known yet, and asking goes on");
+                Vec::new()
+            }),
+        };
+        let identity = match &address_server {
+            Some(server) if addresses.is_empty() => Identity::towards(&[server.authority()]).await,
+            _ => Identity::towards(&addresses).await,
+        };
         let client_id = config.client_id.clone().unwrap_or_else(|| identity.client_id(&config));
         if client_id.is_empty() || client_id.contains(char::is_whitespace) {
             return Err(StartError::ClientId(client_id));
@@ -122,7 +135,7 @@ impl ClientInstance {
         let inner =
             Inner { client_id, identity, config, client, names, routes, groups, producers, replies, tasks };
         let instance = Self(Arc::new(inner));
-        instance.start_upkeep();
+        instance.start_upkeep(address_server);
         tracing::info!(
             client_id = instance.client_id(),
             name_servers = instance.0.config.name_servers,
@@ -156,9 +169,19 @@ impl ClientInstance {
         self.0.identity
     }
 
-    /// The name servers it was given.
-    pub fn name_servers(&self) -> &[Arc<str>] {
+    /// The name servers it was given, or those of its address server now.
+    pub fn name_servers(&self) -> Arc<[Arc<str>]> {
         self.0.names.addresses()
+    }
+
+    fn take_name_servers(&self, addresses: Vec<Arc<str>>) {
+        let gone = self.0.names.replace(addresses);
+        for addr in gone.iter().filter(|addr| !self.0.routes.names(addr)) {
+            self.0.client.forget(addr);
+        }
+        if !gone.is_empty() {
+            tracing::info!(name_servers = self.name_servers().join(";"), "other name servers from now on");
+        }
     }
 
     /// Whether a name server answered the last time one was asked.

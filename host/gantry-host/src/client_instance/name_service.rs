@@ -26,8 +26,13 @@ impl NameService {
         Self { servers, timeout, reachable: AtomicBool::new(true) }
     }
 
-    pub(super) fn addresses(&self) -> &[Arc<str>] {
+    pub(super) fn addresses(&self) -> Arc<[Arc<str>]> {
         self.servers.addresses()
+    }
+
+    /// Takes another list, and returns those that are gone from it.
+    pub(super) fn replace(&self, addresses: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        self.servers.replace(addresses)
     }
 
     pub(super) fn is_reachable(&self) -> bool {

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gantry_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
+use gantry_protocol::names::MASTER_ID;
 use gantry_protocol::{
     MessageError, MessageExt, RemotingCommand, RequestCode, ResponseCode, decode_all, sys_flag,
 };
 
 use super::ClientInstance;
 use super::error::CallError;
+use super::route_table::BrokerAddress;
+
+/// The remark of PULL_RETRY_IMMEDIATELY when that is what it says (RocketMQ: GetMessageStatus.NO_MATCHED_MESSAGE).
+const NO_MATCHED_MESSAGE: &str = "NO_MATCHED_MESSAGE";
 
 /// The remark of PULL_OFFSET_MOVED after an operator's reset (RocketMQ: GetMessageStatus.OFFSET_RESET).
 const OFFSET_RESET: &str = "OFFSET_RESET";
@@ -40,6 +45,8 @@ pub struct PullAnswer {
     pub min_offset: i64,
     /// One past the largest.
     pub max_offset: i64,
+    /// The id of the broker that answered: 0 is the master.
+    pub broker_id: i64,
     /// Which broker of this name to ask next: 0 is the master.
     pub suggest_which_broker_id: i64,
     /// The remark says that an operator reset the group's offset.
@@ -85,8 +92,8 @@ pub enum PullBodyError {
 
 impl ClientInstance {
     /// PULL_MESSAGE, or LITE_PULL_MESSAGE where the sysFlag says so, from the queue's broker of this id, or from its
-    /// master where there is none. The commit-offset bit of the sysFlag is cleared where a slave is asked. `timeout` has to exceed the time the broker may hold
-    /// the request.
+    /// master where there is none. The commit-offset bit of the sysFlag is cleared where a slave is asked (RocketMQ:
+    /// PullSysFlag.clearCommitOffsetFlag). `timeout` has to exceed the time the broker may hold the request.
     ///
     /// # Errors
     /// See [`CallError`]; a code other than the four statuses is [`CallError::Refused`].
@@ -94,11 +101,39 @@ impl ClientInstance {
         &self,
         broker_name: &Arc<str>,
         broker_id: i64,
-        mut header: PullMessageRequestHeader,
+        header: PullMessageRequestHeader,
         timeout: Duration,
     ) -> Result<PullAnswer, CallError> {
         let broker = self.broker(&header.topic, broker_name, broker_id).await?;
-        if !broker.is_master {
+        self.pull_from(broker, broker_name, header, timeout).await
+    }
+
+    /// The same from the first replica of the queue's broker, or from its master where there is none.
+    ///
+    /// # Errors
+    /// See [`ClientInstance::pull`].
+    pub async fn pull_from_replica(
+        &self,
+        broker_name: &Arc<str>,
+        header: PullMessageRequestHeader,
+        timeout: Duration,
+    ) -> Result<PullAnswer, CallError> {
+        let broker = match self.0.routes.replica(broker_name) {
+            Some(replica) => replica,
+            None => self.broker(&header.topic, broker_name, MASTER_ID).await?,
+        };
+        self.pull_from(broker, broker_name, header, timeout).await
+    }
+
+    async fn pull_from(
+        &self,
+        broker: BrokerAddress,
+        broker_name: &Arc<str>,
+        mut header: PullMessageRequestHeader,
+        timeout: Duration,
+    ) -> Result<PullAnswer, CallError> {
+        let offset = header.queue_offset;
+        if !broker.is_master() {
             header.sys_flag &= !sys_flag::PULL_COMMIT_OFFSET;
         }
         header.broker_name.get_or_insert_with(|| broker_name.to_string());
@@ -109,13 +144,19 @@ impl ClientInstance {
         let answer = self.ask(&broker.addr, RemotingCommand::request(code, &header), timeout).await?;
         let Some(status) = status(answer.code()) else { return Err(answer.refusal()) };
         let header: PullMessageResponseHeader = answer.header()?;
+        let remark = answer.command.remark.as_deref();
+        // A slave says so, too, when it has not got what its master may have; then it has passed over nothing.
+        let knows_nothing = status == PullStatus::NoMatchedMsg
+            && !broker.is_master()
+            && remark.is_some_and(|remark| remark != NO_MATCHED_MESSAGE);
         Ok(PullAnswer {
             status,
-            next_begin_offset: header.next_begin_offset,
+            next_begin_offset: if knows_nothing { offset } else { header.next_begin_offset },
             min_offset: header.min_offset,
             max_offset: header.max_offset,
+            broker_id: broker.id,
             suggest_which_broker_id: header.suggest_which_broker_id,
-            reset: answer.command.remark.as_deref() == Some(OFFSET_RESET),
+            reset: remark == Some(OFFSET_RESET),
             offset_delta: header.offset_delta.unwrap_or(0),
             body: if status == PullStatus::Found { answer.command.body } else { Bytes::new() },
         })

@@ -26,7 +26,13 @@ pub enum RouteState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BrokerAddress {
     pub(super) addr: Arc<str>,
-    pub(super) is_master: bool,
+    pub(super) id: i64,
+}
+
+impl BrokerAddress {
+    pub(super) fn is_master(&self) -> bool {
+        self.id == MASTER_ID
+    }
 }
 
 /// Topics' routes and brokers' addresses.
@@ -126,12 +132,30 @@ impl RouteTable {
         let addrs = tables.brokers.get(name)?;
         let exact = addrs.get_key_value(&id).or_else(|| addrs.get_key_value(&MASTER_ID));
         let (&id, addr) = exact.or_else(|| addrs.iter().next())?;
-        Some(BrokerAddress { addr: Arc::clone(addr), is_master: id == MASTER_ID })
+        Some(BrokerAddress { addr: Arc::clone(addr), id })
+    }
+
+    /// The address of the broker's first replica.
+    pub(super) fn replica(&self, name: &str) -> Option<BrokerAddress> {
+        let tables = self.lock();
+        let (&id, addr) = tables.brokers.get(name)?.iter().find(|(id, _)| **id != MASTER_ID)?;
+        Some(BrokerAddress { addr: Arc::clone(addr), id })
+    }
+
+    /// Whether a name server has answered for the topic within `age`.
+    pub(super) fn is_fresh(&self, topic: &str, age: Duration, now: Instant) -> bool {
+        let answered = self.lock().topics.get(topic).and_then(|topic| topic.answered);
+        answered.is_some_and(|answered| now.saturating_duration_since(answered) < age)
     }
 
     /// The address of a broker's master.
     pub(super) fn master(&self, name: &str) -> Option<Arc<str>> {
         self.lock().brokers.get(name)?.get(&MASTER_ID).cloned()
+    }
+
+    /// Whether a broker is at this address.
+    pub(super) fn names(&self, addr: &Arc<str>) -> bool {
+        self.lock().brokers.values().any(|addrs| addrs.values().any(|known| known == addr))
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -190,7 +214,7 @@ mod tests {
         let (table, now) = (RouteTable::default(), Instant::now());
         table.found(&route("t", &[("a", 0, "m:1"), ("a", 1, "s:1"), ("b", 2, "s:2")]), now);
         let found =
-            |name, id| table.broker(name, id).map(|broker| (broker.addr.to_string(), broker.is_master));
+            |name, id| table.broker(name, id).map(|broker| (broker.addr.to_string(), broker.is_master()));
         assert_eq!(found("a", 1), Some(("s:1".into(), false)));
         assert_eq!(found("a", 7), Some(("m:1".into(), true)));
         assert_eq!(found("b", 0), Some(("s:2".into(), false)));

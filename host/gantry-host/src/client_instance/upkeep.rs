@@ -7,6 +7,7 @@ use gantry_remoting::{ConnectionEvent, ConnectionState};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::address_server::AddressServer;
 use super::{ClientInstance, Inner, RouteError};
 
 /// What is due is looked for so many times per interval, so that a failure is made up for soon.
@@ -16,8 +17,13 @@ const LOOKS_PER_INTERVAL: u32 = 3;
 const IDLE_TOPIC: Duration = Duration::from_secs(600);
 
 impl ClientInstance {
-    pub(super) fn start_upkeep(&self) {
+    pub(super) fn start_upkeep(&self, address_server: Option<AddressServer>) {
         let inner = &self.0;
+        if let Some(server) = address_server {
+            let interval = inner.config.fetch_name_server_interval;
+            let following = server.follow(interval, self.downgrade(), inner.tasks.token());
+            inner.tasks.spawn("name-servers", following);
+        }
         let (polling, beating) =
             (inner.config.poll_name_server_interval, inner.config.heartbeat_broker_interval);
         inner.tasks.spawn(

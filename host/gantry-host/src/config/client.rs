@@ -1,4 +1,4 @@
-//! `[client]`: the client towards name servers and brokers, who it is to them, and whom it trusts.
+//! `[client]` and `[clusters.NAME]`: the clients towards name servers and brokers, who they are to them, and whom they trust.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,10 +13,16 @@ use super::units::Millis;
 use super::{DEFAULT_INSTANCE, GantryConfig, is_instance_name};
 use crate::client_instance::ClientConfig;
 
-/// The client (RocketMQ: ClientConfig).
+/// The client of a cluster (RocketMQ: ClientConfig).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ClientSettings {
+    /// The cluster's name servers, or the URL of its address server. Needed in `[clusters.NAME]`; those of `[client]` are
+    /// said at the top of the file.
+    pub name_server: Option<String>,
+    /// How often an address server is asked for the list of name servers, where `name-server` is the URL of one (RocketMQ:
+    /// MQClientInstance.fetchNameServerAddr). Default 2 min.
+    pub fetch_name_server_interval: Millis,
     /// How often routes are polled. Default 30 s.
     pub poll_name_server_interval: Millis,
     /// How often every broker hears of us. Default 30 s.
@@ -44,13 +50,16 @@ pub struct ClientSettings {
     /// TLS for every connection, where the table is there, be it empty (`tls.enable`). Default: plain TCP.
     pub tls: Option<TlsFiles>,
     /// The account requests are signed with (RocketMQ: AclClientRPCHook). Default: that of the environment
-    /// (`GANTRY_ACCESS_KEY`, `GANTRY_SECRET_KEY`, `GANTRY_SECURITY_TOKEN`), else none.
+    /// (`GANTRY_ACCESS_KEY`, `GANTRY_SECRET_KEY`, `GANTRY_SECURITY_TOKEN`; for `[clusters.NAME]` with `_NAME` behind, in
+    /// capitals and with `_` for `-`), else none.
     pub acl: AclSettings,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
+            name_server: None,
+            fetch_name_server_interval: Millis(120_000),
             poll_name_server_interval: Millis(30_000),
             heartbeat_broker_interval: Millis(30_000),
             use_heartbeat_v2: false,
@@ -66,7 +75,7 @@ impl Default for ClientSettings {
     }
 }
 
-/// `[client.tls]`: peers prove their name by a certificate.
+/// `[client.tls]`, `[clusters.NAME.tls]`: peers prove their name by a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct TlsFiles {
@@ -82,7 +91,7 @@ pub struct TlsFiles {
     pub insecure: bool,
 }
 
-/// `[client.acl]`: who we are to brokers.
+/// `[client.acl]`, `[clusters.NAME.acl]`: who we are to brokers.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct AclSettings {
@@ -111,13 +120,31 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// An account without its secret.
-    #[error("access key {0} has no secret: set secret-key-file under [client.acl], or GANTRY_SECRET_KEY")]
-    NoSecret(String),
+    #[error("access key {account} has no secret: set secret-key-file under [{table}], or {variable}")]
+    NoSecret {
+        /// The account.
+        account: String,
+        /// The table its settings are in.
+        table: String,
+        /// The environment's variable for the secret.
+        variable: String,
+    },
     /// A secret without its account.
-    #[error(
-        "there is a secret key and no access key: set access-key under [client.acl], or GANTRY_ACCESS_KEY"
-    )]
-    NoAccount,
+    #[error("there is a secret key and no access key: set access-key under [{table}], or {variable}")]
+    NoAccount {
+        /// The table its settings are in.
+        table: String,
+        /// The environment's variable for the account.
+        variable: String,
+    },
+    /// A cluster that no table has.
+    #[error("there is no cluster {name}; {known}")]
+    NoCluster {
+        /// Its name.
+        name: String,
+        /// Which ones there are, in words.
+        known: String,
+    },
     /// The file.
     #[error("cannot read the secret key from {}: {source}", file.display())]
     File {
@@ -131,6 +158,9 @@ pub enum CredentialsError {
 impl ClientSettings {
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
+        if self.fetch_name_server_interval.0 == 0 {
+            return rule("fetch-name-server-interval", "expected at least 1 ms");
+        }
         if self.acl.secret_key.is_some() && self.acl.secret_key_file.is_some() {
             return rule("secret-key-file", "expected secret-key or secret-key-file, not both");
         }
@@ -156,15 +186,22 @@ fn namespace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Namespace, D:
 }
 
 impl AclSettings {
-    /// The account, where there is one: what is given here, else what `environment` has.
+    /// The account, where there is one: what is given here, else what `environment` has for the cluster, none for the default
+    /// one.
     ///
     /// # Errors
     /// See [`CredentialsError`].
     pub fn credentials(
         &self,
+        cluster: Option<&str>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Credentials>, CredentialsError> {
-        let of = |name| environment(name).filter(|value| !value.is_empty());
+        let table = cluster.map_or("client.acl".to_owned(), |name| format!("clusters.{name}.acl"));
+        let variable = |base: &str| match cluster {
+            None => base.to_owned(),
+            Some(name) => format!("{base}_{}", name.to_ascii_uppercase().replace('-', "_")),
+        };
+        let of = |base| environment(&variable(base)).filter(|value| !value.is_empty());
         let access_key = self.access_key.clone().or_else(|| of("GANTRY_ACCESS_KEY"));
         let secret = match (&self.secret_key, &self.secret_key_file) {
             (Some(Secret(secret)), _) => Some(secret.clone()),
@@ -179,8 +216,12 @@ impl AclSettings {
         let token = token.or_else(|| of("GANTRY_SECURITY_TOKEN"));
         match (access_key, secret.filter(|secret| !secret.is_empty())) {
             (None, None) => Ok(None),
-            (Some(account), None) => Err(CredentialsError::NoSecret(account)),
-            (None, Some(_)) => Err(CredentialsError::NoAccount),
+            (Some(account), None) => {
+                Err(CredentialsError::NoSecret { account, table, variable: variable("GANTRY_SECRET_KEY") })
+            }
+            (None, Some(_)) => {
+                Err(CredentialsError::NoAccount { table, variable: variable("GANTRY_ACCESS_KEY") })
+            }
             (Some(account), Some(secret)) => {
                 let credentials = Credentials::new(account, secret);
                 Ok(Some(match token {
@@ -193,13 +234,28 @@ impl AclSettings {
 }
 
 impl GantryConfig {
-    /// What a client of this configuration starts with.
+    /// What a client of the default cluster starts with.
     ///
     /// # Errors
     /// The account cannot be had.
     pub fn client_config(&self) -> Result<ClientConfig, CredentialsError> {
-        let client = &self.client;
-        let credentials = client.acl.credentials(|name| std::env::var(name).ok())?;
+        self.client_config_of(None)
+    }
+
+    /// What a client of this cluster starts with; none for the default one.
+    ///
+    /// # Errors
+    /// The account cannot be had, or there is no such cluster.
+    pub fn client_config_of(&self, cluster: Option<&str>) -> Result<ClientConfig, CredentialsError> {
+        let (name_servers, client) = match cluster {
+            None => (self.name_server.as_str(), &self.client),
+            Some(name) => self
+                .clusters
+                .get(name)
+                .map(|client| (client.name_server.as_deref().unwrap_or_default(), client))
+                .ok_or_else(|| self.no_cluster(name))?,
+        };
+        let credentials = client.acl.credentials(cluster, |name| std::env::var(name).ok())?;
         let tls = client.tls.clone().map(|tls| TlsSettings {
             ca_file: tls.ca_file,
             cert_file: tls.cert_file,
@@ -208,7 +264,8 @@ impl GantryConfig {
             insecure: tls.insecure,
         });
         Ok(ClientConfig {
-            name_servers: self.name_server.clone(),
+            name_servers: name_servers.to_owned(),
+            fetch_name_server_interval: client.fetch_name_server_interval.duration(),
             instance_name: Some(self.instance_name.clone()).filter(|name| name != DEFAULT_INSTANCE),
             unit_name: client.unit_name.clone(),
             unit_mode: client.unit_mode,
@@ -236,7 +293,7 @@ mod tests {
     fn credentials(acl: &str, environment: &[(&str, &str)]) -> Result<Option<Credentials>, String> {
         let config = GantryConfig::from_toml("gantry.toml", acl).map_err(|error| error.to_string())?;
         let find = |name: &str| environment.iter().find(|(known, _)| *known == name);
-        let credentials = config.client.acl.credentials(|name| Some(find(name)?.1.to_owned()));
+        let credentials = config.client.acl.credentials(None, |name| Some(find(name)?.1.to_owned()));
         credentials.map_err(|error| error.to_string())
     }
 

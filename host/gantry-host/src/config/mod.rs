@@ -5,6 +5,7 @@
 
 mod admin;
 mod client;
+mod clusters;
 mod consumer;
 mod error;
 mod granted;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 pub use admin::{ADMIN_TOKEN_VARIABLE, AdminSettings, Token, TokenError};
 pub use client::{AclSettings, ClientSettings, CredentialsError, Secret, TlsFiles};
+pub use clusters::{DEFAULT_CLUSTER, group_name};
 pub use consumer::{ConsumeFrom, ConsumeMode, ConsumerSettings, MessageModel, Rebalance, RequestMode};
 pub use error::ConfigError;
 pub use granted::{DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
@@ -39,7 +41,8 @@ const DEFAULT_INSTANCE: &str = "default";
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct GantryConfig {
-    /// Name servers, `host:port` joined by `;` or `,` (RocketMQ: `namesrvAddr`). Default `127.0.0.1:9876`.
+    /// Name servers, `host:port` joined by `;` or `,` (RocketMQ: `namesrvAddr`), or the URL of an address server whose page
+    /// is such a list, `http://…` (RocketMQ: `rocketmq.namesrv.domain`). Default `127.0.0.1:9876`.
     pub name_server: String,
     /// The directory whose `.wasm` files are the plugins. Default `plugins`.
     pub plugins: PathBuf,
@@ -56,6 +59,8 @@ pub struct GantryConfig {
     pub shutdown_grace: Millis,
     /// The broker side of the client (RocketMQ: ClientConfig).
     pub client: ClientSettings,
+    /// Further clusters by the names that `[plugin.NAME]` puts its plugin in one by.
+    pub clusters: BTreeMap<String, ClientSettings>,
     /// Message traces.
     pub trace: TraceSettings,
     /// Where the admin API listens, and whether it does.
@@ -66,7 +71,8 @@ pub struct GantryConfig {
     pub engine: EngineSettings,
     /// Settings of every consumer group (RocketMQ: DefaultMQPushConsumer).
     pub consumer: ConsumerSettings,
-    /// Settings of one consumer group by its name, over `[consumer]`.
+    /// Settings of one consumer group by its name, over `[consumer]`; of one that is not in the default cluster by
+    /// `GROUP@CLUSTER`.
     pub group: BTreeMap<String, ConsumerSettings>,
     /// Settings of one plugin by its file's name without `.wasm`, over what the plugin says of itself.
     pub plugin: BTreeMap<String, PluginSettings>,
@@ -81,6 +87,7 @@ impl Default for GantryConfig {
             instance_name: DEFAULT_INSTANCE.into(),
             shutdown_grace: Millis(10_000),
             client: ClientSettings::default(),
+            clusters: BTreeMap::new(),
             trace: TraceSettings::default(),
             admin: AdminSettings::default(),
             signatures: SignatureSettings::default(),
@@ -165,6 +172,7 @@ impl GantryConfig {
             );
         }
         self.client.check()?;
+        self.check_clusters()?;
         self.trace.check()?;
         self.admin.check()?;
         self.signatures.check()?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::clusters::DEFAULT_CLUSTER;
 use super::consumer::RequestMode;
 use super::granted::{self, DirectorySetting, HttpSettings, KeyvalueSettings, LoggingSettings};
 use super::life::{BreakerSettings, CanarySettings, ProbationSettings, ShadowSettings};
@@ -13,6 +14,9 @@ use super::units::Millis;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct PluginSettings {
+    /// The cluster its group is in, and that it sends to: the NAME of a `[clusters.NAME]`. Default `"default"`, the cluster of
+    /// `name-server`.
+    pub cluster: Option<String>,
     /// The consumer group it joins.
     pub consumer_group: Option<String>,
     /// How its messages come from the brokers, `"pull"` or `"pop"`; the same for all plugins of its group. Default: as its
@@ -70,6 +74,11 @@ pub struct SubscriptionSetting {
 }
 
 impl PluginSettings {
+    /// Its cluster; none for the default one.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref().filter(|cluster| *cluster != DEFAULT_CLUSTER)
+    }
+
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
         if self.consume_message_batch_max_size.is_some_and(|n| !(1..=1024).contains(&n)) {

@@ -1,4 +1,4 @@
-//! What the host puts behind a plugin's grants: one producer for all plugins, a store for each, their figures, their log.
+//! What the host puts behind a plugin's grants: one producer for all plugins of a cluster, a store for each, their figures, their log.
 //!
 //! The services of a plugin belong to its file's name, not to a version of it: another version finds the same store, the
 //! same figures, and the same bound on what is under way.
@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gantry_engine::{Directory, Grant, Grants, HttpGrant, PluginLog};
 
-use crate::client_instance::{ClientInstance, Producer, ProducerConfig, TraceDispatcher};
+use crate::client_instance::{Producer, ProducerConfig};
+use crate::clusters::{Cluster, Clusters};
 use crate::config::PluginSettings;
 use crate::tasks::Tasks;
 use keyvalue::PluginStore;
@@ -29,7 +30,7 @@ pub(crate) use select::no_selectors;
 pub(crate) struct Services(Arc<Inner>);
 
 struct Inner {
-    producer: Producer,
+    clusters: Clusters,
     selectors: SelectByPlugin,
     runtime: tokio::runtime::Handle,
     tasks: Tasks,
@@ -56,17 +57,11 @@ struct Present {
 }
 
 impl Services {
-    /// Services over the connections of `client`, with stores under the directory `state`. To be called on a thread of the
+    /// Services over the connections of `clusters`, with stores under the directory `state`. To be called on a thread of the
     /// runtime that sends.
-    pub(crate) fn new(
-        client: &ClientInstance,
-        traces: Option<TraceDispatcher>,
-        selectors: SelectByPlugin,
-        state: &Path,
-        tasks: &Tasks,
-    ) -> Self {
+    pub(crate) fn new(clusters: &Clusters, selectors: SelectByPlugin, state: &Path, tasks: &Tasks) -> Self {
         Self(Arc::new(Inner {
-            producer: Producer::new(client.clone(), ProducerConfig { traces, ..ProducerConfig::default() }),
+            clusters: clusters.clone(),
             selectors,
             runtime: tokio::runtime::Handle::current(),
             tasks: tasks.clone(),
@@ -105,8 +100,11 @@ impl Services {
         for name in &settings.grants {
             match Grant::listed(name).map_err(|error| format!("[plugin.{stem}] grants: {error}"))? {
                 Grant::Producer => {
-                    let producer = present.producer.get_or_insert_with(|| self.producer(stem));
-                    grants.producer = Some(Arc::clone(producer) as _);
+                    let producer = match present.producer.take() {
+                        Some(producer) => producer,
+                        None => self.producer(stem, settings)?,
+                    };
+                    grants.producer = Some(Arc::clone(present.producer.insert(producer)) as _);
                 }
                 Grant::Keyvalue => {
                     let store = match present.store.clone().or_else(|| kept.store.upgrade()) {
@@ -138,9 +136,14 @@ impl Services {
         self.0.metrics.remove(stem);
     }
 
-    fn producer(&self, stem: &str) -> Arc<PluginProducer> {
-        let Inner { producer, selectors, runtime, tasks, .. } = &*self.0;
-        Arc::new(PluginProducer::new(stem, producer, selectors, runtime, tasks))
+    /// A producer of the plugin's cluster.
+    fn producer(&self, stem: &str, settings: &PluginSettings) -> Result<Arc<PluginProducer>, String> {
+        let Inner { clusters, selectors, runtime, tasks, .. } = &*self.0;
+        let Cluster { client, traces, span } = clusters.get(settings.cluster())?;
+        let config = ProducerConfig { traces: traces.clone(), ..ProducerConfig::default() };
+        let producer = Producer::new(client.clone(), config);
+        let tasks = tasks.within(span.clone());
+        Ok(Arc::new(PluginProducer::new(stem, &producer, selectors, runtime, &tasks)))
     }
 
     fn open_store(&self, stem: &str, settings: &PluginSettings) -> Result<PluginStore, String> {
@@ -167,15 +170,14 @@ mod tests {
     use gantry_engine::Change;
 
     use super::*;
-    use crate::client_instance::ClientConfig;
     use crate::config::GantryConfig;
 
     /// Services whose host reaches nobody, and the directory they keep things in.
     async fn services() -> (Services, tempfile::TempDir) {
-        let config = ClientConfig { name_servers: "127.0.0.1:1".into(), ..ClientConfig::default() };
-        let client = ClientInstance::start(config).await.unwrap();
+        let config = GantryConfig { name_server: "127.0.0.1:1".into(), ..GantryConfig::default() };
+        let clusters = Clusters::start(&config, &Tasks::default()).await.unwrap();
         let state = tempfile::tempdir().unwrap();
-        (Services::new(&client, None, no_selectors(), state.path(), &Tasks::default()), state)
+        (Services::new(&clusters, no_selectors(), state.path(), &Tasks::default()), state)
     }
 
     fn settings(text: &str) -> PluginSettings {

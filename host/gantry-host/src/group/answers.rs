@@ -53,7 +53,7 @@ pub(super) enum Question {
 
 /// The driver's part that answers.
 pub(super) struct Answers {
-    name_servers: String,
+    client: ClientInstance,
     started: SystemTime,
     tallies: Arc<Tallies>,
     rates: Rates,
@@ -68,8 +68,7 @@ pub(super) struct Group<'d> {
 
 impl Answers {
     pub(super) fn new(client: &ClientInstance, tallies: Arc<Tallies>) -> Self {
-        let name_servers = client.name_servers().iter().map(|addr| format!("{addr};")).collect();
-        Self { name_servers, started: SystemTime::now(), tallies, rates: Rates::default() }
+        Self { client: client.clone(), started: SystemTime::now(), tallies, rates: Rates::default() }
     }
 
     /// To be called often: keeps what rates are made of.
@@ -87,11 +86,13 @@ impl Answers {
                 let _asker_gone = reply.send(Ok(offsets(now, group.machine, &topic)));
             }
             Question::RunningInfo { jstack, reply } => {
+                let name_servers: String =
+                    self.client.name_servers().iter().map(|addr| format!("{addr};")).collect();
                 let sight = Sight {
                     now,
                     wall: SystemTime::now(),
                     started: self.started,
-                    name_servers: &self.name_servers,
+                    name_servers: &name_servers,
                     machine: group.machine,
                     listeners: group.listeners,
                     status_table: self.rates.status_table(now, &self.tallies),

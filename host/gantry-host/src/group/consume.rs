@@ -25,6 +25,9 @@ use crate::observer::{Settled, SharedObserver};
 /// What every batch of a group needs on its way.
 #[derive(Clone)]
 pub(super) struct Consumption {
+    /// The group's name in this host.
+    pub(super) name: Arc<str>,
+    /// The consumer group, as its listeners and traces know it.
     pub(super) group: Arc<str>,
     /// What listeners and observers do not see of topics.
     pub(super) namespace: Namespace,
@@ -140,7 +143,7 @@ impl Return {
     fn report(self, report: BatchReport) {
         if let Some(failure) = &report.batch_failure {
             tracing::warn!(
-                group = %self.consumption.group, plugin = %self.listener.plugin, version = %self.version,
+                group = %self.consumption.name, plugin = %self.listener.plugin, version = %self.version,
                 messages = self.batch.len(), calls = report.calls, "{failure}"
             );
         }
@@ -155,7 +158,7 @@ impl Return {
         }
         for Corrupt { index, stored, error } in &self.corrupt {
             let text = format!("the body cannot be inflated: {error}");
-            tracing::warn!(group = %self.consumption.group, message = stored.message_id(), "{text}; it is given back");
+            tracing::warn!(group = %self.consumption.name, message = stored.message_id(), "{text}; it is given back");
             let (settlement, times) = (AGAIN, stored.reconsume_times());
             let end = End { message: stored, times, settlement, cause: None, failure: Some(text) };
             ends.insert((*index).min(ends.len()), end);
@@ -208,7 +211,7 @@ impl Return {
         let as_ = settled_as(&end.settlement, terms, end.times, failure);
         counts.add(&as_, end.cause.as_ref(), failure.is_some());
         self.consumption.observer.settled(&Settled {
-            group: &self.consumption.group,
+            group: &self.consumption.name,
             plugin: &self.listener.plugin,
             version: &self.version,
             message: end.message,

@@ -24,6 +24,7 @@ use super::machine::Machine;
 use super::pausing::Pausing;
 use super::requests::{Local, Requests};
 use super::tally::Tallies;
+use crate::clusters::Cluster;
 use crate::plugins::Strategies;
 use crate::status::{GroupStatus, QueueLine};
 
@@ -67,6 +68,7 @@ type Reply = oneshot::Sender<Result<(), String>>;
 pub(super) struct Driver {
     name: Arc<str>,
     namespace: Namespace,
+    cluster: Option<String>,
     machine: Machine,
     /// In the order they came, which decides who gets a message that two want.
     listeners: BTreeMap<ListenerId, Arc<Listener>>,
@@ -92,27 +94,29 @@ impl Driver {
         name: &Arc<str>,
         machine: Machine,
         groups: &Groups,
+        cluster: &Cluster,
         kept: Kept,
         status: Arc<ArcSwap<GroupStatus>>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let tallies = Arc::<Tallies>::default();
-        let namespace = groups.client.namespace().clone();
+        let namespace = cluster.client.namespace().clone();
         let consumption = Consumption {
-            group: Arc::clone(name),
+            name: Arc::clone(name),
+            group: namespace.unwrap(&machine.config().consumer_group).as_ref().into(),
             namespace: namespace.clone(),
             threads: Arc::clone(&groups.threads),
             observer: Arc::clone(&groups.observer),
             inputs: sender.clone(),
             tallies: Arc::clone(&tallies),
-            traces: groups.traces.clone(),
+            traces: cluster.traces.clone(),
         };
-        let answers = Answers::new(&groups.client, Arc::clone(&tallies));
+        let answers = Answers::new(&cluster.client, Arc::clone(&tallies));
         let requests = Requests::new(
             name,
             machine.config(),
-            &groups.client,
-            groups.tasks.clone(),
+            &cluster.client,
+            groups.tasks.within(cluster.span.clone()),
             sender,
             Local {
                 offsets: kept.offsets.clone(),
@@ -124,6 +128,7 @@ impl Driver {
         Self {
             name: Arc::clone(name),
             namespace,
+            cluster: status.load().cluster.clone(),
             machine,
             listeners: BTreeMap::new(),
             requests,
@@ -335,6 +340,7 @@ impl Driver {
         });
         let status = GroupStatus {
             group: self.name.to_string(),
+            cluster: self.cluster.clone(),
             ready: self.connected,
             queues,
             counts: self.machine.stats().into(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gantry_core::{ConsumerGroup, MessageModel, QueueJournal, SettledOffsets};
 use gantry_protocol::MessageQueue;
 
-use crate::config::GantryConfig;
+use super::settings::client_settings;
+use crate::config::{GantryConfig, group_name};
 use crate::plugins::ListenerPlan;
 use crate::state::StateDirectory;
 use crate::state::journal::{self, Journal, Snapshot};
@@ -35,10 +36,12 @@ impl Keeping {
     /// Opens what the group that `plan` founds has kept, under its name at the brokers. Blocks for some file operations.
     pub(super) fn open(&self, plan: &ListenerPlan, config: &GantryConfig) -> Kept {
         let given = config.group_settings(&plan.group);
-        let group = &*config.client.namespace.wrap(&plan.group);
-        let tenant = config.client.namespace_v2.iter().map(|tenant| format!("{tenant}/"));
-        let journal_name: Arc<str> =
-            format!("{}/{}{group}", config.name_server, tenant.collect::<String>()).into();
+        let (cluster, client) = (plan.cluster.as_deref(), client_settings(plan, config));
+        let consumer_group = client.namespace.wrap(&plan.consumer_group);
+        let group = &*group_name(&consumer_group, cluster);
+        let tenant: String = client.namespace_v2.iter().map(|tenant| format!("{tenant}/")).collect();
+        let name_server = config.name_server_of(cluster);
+        let journal_name: Arc<str> = format!("{name_server}/{tenant}{consumer_group}").into();
         let offsets = (plan.message_model == MessageModel::Broadcasting).then(|| {
             let path = given.offset_store_file.clone();
             let (file, warning) = OffsetsFile::open(path.unwrap_or_else(|| self.state.offsets_file(group)));

@@ -49,11 +49,11 @@ pub(crate) use shadow::Shadow;
 pub(crate) use threads::ListenerThreads;
 pub(crate) use trial::Trial;
 
-use crate::client_instance::{ClientInstance, TraceDispatcher};
+use crate::clusters::{Cluster, Clusters};
 use crate::config::{GantryConfig, RequestMode};
 use crate::filter::FilterHooks;
 use crate::observer::SharedObserver;
-use crate::plugins::Strategies;
+use crate::plugins::{ListenerPlan, Strategies};
 use crate::status::GroupStatus;
 use crate::tasks::Tasks;
 use driver::{Command, Driver};
@@ -134,7 +134,7 @@ pub(crate) type GroupMap = Arc<ArcSwap<BTreeMap<String, GroupHandle>>>;
 
 /// Starts and stops groups.
 pub(crate) struct Groups {
-    pub(crate) client: ClientInstance,
+    pub(crate) clusters: Clusters,
     pub(crate) config: Arc<GantryConfig>,
     pub(crate) threads: Arc<ListenerThreads>,
     pub(crate) observer: SharedObserver,
@@ -144,8 +144,6 @@ pub(crate) struct Groups {
     pub(crate) running: GroupMap,
     /// The allocation strategies of plugins.
     pub(crate) strategies: Strategies,
-    /// Where batches are told of, if anywhere.
-    pub(crate) traces: Option<TraceDispatcher>,
     /// Cancelled once every plugin that was there at the start has been taken or rejected: groups begin then.
     pub(crate) begin: CancellationToken,
 }
@@ -178,14 +176,15 @@ impl Groups {
                 listener.plugin
             ));
         }
+        let cluster = self.clusters.get(plan.cluster.as_deref())?;
         let config = settings::group_config(&plan, &self.config);
-        let (client_id, seed) = (self.client.client_id(), fastrand::u64(..));
+        let (client_id, seed) = (cluster.client.client_id(), fastrand::u64(..));
         let refused = |error: gantry_core::ConfigError| format!("group {}: {error}", plan.group);
         let founder = Arc::new((listener.plugin.clone(), plan.kind()));
         let (machine, kept) = match plan.mode {
             RequestMode::Pull => {
                 let machine = ConsumerGroup::new(config, client_id, seed).map_err(refused)?;
-                let machine = settings::with_strategy(machine, &plan.group, &self.config);
+                let machine = settings::with_strategy(machine, &plan, &self.config);
                 let (keeping, config, founding) =
                     (self.keeping.clone(), Arc::clone(&self.config), Arc::clone(&plan));
                 let opened = tokio::task::spawn_blocking(move || keeping.open(&founding, &config)).await;
@@ -198,23 +197,25 @@ impl Groups {
                 (Machine::Pop(Box::new(machine)), Kept::nothing())
             }
         };
-        let handle = self.start(&plan.group, founder, machine, kept);
+        let handle = self.start(&plan, cluster, founder, machine, kept);
         self.change(|groups| _ = groups.insert(plan.group.clone(), handle.clone()));
         Ok(handle)
     }
 
     fn start(
         &self,
-        name: &str,
+        plan: &ListenerPlan,
+        cluster: &Cluster,
         founder: Arc<(String, &'static str)>,
         machine: Machine,
         kept: Kept,
     ) -> GroupHandle {
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let name: Arc<str> = name.into();
-        let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name)));
-        let driver = Driver::new(&name, machine, self, kept, Arc::clone(&status));
-        self.tasks.spawn("consumer-group", driver.run(receiver, self.begin.clone()));
+        let name: Arc<str> = plan.group.as_str().into();
+        let status = Arc::new(ArcSwap::from_pointee(GroupStatus::starting(&name, plan.cluster.as_deref())));
+        let driver = Driver::new(&name, machine, self, cluster, kept, Arc::clone(&status));
+        let tasks = self.tasks.within(cluster.span.clone());
+        tasks.spawn("consumer-group", driver.run(receiver, self.begin.clone()));
         GroupHandle { name, founder, commands, status }
     }
 

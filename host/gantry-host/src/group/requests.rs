@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use gantry_core::{
     Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
-    PullAnswer, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest, TopicSubscription,
+    PullAnswer, PullFrom, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest, TopicSubscription,
     UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
+use gantry_protocol::names::MASTER_ID;
 use gantry_protocol::{MessageQueue, ResponseCode, sys_flag};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -251,7 +252,7 @@ impl Requests {
         let Some(broker_name) = lock.mqs.first().map(|mq| Arc::clone(&mq.broker_name)) else {
             return Ok(Vec::new());
         };
-        let locked = self.client.lock_batch(&lock.group, &broker_name, lock.mqs).await;
+        let locked = self.client.lock_batch(&lock.group, &broker_name, lock.mqs, lock.replica_will_do).await;
         locked.map_err(|error| match error {
             CallError::Refused {
                 code: ResponseCode::NO_PERMISSION | ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
@@ -315,11 +316,17 @@ impl Requests {
 
     async fn pull(&self, pull: PullRequest) -> PullOutcome {
         let timeout = pull.timeout;
-        let broker_id = i64::try_from(pull.broker_id).unwrap_or(0);
+        let from = pull.from;
         let mq = pull.mq.clone();
         let (tally, began) = (self.local.tallies.of(&pull.mq.topic), Instant::now());
         let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
-        let answer = match self.client.pull(&broker_name, broker_id, header, timeout).await {
+        let pulled = match from {
+            PullFrom::Broker(id) => {
+                self.client.pull(&broker_name, i64::try_from(id).unwrap_or(MASTER_ID), header, timeout).await
+            }
+            PullFrom::Replica => self.client.pull_from_replica(&broker_name, header, timeout).await,
+        };
+        let answer = match pulled {
             Ok(answer) => answer,
             Err(CallError::Refused { code, remark, .. }) => return PullOutcome::Refused { code, remark },
             Err(error) => return PullOutcome::Failed(error.to_string()),
@@ -344,6 +351,7 @@ impl Requests {
             next_begin_offset: answer.next_begin_offset,
             min_offset: answer.min_offset,
             max_offset: answer.max_offset,
+            broker_id: answer.broker_id.max(0).unsigned_abs(),
             suggest_which_broker_id: answer.suggest_which_broker_id.max(0).unsigned_abs(),
             reset: answer.reset,
             messages,

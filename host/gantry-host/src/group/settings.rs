@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use gantry_core::{ConsumerGroup, GroupConfig, RebalanceMode};
 
-use crate::config::{GantryConfig, Rebalance, StrategySetting};
+use crate::config::{ClientSettings, GantryConfig, Rebalance, StrategySetting};
 use crate::plugins::ListenerPlan;
 
 /// The configuration of the group that `plan` founds, which the machine knows as brokers do.
 pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupConfig {
     const MIB: u64 = 1 << 20;
     let given = config.group_settings(&plan.group);
-    let mut group = GroupConfig::new(config.client.namespace.wrap(&plan.group).into_owned());
+    let client = client_settings(plan, config);
+    let mut group = GroupConfig::new(client.namespace.wrap(&plan.consumer_group).into_owned());
     let mib = |bytes: u64| u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
     let set = |target: &mut u32, value: Option<u32>| *target = value.unwrap_or(*target);
     group.consume_from_where = plan.consume_from_where;
@@ -45,8 +46,8 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     let bytes = given.pull_batch_size_in_bytes.and_then(|size| u32::try_from(size.0).ok());
     set(&mut group.pull_batch_size_in_bytes, bytes);
     set(&mut group.pull_interval, given.pull_interval.and_then(|pause| u32::try_from(pause.0).ok()));
-    group.poll_name_server_interval = config.client.poll_name_server_interval.duration();
-    group.heartbeat_broker_interval = config.client.heartbeat_broker_interval.duration();
+    group.poll_name_server_interval = client.poll_name_server_interval.duration();
+    group.heartbeat_broker_interval = client.heartbeat_broker_interval.duration();
     let time = |target: &mut Duration, value: Option<crate::config::Millis>| {
         *target = value.map_or(*target, |millis| millis.duration());
     };
@@ -61,13 +62,22 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     group
 }
 
-/// The machine of `group` with the allocation strategy that is set for it, if one is.
-pub(super) fn with_strategy(machine: ConsumerGroup, group: &str, config: &GantryConfig) -> ConsumerGroup {
-    let given = config.group_settings(group).allocate_message_queue_strategy;
+/// The client of the cluster that `plan` is for.
+pub(super) fn client_settings<'c>(plan: &ListenerPlan, config: &'c GantryConfig) -> &'c ClientSettings {
+    config.cluster_settings(plan.cluster.as_deref()).unwrap_or(&config.client)
+}
+
+/// The machine of the group that `plan` founds, with the allocation strategy that is set for it, if one is.
+pub(super) fn with_strategy(
+    machine: ConsumerGroup,
+    plan: &ListenerPlan,
+    config: &GantryConfig,
+) -> ConsumerGroup {
+    let given = config.group_settings(&plan.group).allocate_message_queue_strategy;
     if let Some(name) = given.as_ref().and_then(StrategySetting::plugin) {
         return machine.with_asked_strategy(name);
     }
-    match given.and_then(|given| given.strategy(&config.client.namespace)) {
+    match given.and_then(|given| given.strategy(&client_settings(plan, config).namespace)) {
         Some(strategy) => machine.with_strategy(strategy),
         None => machine,
     }

@@ -59,11 +59,9 @@ pub(super) fn write(writer: &mut Writer<'_>, groups: &[GroupStatus]) -> fmt::Res
 }
 
 fn of(group: &GroupStatus) -> Labels<'_> {
-    vec![("group", name(group))]
-}
-
-fn name(group: &GroupStatus) -> &str {
-    &group.group
+    let mut labels = vec![("group", group.group.as_str())];
+    labels.extend(group.cluster.as_deref().map(|cluster| ("cluster", cluster)));
+    labels
 }
 
 fn offset(offset: Option<i64>) -> Option<u64> {
@@ -80,12 +78,12 @@ fn queue(
     let lines = groups.iter().flat_map(|group| group.queues.iter().map(move |queue| (group, queue)));
     let ids: Vec<_> = lines.map(|(group, queue)| (group, queue, queue.queue_id.to_string())).collect();
     let values = ids.iter().filter_map(|(group, queue, id)| {
-        let labels = vec![
-            ("group", name(group)),
+        let mut labels = of(group);
+        labels.extend([
             ("topic", queue.topic.as_str()),
             ("broker", queue.broker_name.as_str()),
             ("queue", id.as_str()),
-        ];
+        ]);
         Some((labels, figure(queue)?))
     });
     writer.gauges(metric, help, values)

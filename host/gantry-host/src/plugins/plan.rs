@@ -12,8 +12,12 @@ use crate::config::{self, ConsumeFrom, GantryConfig, PluginSettings, RequestMode
 /// A listener's part in its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListenerPlan {
-    /// The consumer group it joins.
+    /// The name its group has in this host: that of the consumer group, with `@CLUSTER` outside the default cluster.
     pub group: String,
+    /// The consumer group it joins, as brokers know it.
+    pub consumer_group: String,
+    /// The cluster of that group; none for the default one.
+    pub cluster: Option<String>,
     /// What it wants.
     pub subscriptions: Vec<Subscription>,
     /// Most messages in one call; none for the group's setting.
@@ -57,7 +61,10 @@ impl ListenerPlan {
     /// The plan for the plugin in the file `stem`.
     pub(crate) fn new(stem: &str, description: &ListenerDescription, config: &GantryConfig) -> Self {
         let settings = config.plugin_settings(stem);
-        let group = settings.consumer_group.clone().unwrap_or_else(|| description.consumer_group.clone());
+        let consumer_group =
+            settings.consumer_group.clone().unwrap_or_else(|| description.consumer_group.clone());
+        let cluster = config.plugin_cluster(stem).map(str::to_owned);
+        let group = config::group_name(&consumer_group, cluster.as_deref());
         let given = config.group_settings(&group);
         let consume_from_where = match given.consume_from_where {
             Some(ConsumeFrom::LastOffset) => ConsumeFromWhere::LastOffset,
@@ -86,6 +93,8 @@ impl ListenerPlan {
         let described_timeout = description.consume_timeout.map(Duration::from_millis);
         Self {
             group,
+            consumer_group,
+            cluster,
             subscriptions: subscriptions(&settings, description),
             batch_max_size: settings
                 .consume_message_batch_max_size

@@ -95,19 +95,26 @@ impl Puller {
     pub(super) async fn pull(&self, wanted: Wanted<'_>) -> Result<PullResult, PullConsumerError> {
         let Wanted { mq, filter, offset, timeout, .. } = wanted;
         let header = self.header(wanted);
-        let answer = self.client.pull(mq, self.broker_id(mq), header, timeout).await?;
-        self.remember(mq, answer.suggest_which_broker_id);
+        let answered = self.client.pull(mq, self.broker_id(mq), header, timeout).await;
+        // The slave that was suggested may be what failed; the master is always right to ask.
+        let suggested = answered.as_ref().map_or(MASTER_ID, |answer| answer.suggest_which_broker_id);
+        self.remember(mq, suggested);
+        let answer = answered?;
         let unreadable = |source| PullConsumerError::Body { queue: mq.clone(), source };
         let mut messages = answer.messages().map_err(unreadable)?;
         // Of a record that holds several messages the first may be older than what was asked for.
         messages.retain(|message| message.queue_offset() >= offset && filter.tags.matches(message.tags()));
+        let moved_by_slave = answer.status == PullStatus::OffsetIllegal && answer.broker_id != MASTER_ID;
+        let next_begin_offset = if moved_by_slave { offset } else { answer.next_begin_offset };
         let status = match answer.status {
+            // It may lag behind its master: what it does not have says nothing about the queue.
+            _ if moved_by_slave => PullStatus::NoNewMsg,
             PullStatus::Found if messages.is_empty() => PullStatus::NoMatchedMsg,
             status => status,
         };
         Ok(PullResult {
             status,
-            next_begin_offset: answer.next_begin_offset,
+            next_begin_offset,
             min_offset: answer.min_offset,
             max_offset: answer.max_offset,
             messages,

@@ -37,12 +37,12 @@ fn config(args: &ClusterArgs) -> anyhow::Result<GantryConfig> {
 }
 
 fn client_config(args: &ClusterArgs) -> anyhow::Result<ClientConfig> {
-    let mut config = config(args)?;
+    let mut client = config(args)?.client_config_of(args.cluster.as_deref())?;
     if let Some(name_server) = &args.name_server {
-        config.name_server = name_server.clone();
+        client.name_servers = name_server.clone();
     }
     if let Some(namespace) = &args.namespace {
-        config.client.namespace = namespace.clone();
+        client.namespace = namespace.clone();
     }
-    Ok(config.client_config()?)
+    Ok(client)
 }

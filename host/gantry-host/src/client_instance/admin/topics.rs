@@ -152,7 +152,7 @@ impl ClientInstance {
             }
         }
         let request = RemotingCommand::request(RequestCode::DELETE_TOPIC_IN_NAMESRV, &header);
-        for addr in self.name_servers() {
+        for addr in self.name_servers().iter() {
             self.ask(addr, request.clone(), self.api_timeout()).await?.success()?;
         }
         Ok(masters.into_keys().collect())

@@ -217,7 +217,10 @@ impl Producer {
     fn is_worth_repeating(&self, error: &CallError) -> bool {
         match error {
             CallError::Invoke(InvokeError::Encode { .. }) => false,
-            CallError::Invoke(_) | CallError::UnknownBroker { .. } | CallError::Route(_) => true,
+            CallError::Invoke(_)
+            | CallError::UnknownBroker { .. }
+            | CallError::MasterAway { .. }
+            | CallError::Route(_) => true,
             CallError::Refused { code, .. } => self.0.config.retry_response_codes.contains(code),
             CallError::NoMaster
             | CallError::NoBroker { .. }
