@@ -116,18 +116,6 @@ impl PullState {
             PullOutcome::Refused { code, remark } => (Some(code), remark),
             PullOutcome::Failed(reason) => (None, reason),
         };
-        self.fail(mq, code, reason, config, random)
-    }
-
-    /// Nothing was learnt.
-    fn fail(
-        &mut self,
-        mq: &MessageQueue,
-        code: Option<ResponseCode>,
-        reason: String,
-        config: &GroupConfig,
-        random: &mut fastrand::Rng,
-    ) -> Verdict {
         self.failures = self.failures.saturating_add(1);
         self.unheld = 0;
         let replica_answers = match code {
