@@ -184,8 +184,8 @@ impl Cluster {
             brokers.push(Broker { name: format!("broker-{letter}"), id: 0, port, process: None });
         }
         if options.slaves {
-            for master in 0..brokers.len() {
-                let Some(name) = brokers.get(master).map(|broker| broker.name.clone()) else { continue };
+            let names: Vec<_> = brokers.iter().map(|master| master.name.clone()).collect();
+            for name in names {
                 brokers.push(Broker { name, id: 1, port: ports::broker().map_err(io)?, process: None });
             }
         }
