@@ -8,9 +8,12 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -38,8 +41,11 @@ import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.UtilAll;
+import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageAccessor;
+import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.common.message.MessageQueue;
@@ -372,7 +378,34 @@ public final class GantryDriver {
         shown.put("storeTimestamp", message.getStoreTimestamp());
         shown.put("body", new String(message.getBody(), StandardCharsets.UTF_8));
         shown.put("properties", new JSONObject(message.getProperties()));
+        JSONObject more = new JSONObject();
+        more.put("bodyHash", hash(message.getBody()));
+        more.put("bodyLength", message.getBody().length);
+        more.put("bodyCrc", message.getBodyCRC());
+        more.put("flag", message.getFlag());
+        more.put("sysFlag", message.getSysFlag());
+        more.put("bornTimestamp", message.getBornTimestamp());
+        more.put("bornHost", host(message.getBornHost()));
+        more.put("storeHost", host(message.getStoreHost()));
+        more.put("physicalOffset", message.getCommitLogOffset());
+        more.put("offsetMsgId", message instanceof MessageClientExt ? ((MessageClientExt) message).getOffsetMsgId()
+            : message.getMsgId());
+        shown.put("more", more);
         return shown;
+    }
+
+    private static String host(SocketAddress address) {
+        InetSocketAddress host = (InetSocketAddress) address;
+        return host.getAddress().getHostAddress() + ":" + host.getPort();
+    }
+
+    /** FNV-1a, of 64 bits. */
+    private static String hash(byte[] bytes) {
+        long hash = 0xCBF29CE484222325L;
+        for (byte b : bytes) {
+            hash = (hash ^ (b & 0xFF)) * 0x100000001B3L;
+        }
+        return String.format("%016x", hash);
     }
 
     // ---- a producer and administrator ----
@@ -401,6 +434,8 @@ public final class GantryDriver {
         switch (request.getString("op")) {
             case "send":
                 return send(request);
+            case "sendBatch":
+                return sendBatch(request);
             case "sendMany":
                 return sendMany(request);
             case "transact":
@@ -469,8 +504,10 @@ public final class GantryDriver {
     }
 
     private static Message outgoing(JSONObject request, String keys, String body) {
-        Message message = new Message(request.getString("topic"), request.getString("tags"), keys,
-            body.getBytes(StandardCharsets.UTF_8));
+        byte[] bytes = request.containsKey("bodyBase64") ? Base64.getDecoder().decode(request.getString("bodyBase64"))
+            : body.getBytes(StandardCharsets.UTF_8);
+        Message message = new Message(request.getString("topic"), request.getString("tags"), keys, bytes);
+        message.setFlag(request.getIntValue("flag"));
         if (request.getIntValue("delayLevel") > 0) {
             message.setDelayTimeLevel(request.getIntValue("delayLevel"));
         }
@@ -482,18 +519,32 @@ public final class GantryDriver {
         }
         JSONObject properties = request.getJSONObject("properties");
         if (properties != null) {
-            properties.forEach((name, value) -> message.putUserProperty(name, value.toString()));
+            // Unchecked, as Java's own interceptors put them: an empty value among them.
+            properties.forEach((name, value) -> MessageAccessor.putProperty(message, name, value.toString()));
         }
         return message;
     }
 
     private JSONObject send(JSONObject request) throws Exception {
         Message message = outgoing(request, request.getString("keys"), request.getString("body"));
+        if (request.containsKey("compression")) {
+            producer.setCompressType(CompressionType.of(request.getString("compression")));
+        }
         Integer queueId = request.getInteger("queueId");
         SendResult result = queueId == null ? producer.send(message)
             : producer.send(message, (queues, m, wanted) -> queues.stream()
                 .filter(queue -> queue.getQueueId() == (Integer) wanted).findFirst().orElseThrow(), queueId);
         return sent(result);
+    }
+
+    /** Messages of one topic together, into one queue. */
+    private JSONObject sendBatch(JSONObject request) throws Exception {
+        List<Message> batch = new ArrayList<>();
+        for (Object one : request.getJSONArray("messages")) {
+            JSONObject message = (JSONObject) one;
+            batch.add(outgoing(message, message.getString("keys"), message.getString("body")));
+        }
+        return sent(producer.send(batch));
     }
 
     private static JSONObject sent(SendResult result) {

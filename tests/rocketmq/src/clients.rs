@@ -47,6 +47,34 @@ pub struct Stored {
     pub body: String,
     /// Every property, RocketMQ's own included.
     pub properties: BTreeMap<String, String>,
+    /// The rest of it; Java only.
+    pub more: Option<More>,
+}
+
+/// What few look at in a stored message, as the Java client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct More {
+    /// FNV-1a of the body's bytes, as 16 hexadecimal digits.
+    pub body_hash: String,
+    /// Bytes of the body.
+    pub body_length: usize,
+    /// Checksum of the body as it is stored.
+    pub body_crc: i32,
+    /// The sender's own flag.
+    pub flag: i32,
+    /// Such as that the body is stored compressed.
+    pub sys_flag: i32,
+    /// When the producer made it, in milliseconds since the Unix epoch.
+    pub born_timestamp: i64,
+    /// The producer's address.
+    pub born_host: String,
+    /// The broker's address.
+    pub store_host: String,
+    /// Its place in the broker's commit log.
+    pub physical_offset: i64,
+    /// The broker's id of it.
+    pub offset_msg_id: String,
 }
 
 /// What a member of a consumer group is started with (RocketMQ: `DefaultMQPushConsumer`).
@@ -278,6 +306,24 @@ impl Outgoing {
         Self { request: json!({ "op": "send", "topic": topic, "body": body }) }
     }
 
+    /// These bytes, in Base64, in place of the body; Java only.
+    #[must_use]
+    pub fn body_base64(self, bytes: &str) -> Self {
+        self.set("bodyBase64", bytes)
+    }
+
+    /// How bodies of 4 KiB and more are compressed from now on: `ZLIB`, which is the default, `LZ4` or `ZSTD`; Java only.
+    #[must_use]
+    pub fn compression(self, kind: &str) -> Self {
+        self.set("compression", kind)
+    }
+
+    /// The sender's own flag; Java only.
+    #[must_use]
+    pub fn flag(self, flag: i32) -> Self {
+        self.set("flag", flag)
+    }
+
     /// Its tag.
     #[must_use]
     pub fn tags(self, tags: &str) -> Self {
@@ -436,6 +482,15 @@ impl Client {
     /// What the client says.
     pub fn send(&mut self, message: &Outgoing) -> Result<Sent, DriverError> {
         self.driver.ask(&message.request).and_then(read)
+    }
+
+    /// Sends messages of one topic together, into one queue; Java only.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn send_batch(&mut self, messages: &[Outgoing]) -> Result<Sent, DriverError> {
+        let messages: Vec<_> = messages.iter().map(|message| &message.request).collect();
+        self.driver.ask(&json!({ "op": "sendBatch", "messages": messages })).and_then(read)
     }
 
     /// Sends a message in a transaction that ends with `state`, and where the broker asks with `when_asked`.

@@ -30,7 +30,8 @@ mod process;
 mod route;
 
 pub use clients::{
-    Client, Consumer, ConsumerOptions, Outgoing, Position, Progress, Queue, Sent, Stored, TransactionState,
+    Client, Consumer, ConsumerOptions, More, Outgoing, Position, Progress, Queue, Sent, Stored,
+    TransactionState,
 };
 pub use cluster::{Broker, Cluster, Options, StartError};
 pub use driver::{ClientProgram, DriverError};

@@ -221,7 +221,11 @@ fn both_forms_of_listener_are_told_the_same() {
     assert_eq!(packed.len(), 5);
     for (index, result) in packed.iter().enumerate() {
         let ConsumeResult::DeadLetter(reason) = result else { panic!("{result:?}") };
-        assert!(reason.contains(&format!("id-{index}")) && reason.contains("Straße"), "{reason}");
+        let wanted = format!("id=id-{index} offset-id=20010DB8");
+        assert!(
+            reason.contains(&wanted) && reason.contains("stored=1795471392041@[2001:db8::1]:10911"),
+            "{reason}"
+        );
     }
 }
 

@@ -15,6 +15,7 @@ mod clashing;
 mod consuming;
 mod crashing;
 mod deploying;
+mod equality;
 mod failing;
 mod faults;
 mod filtering;
