@@ -33,6 +33,8 @@ pub struct MessageExt {
     inner: Option<Box<Inner>>,
 }
 
+const _: () = assert!(size_of::<MessageExt>() <= 64, "it is moved from queue to queue");
+
 /// What a message of an inner batch has in place of its record's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Inner {
@@ -99,11 +101,13 @@ impl MessageExt {
     }
 
     /// The record's bytes, as they came.
+    #[inline]
     pub fn record(&self) -> &[u8] {
         self.bytes.get(..self.size as usize).unwrap_or_default()
     }
 
     /// Size of the record in bytes.
+    #[inline]
     pub fn stored_size(&self) -> usize {
         self.size as usize
     }
@@ -139,6 +143,7 @@ impl MessageExt {
     }
 
     /// Position in the queue.
+    #[inline]
     pub fn queue_offset(&self) -> i64 {
         self.queue_offset
     }
@@ -149,6 +154,7 @@ impl MessageExt {
     }
 
     /// Bits of [`crate::sys_flag`].
+    #[inline]
     pub fn sys_flag(&self) -> i32 {
         let stored = i32_at(self.record(), layout::SYS_FLAG);
         if self.inner.is_some() { stored & !INNER_BATCH } else { stored }
@@ -165,6 +171,7 @@ impl MessageExt {
     }
 
     /// When the broker stored the message, in milliseconds since the epoch by its clock.
+    #[inline]
     pub fn store_timestamp(&self) -> i64 {
         let record = self.record();
         i64_at(record, layout::store_timestamp_at(record))
@@ -176,6 +183,7 @@ impl MessageExt {
     }
 
     /// How often the message came back from a listener already.
+    #[inline]
     pub fn reconsume_times(&self) -> i32 {
         let record = self.record();
         i32_at(record, layout::reconsume_times_at(record))
@@ -188,6 +196,7 @@ impl MessageExt {
     }
 
     /// The body as stored: compressed where [`Self::is_compressed`] says so.
+    #[inline]
     pub fn stored_body(&self) -> &[u8] {
         let record = self.record();
         self.inner.as_ref().map_or_else(|| self.parts.body(record), |inner| inner.body).of(record)
@@ -202,6 +211,7 @@ impl MessageExt {
     }
 
     /// Whether the stored body is compressed.
+    #[inline]
     pub fn is_compressed(&self) -> bool {
         self.sys_flag() & sys_flag::COMPRESSED != 0
     }
@@ -303,12 +313,14 @@ impl MessageExt {
 
     /// The same message at a queue offset moved by `delta` (RocketMQ: offsetDelta of a pull response).
     #[must_use]
+    #[inline]
     pub fn with_offset_delta(mut self, delta: i64) -> Self {
         self.queue_offset = self.queue_offset.wrapping_add(delta);
         self
     }
 
     /// Whether the record holds several messages; see [`Self::unwrap_inner_batch`].
+    #[inline]
     pub fn is_inner_batch(&self) -> bool {
         self.sys_flag() & INNER_BATCH == INNER_BATCH
     }

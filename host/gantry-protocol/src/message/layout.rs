@@ -87,6 +87,9 @@ impl Parts {
     }
 }
 
+/// Bytes before the length of the body when both hosts are IPv4.
+const V4_HEAD: usize = 84;
+
 /// A part of a record, in bytes from its start; records are shorter than 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -117,20 +120,25 @@ pub(super) fn record_size(bytes: &[u8], at: usize) -> Result<usize, MessageError
 /// Finds the parts of one record; `record` is exactly as long as its size field says.
 pub(super) fn parse(record: &[u8], at: usize) -> Result<Parts, MessageError> {
     let short = |part| MessageError::BadLength { at, part };
-    let magic = i32_at(record, MAGIC);
+    // Its size is known here, so that no read of it is checked again.
+    let head = record.first_chunk::<V4_HEAD>().ok_or(short("fixed fields"))?;
+    let magic = i32_at(head, MAGIC);
     if magic != MAGIC_V1 && magic != MAGIC_V2 {
         return Err(MessageError::BadMagic { at, magic });
     }
     let mut reader = Reader::new(record);
-    reader.take(head_length(record)).ok_or(short("fixed fields"))?;
+    reader.take(head_length(head)).ok_or(short("fixed fields"))?;
     let length = reader.i32().ok_or(short("body"))?;
     let body = part(&mut reader, record, length).ok_or(short("body"))?;
-    let length = match topic_length_size(record) {
+    let length = match topic_length_size(head) {
         1 => reader.u8().map(|length| i32::from(length as i8)),
         _ => reader.i16().map(i32::from),
     };
     let topic = length.and_then(|length| part(&mut reader, record, length)).ok_or(short("topic"))?;
-    std::str::from_utf8(topic.of(record)).map_err(|_| MessageError::TopicNotUtf8 { at })?;
+    let name = topic.of(record);
+    if !name.is_ascii() {
+        std::str::from_utf8(name).map_err(|_| MessageError::TopicNotUtf8 { at })?;
+    }
     let length = reader.i16().map(i32::from);
     let properties =
         length.and_then(|length| part(&mut reader, record, length)).ok_or(short("properties"))?;
@@ -140,6 +148,7 @@ pub(super) fn parse(record: &[u8], at: usize) -> Result<Parts, MessageError> {
     Ok(Parts { body_end: body.end, properties_start: properties.start })
 }
 
+#[inline]
 fn part(reader: &mut Reader<'_>, record: &[u8], length: i32) -> Option<Span> {
     let length = usize::try_from(length).ok()?;
     let start = record.len() - reader.remaining();
@@ -148,47 +157,57 @@ fn part(reader: &mut Reader<'_>, record: &[u8], length: i32) -> Option<Span> {
 }
 
 /// A field of a record that has been parsed, which is long enough for it.
+#[inline]
 pub(super) fn i32_at(record: &[u8], place: usize) -> i32 {
     let field = record.get(place..).and_then(|rest| rest.first_chunk());
     field.map_or(0, |field| i32::from_be_bytes(*field))
 }
 
 /// As [`i32_at`].
+#[inline]
 pub(super) fn i64_at(record: &[u8], place: usize) -> i64 {
     let field = record.get(place..).and_then(|rest| rest.first_chunk());
     field.map_or(0, |field| i64::from_be_bytes(*field))
 }
 
 /// Bytes of the fields before the length of the body.
+#[inline]
 fn head_length(record: &[u8]) -> usize {
     prepared_transaction_offset_at(record) + 8
 }
 
+#[inline]
 fn topic_length_size(record: &[u8]) -> usize {
     if is_version_2(record) { 2 } else { 1 }
 }
 
 /// Whether the record is of version 2.
+#[inline]
 pub(super) fn is_version_2(record: &[u8]) -> bool {
     i32_at(record, MAGIC) == MAGIC_V2
 }
 
+#[inline]
 fn host_length(record: &[u8], v6: i32) -> usize {
     if i32_at(record, SYS_FLAG) & v6 == 0 { 8 } else { 20 }
 }
 
+#[inline]
 pub(super) fn store_timestamp_at(record: &[u8]) -> usize {
     BORN_HOST + host_length(record, BORN_HOST_V6)
 }
 
+#[inline]
 fn store_host_at(record: &[u8]) -> usize {
     store_timestamp_at(record) + 8
 }
 
+#[inline]
 pub(super) fn reconsume_times_at(record: &[u8]) -> usize {
     store_host_at(record) + host_length(record, STORE_HOST_V6)
 }
 
+#[inline]
 pub(super) fn prepared_transaction_offset_at(record: &[u8]) -> usize {
     reconsume_times_at(record) + 4
 }
