@@ -25,7 +25,7 @@ use crate::allocate::AllocateMessageQueueStrategy;
 use crate::config::{ConfigError, ConsumeMode, DEFAULT_MAX_RECONSUME_TIMES, GroupConfig, MessageModel};
 use crate::event::Event;
 use crate::heartbeat::Heartbeats;
-use crate::id::{BatchId, ListenerId, QueueKey};
+use crate::id::{ListenerId, QueueKey};
 use crate::listener::{ListenerSpec, SubscriptionError};
 use crate::lock::LockRequests;
 use crate::queue::Queue;
@@ -33,12 +33,12 @@ use crate::rebalance::Rounds;
 use crate::retry::SendBacks;
 use crate::roster::Roster;
 use crate::route::RouteTable;
+use crate::running::Running;
 use crate::settled::SettledOffsets;
 use crate::status::{GroupStats, TerminationReport};
 use crate::subscription::{ListenerDefaults, SubscriptionTable};
 use crate::timer::{Timer, Timers};
 
-use consuming::RunningBatch;
 pub use halting::HaltDecision;
 use rebalancing::Strategy;
 
@@ -73,7 +73,7 @@ pub struct ConsumerGroup {
     /// Queues with something to consume, in turn.
     line: VecDeque<QueueKey>,
     /// Batches at listeners, also of queues that have been let go: they still take a place.
-    batches: BTreeMap<BatchId, RunningBatch>,
+    batches: Running,
     send_backs: SendBacks,
     timers: Timers<Timer>,
     out: VecDeque<Action>,
@@ -119,7 +119,7 @@ impl ConsumerGroup {
             queues: BTreeMap::new(),
             owned: BTreeMap::new(),
             line: VecDeque::new(),
-            batches: BTreeMap::new(),
+            batches: Running::default(),
             send_backs: SendBacks::new(config.max_send_backs_in_flight as usize),
             timers: Timers::default(),
             out: VecDeque::new(),

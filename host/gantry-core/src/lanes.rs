@@ -1,15 +1,14 @@
 //! What waits in one queue's window, by who is to have it: a batch never has two listeners, nor two topics.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::process_queue::Seq;
+use crate::places::{Places, Seq};
 
 #[derive(Debug)]
 struct Lane {
     listener: usize,
     topic: Arc<str>,
-    waiting: VecDeque<Seq>,
+    waiting: Places,
 }
 
 /// The waiting messages of one batch.
@@ -17,7 +16,7 @@ struct Lane {
 pub(crate) struct Taken {
     pub(crate) listener: usize,
     pub(crate) topic: Arc<str>,
-    pub(crate) seqs: Vec<Seq>,
+    pub(crate) places: Places,
 }
 
 /// One lane for each listener and topic met; few, and most often one.
@@ -30,11 +29,13 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     pub(crate) fn push(&mut self, listener: usize, topic: &Arc<str>, seq: Seq) {
-        let known = self.lanes.iter_mut().find(|lane| lane.listener == listener && lane.topic == *topic);
-        match known {
-            Some(lane) => lane.waiting.push_back(seq),
-            None => self.lanes.push(Lane { listener, topic: topic.clone(), waiting: VecDeque::from([seq]) }),
+        let same = |lane: &Lane| Arc::ptr_eq(&lane.topic, topic) || lane.topic == *topic;
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.listener == listener && same(lane)) {
+            return lane.waiting.push(seq);
         }
+        let mut waiting = Places::default();
+        waiting.push(seq);
+        self.lanes.push(Lane { listener, topic: topic.clone(), waiting });
     }
 
     pub(crate) fn clear(&mut self) {
@@ -51,10 +52,9 @@ impl Lanes {
                 continue;
             };
             let Some(most) = most(lane.listener) else { continue };
-            let size = lane.waiting.len().min(most.max(1));
-            let seqs = lane.waiting.drain(..size).collect();
+            let places = lane.waiting.take(most.max(1));
             self.turn = place + 1;
-            return Some(Taken { listener: lane.listener, topic: lane.topic.clone(), seqs });
+            return Some(Taken { listener: lane.listener, topic: lane.topic.clone(), places });
         }
         None
     }
@@ -63,15 +63,15 @@ impl Lanes {
     /// one. None while that lane's listener is paused.
     pub(crate) fn take_in_order(&mut self, most: impl Fn(usize) -> Option<usize>) -> Option<Taken> {
         let waiting = || self.lanes.iter().filter(|lane| !lane.waiting.is_empty());
-        let mut fronts: Vec<Seq> = waiting().filter_map(|lane| lane.waiting.front().copied()).collect();
+        let mut fronts: Vec<Seq> = waiting().filter_map(|lane| lane.waiting.first()).collect();
         fronts.sort_unstable();
         let (oldest, next) = (*fronts.first()?, fronts.get(1).copied());
-        let lane = self.lanes.iter_mut().find(|lane| lane.waiting.front() == Some(&oldest))?;
+        let lane = self.lanes.iter_mut().find(|lane| lane.waiting.first() == Some(oldest))?;
         let most = most(lane.listener)?.max(1);
         let before = |seq: &Seq| next.is_none_or(|next| *seq < next);
         let size = lane.waiting.iter().take(most).take_while(|seq| before(seq)).count();
-        let seqs = lane.waiting.drain(..size).collect();
-        Some(Taken { listener: lane.listener, topic: lane.topic.clone(), seqs })
+        let places = lane.waiting.take(size);
+        Some(Taken { listener: lane.listener, topic: lane.topic.clone(), places })
     }
 
     /// Whether a listener that is not paused has something waiting.
@@ -101,11 +101,9 @@ mod tests {
         }
         let two = |_| Some(2);
         let taken = |listener, topic: &Arc<str>, places: &[usize]| {
-            Some(Taken {
-                listener,
-                topic: topic.clone(),
-                seqs: places.iter().map(|&place| seqs[place]).collect(),
-            })
+            let mut expected = Places::default();
+            places.iter().for_each(|&place| expected.push(seqs[place]));
+            Some(Taken { listener, topic: topic.clone(), places: expected })
         };
         assert_eq!(lanes.take(two), taken(0, &t, &[0, 1]));
         assert_eq!(
@@ -132,7 +130,7 @@ mod tests {
         }
         let mut places = |most: fn(usize) -> Option<usize>| {
             let taken = lanes.take_in_order(most)?;
-            Some((taken.listener, taken.seqs.len()))
+            Some((taken.listener, taken.places.len()))
         };
         assert_eq!(places(|_| Some(8)), Some((0, 2)));
         assert_eq!(

@@ -9,10 +9,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::flow_control::WindowLoad;
-
-/// A message's place in its window; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Seq(u64);
+use crate::places::Seq;
 
 #[derive(Debug)]
 struct Slot<T> {
@@ -41,6 +38,11 @@ impl<T> ProcessQueue<T> {
         Self { slots: VecDeque::new(), first: 0, end: start, count: 0, bytes: 0 }
     }
 
+    /// Makes room for so many more messages.
+    pub(crate) fn reserve(&mut self, messages: usize) {
+        self.slots.reserve(messages);
+    }
+
     /// Takes a message; none when the window has gone past its offset already.
     pub(crate) fn put(&mut self, now: Instant, offset: i64, size: u32, message: T) -> Option<Seq> {
         if offset < self.end {
@@ -59,7 +61,7 @@ impl<T> ProcessQueue<T> {
         self.end = self.end.max(offset);
     }
 
-    /// Settles a message and frees it; none when it is settled already.
+    /// Settles a message and frees it; none when it is settled already. Its place goes with the next [`Self::trim`].
     pub(crate) fn settle(&mut self, seq: Seq) -> Option<T> {
         let slot = self.slot_mut(seq)?;
         let message = slot.message.take()?;
@@ -67,11 +69,15 @@ impl<T> ProcessQueue<T> {
         let size = u64::from(slot.size);
         self.count -= 1;
         self.bytes -= size;
+        Some(message)
+    }
+
+    /// Gives up the places before the oldest message that is not settled; to be called when some have been.
+    pub(crate) fn trim(&mut self) {
         while self.slots.front().is_some_and(|slot| slot.message.is_none()) {
             self.slots.pop_front();
             self.first += 1;
         }
-        Some(message)
     }
 
     /// Marks a message as handed to a listener, and gives a look at it.
@@ -171,16 +177,22 @@ mod tests {
         (window, seqs)
     }
 
+    fn settle<T>(window: &mut ProcessQueue<T>, seq: Seq) -> Option<T> {
+        let message = window.settle(seq);
+        window.trim();
+        message
+    }
+
     #[test]
     fn the_commit_point_waits_for_the_smallest_unsettled_offset() {
         let (mut window, seqs) = window(&[5, 6, 9]);
-        window.settle(seqs[1]);
+        settle(&mut window, seqs[1]);
         assert_eq!(window.commit_point(), 5);
-        window.settle(seqs[0]);
+        settle(&mut window, seqs[0]);
         assert_eq!(window.commit_point(), 9, "over the gap of filtered messages");
         window.advance_to(20);
         assert_eq!(window.commit_point(), 9);
-        window.settle(seqs[2]);
+        settle(&mut window, seqs[2]);
         assert_eq!(window.commit_point(), 20, "a filtered tail is committed once nothing is left");
     }
 
@@ -191,7 +203,7 @@ mod tests {
         let now = Instant::now();
         window.put(now, 0, 1, Rc::new(()));
         let behind = window.put(now, 1, 1, message.clone()).unwrap();
-        drop(window.settle(behind));
+        drop(settle(&mut window, behind));
         assert_eq!(Rc::strong_count(&message), 1);
         assert_eq!(window.load(), WindowLoad { count: 1, bytes: 1, span: 1 });
     }
@@ -203,8 +215,8 @@ mod tests {
         assert_eq!(window.take(seqs[0]), None);
         window.put_back(seqs[0]);
         assert_eq!(window.pending().map(|(_, &offset)| offset).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(window.settle(seqs[0]), Some(0));
-        assert_eq!(window.settle(seqs[0]), None);
+        assert_eq!(settle(&mut window, seqs[0]), Some(0));
+        assert_eq!(settle(&mut window, seqs[0]), None);
         window.put_back(seqs[0]);
         assert_eq!(window.pending().count(), 1, "what is settled does not come back");
     }
@@ -224,7 +236,7 @@ mod tests {
         let (mut window, seqs) = window(&[1, 2, 5, 6, 9, 10]);
         assert_eq!(window.settled_runs().count(), 0);
         for place in [1, 2, 4] {
-            window.settle(seqs[place]);
+            settle(&mut window, seqs[place]);
         }
         assert_eq!(window.settled_runs().collect::<Vec<_>>(), [(2, 6), (9, 10)]);
     }
@@ -236,7 +248,7 @@ mod tests {
         assert_eq!(window.head_since(), None);
         let head = window.put(start, 0, 1, 0).unwrap();
         window.put(start + Duration::from_secs(2), 1, 1, 1);
-        window.settle(head);
+        settle(&mut window, head);
         assert_eq!(window.head_since(), Some(start + Duration::from_secs(2)));
     }
 
@@ -257,7 +269,7 @@ mod tests {
                     2 if !tree.is_empty() => {
                         let offset = *tree.keys().nth(pick.index(tree.len())).unwrap();
                         let seq = tree.remove(&offset).unwrap();
-                        prop_assert_eq!(window.settle(seq), Some(offset));
+                        prop_assert_eq!(settle(&mut window, seq), Some(offset));
                     }
                     _ => {
                         end += gap;

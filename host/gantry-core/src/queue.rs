@@ -9,7 +9,8 @@ use crate::id::QueueKey;
 use crate::lanes::Lanes;
 use crate::lock::QueueLock;
 use crate::offset::CommitOffset;
-use crate::process_queue::{ProcessQueue, Seq};
+use crate::places::Seq;
+use crate::process_queue::ProcessQueue;
 use crate::pull::PullState;
 use crate::ramp::Ramp;
 use crate::settled::SettledOffsets;
@@ -214,12 +215,15 @@ impl Queue {
         }
     }
 
-    /// Settles a message of the window.
-    pub(crate) fn settle(&mut self, seq: Seq) {
-        if let Some(message) = self.window.settle(seq) {
-            self.newest_settled = self.newest_settled.max(message.store_timestamp());
-            self.journal_due = true;
+    /// Settles messages of the window.
+    pub(crate) fn settle(&mut self, seqs: impl IntoIterator<Item = Seq>) {
+        for seq in seqs {
+            if let Some(message) = self.window.settle(seq) {
+                self.newest_settled = self.newest_settled.max(message.store_timestamp());
+                self.journal_due = true;
+            }
         }
+        self.window.trim();
     }
 
     pub(crate) fn status(&self, now: Instant, longest_running: Option<Duration>) -> QueueStatus {

@@ -13,7 +13,7 @@ use crate::action::SendBackRequest;
 use crate::backoff::{ANSWER_OVERDUE, Backoff};
 use crate::id::{QueueKey, SendBackId};
 use crate::input::{RetryDelay, Settlement};
-use crate::process_queue::Seq;
+use crate::places::Seq;
 
 /// RocketMQ submits a batch again 5 s after its send-back failed; ours doubles from there.
 pub(crate) const AGAIN: Backoff = Backoff { first: Duration::from_secs(5), most: Duration::from_secs(60) };

@@ -35,8 +35,4 @@ impl<'a> Reader<'a> {
     pub(crate) fn i32(&mut self) -> Option<i32> {
         self.array().map(i32::from_be_bytes)
     }
-
-    pub(crate) fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_be_bytes)
-    }
 }

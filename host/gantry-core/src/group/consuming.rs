@@ -1,31 +1,18 @@
 //! Batches: to the listeners and back.
 
-use std::sync::Arc;
 use std::time::Instant;
-
-use gantry_protocol::MessageQueue;
 
 use super::ConsumerGroup;
 use super::pulling::Router;
 use crate::action::Batch;
 use crate::event::Event;
-use crate::id::{BatchId, ListenerId, QueueKey};
+use crate::id::{BatchId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
-use crate::process_queue::Seq;
+use crate::places::Seq;
 use crate::retry::{SendBack, delay_level};
+use crate::running::RunningBatch;
 use crate::subscription::SubscriptionTable;
 use crate::timer::Timer;
-
-/// A batch at its listener.
-#[derive(Debug)]
-pub(super) struct RunningBatch {
-    pub(super) listener: ListenerId,
-    mq: MessageQueue,
-    pub(super) topic: Arc<str>,
-    pub(super) max_reconsume_times: i32,
-    pub(super) seqs: Vec<Seq>,
-    pub(super) since: Instant,
-}
 
 impl ConsumerGroup {
     /// Lines a queue up to be consumed, if it has something to consume.
@@ -61,7 +48,7 @@ impl ConsumerGroup {
             return None;
         }
         // A batch of a former ownership may still be at its listener.
-        let beside = || self.batches.values().any(|batch| batch.mq == queue.mq);
+        let beside = || self.batches.iter().any(|(_, batch)| batch.mq == queue.mq);
         if in_order && (queue.is_busy() || beside()) {
             return None;
         }
@@ -83,22 +70,23 @@ impl ConsumerGroup {
         };
         let taken = if in_order { queue.lanes.take_in_order(most) } else { queue.lanes.take(most) }?;
         let listener = self.subscriptions.listener(taken.listener)?;
-        let messages: Vec<_> = taken.seqs.iter().filter_map(|&seq| queue.window.take(seq).cloned()).collect();
+        let mut messages = Vec::with_capacity(taken.places.len());
+        messages.extend(taken.places.iter().filter_map(|seq| queue.window.take(seq).cloned()));
         let id = BatchId { queue: key, serial };
-        let retried = queue.head_retries.filter(|(seq, _)| taken.seqs.first() == Some(seq));
+        let retried = queue.head_retries.filter(|(seq, _)| taken.places.first() == Some(*seq));
         let head_retries = retried.map_or(0, |(_, times)| times);
         if let Some(ramp) = &mut queue.ramp {
             ramp.used(messages.len());
         }
         queue.running += 1;
-        queue.in_flight += taken.seqs.len();
+        queue.in_flight += taken.places.len();
         self.stats.delivered += messages.len() as u64;
         let running = RunningBatch {
             listener: listener.id,
             mq: queue.mq.clone(),
             topic: taken.topic.clone(),
             max_reconsume_times: listener.max_reconsume_times,
-            seqs: taken.seqs,
+            places: taken.places,
             since: now,
         };
         self.batches.insert(id, running);
@@ -111,16 +99,14 @@ impl ConsumerGroup {
     /// given out again, whatever its results.
     pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {
         let Some(batch) = self.end_batch(now, id) else { return };
-        let expected = batch.seqs.len();
+        let expected = batch.places.len();
         if self.is_orderly() {
             self.settle_in_order(now, id.queue, &batch, settlements);
         } else if settlements.len() == expected {
-            for (&seq, settlement) in batch.seqs.iter().zip(settlements) {
-                self.settle(id.queue, &batch, seq, settlement);
-            }
+            self.settle_all(id.queue, &batch, settlements);
         } else {
             self.wrong_count(&batch, settlements.len());
-            for &seq in &batch.seqs {
+            for seq in batch.places.iter() {
                 self.settle(id.queue, &batch, seq, Settlement::ReconsumeLater(RetryDelay::ByAttempts));
             }
         }
@@ -128,7 +114,7 @@ impl ConsumerGroup {
     }
 
     pub(super) fn wrong_count(&mut self, batch: &RunningBatch, got: usize) {
-        let (listener, expected) = (batch.listener, batch.seqs.len());
+        let (listener, expected) = (batch.listener, batch.places.len());
         self.event(Event::ResultCountWrong { listener, expected, got });
     }
 
@@ -136,9 +122,9 @@ impl ConsumerGroup {
     pub fn handle_returned(&mut self, now: Instant, id: BatchId) {
         let Some(batch) = self.end_batch(now, id) else { return };
         let Some(queue) = self.queues.get_mut(&id.queue) else { return };
-        self.stats.delivered -= batch.seqs.len() as u64;
+        self.stats.delivered -= batch.places.len() as u64;
         let consuming = queue.is_consuming();
-        for &seq in &batch.seqs {
+        for seq in batch.places.iter() {
             queue.window.put_back(seq);
         }
         if consuming {
@@ -149,25 +135,41 @@ impl ConsumerGroup {
 
     /// Takes a batch off the list; none when its queue has been let go meanwhile, so that it no longer counts.
     fn end_batch(&mut self, now: Instant, id: BatchId) -> Option<RunningBatch> {
-        let batch = self.batches.remove(&id)?;
+        let batch = self.batches.remove(id)?;
         let Some(queue) = self.queues.get_mut(&id.queue).filter(|queue| queue.settles()) else {
-            self.stats.late_results += batch.seqs.len() as u64;
+            self.stats.late_results += batch.places.len() as u64;
             if let Some(&next) = self.owned.get(&batch.mq) {
                 self.join_line(next);
             }
             return None;
         };
         queue.running -= 1;
-        queue.in_flight -= batch.seqs.len();
+        queue.in_flight -= batch.places.len();
         queue.last_consume = Some(now);
         Some(batch)
+    }
+
+    /// One settlement for each message of the batch: the successes at once, what is left one by one.
+    fn settle_all(&mut self, key: QueueKey, batch: &RunningBatch, settlements: Vec<Settlement>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let is_success = |settlement: &Settlement| *settlement == Settlement::Success;
+        let successes = settlements.iter().filter(|settlement| is_success(settlement)).count();
+        let each = batch.places.iter().zip(&settlements);
+        queue.settle(each.filter(|(_, settlement)| is_success(settlement)).map(|(seq, _)| seq));
+        self.stats.succeeded += successes as u64;
+        if successes < settlements.len() {
+            let each = batch.places.iter().zip(settlements);
+            for (seq, settlement) in each.filter(|(_, settlement)| !is_success(settlement)) {
+                self.settle(key, batch, seq, settlement);
+            }
+        }
     }
 
     pub(super) fn settle(&mut self, key: QueueKey, batch: &RunningBatch, seq: Seq, settlement: Settlement) {
         let clustering = self.is_clustering();
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Some(delay_level) = delay_level(&settlement) else {
-            queue.settle(seq);
+            queue.settle([seq]);
             self.stats.succeeded += 1;
             return;
         };
@@ -197,7 +199,7 @@ impl ConsumerGroup {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Some(message) = queue.window.get(seq) else { return };
         let (mq, offset, message_id) = (queue.mq.clone(), message.queue_offset(), message.message_id());
-        queue.settle(seq);
+        queue.settle([seq]);
         self.stats.dropped += 1;
         let reason = match settlement {
             Settlement::DeadLetter(reason) => reason,
@@ -239,9 +241,7 @@ impl ConsumerGroup {
                 None => unwanted.push(seq),
             }
         }
-        for &seq in &unwanted {
-            queue.settle(seq);
-        }
+        queue.settle(unwanted.iter().copied());
         if !unwanted.is_empty() {
             self.stats.unwanted += unwanted.len() as u64;
             let (mq, count) = (queue.mq.clone(), unwanted.len());

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use gantry_protocol::delay_level;
 
 use super::ConsumerGroup;
-use super::consuming::RunningBatch;
 use crate::id::QueueKey;
 use crate::input::{RetryDelay, Settlement};
-use crate::process_queue::Seq;
+use crate::places::Seq;
+use crate::running::RunningBatch;
 
 /// RocketMQ's bounds of suspendCurrentQueueTimeMillis.
 const SHORTEST_SUSPENSION: Duration = Duration::from_millis(10);
@@ -27,27 +27,20 @@ impl ConsumerGroup {
         batch: &RunningBatch,
         mut settlements: Vec<Settlement>,
     ) {
-        if settlements.len() != batch.seqs.len() {
+        if settlements.len() != batch.places.len() {
             self.wrong_count(batch, settlements.len());
             settlements = vec![Settlement::ReconsumeLater(RetryDelay::ByAttempts)];
         }
         let good = settlements.iter().take_while(|settlement| **settlement == Settlement::Success).count();
-        let (done, rest) = batch.seqs.split_at(good);
-        for &seq in done {
+        let failed = settlements.into_iter().nth(good);
+        let mut places = batch.places.iter();
+        for seq in places.by_ref().take(good) {
             self.settle(key, batch, seq, Settlement::Success);
         }
-        let failed = settlements.into_iter().nth(good);
-        let rest = match (rest.split_first(), failed) {
-            (Some((&head, rest)), Some(failed)) => {
-                self.hold_or_give_up(now, key, batch, head, failed);
-                rest
-            }
-            _ => return,
-        };
+        let (Some(head), Some(failed)) = (places.next(), failed) else { return };
+        self.hold_or_give_up(now, key, batch, head, failed);
         if let Some(queue) = self.queues.get_mut(&key) {
-            for &seq in rest {
-                queue.window.put_back(seq);
-            }
+            places.for_each(|seq| queue.window.put_back(seq));
         }
         self.route_queue_anew(key);
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use gantry_protocol::MessageExt;
 
 use super::ConsumerGroup;
-use super::consuming::RunningBatch;
 use crate::config::GroupConfig;
 use crate::id::{BatchId, ListenerId};
+use crate::running::RunningBatch;
 use crate::status::{BatchStatus, GroupStats, QueueStatus};
 use crate::subscription::TopicSubscription;
 
@@ -46,11 +46,11 @@ impl ConsumerGroup {
 
     /// What is at listeners now, the longest-running first.
     pub fn batches(&self, now: Instant) -> Vec<BatchStatus> {
-        let status = |(id, batch): (&BatchId, &RunningBatch)| BatchStatus {
+        let status = |(id, batch): (BatchId, &RunningBatch)| BatchStatus {
             listener: batch.listener,
             topic: batch.topic.clone(),
             mq: self.queues.get(&id.queue).map(|queue| queue.mq.clone()),
-            messages: batch.seqs.len(),
+            messages: batch.places.len(),
             running: now.saturating_duration_since(batch.since),
         };
         let mut batches: Vec<BatchStatus> = self.batches.iter().map(status).collect();

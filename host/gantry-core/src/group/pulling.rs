@@ -100,6 +100,7 @@ impl ConsumerGroup {
     fn put_messages(&mut self, now: Instant, key: QueueKey, messages: Vec<MessageExt>, next: i64) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         self.stats.pulled += messages.len() as u64;
+        queue.window.reserve(messages.len());
         let router = Router::new(&self.subscriptions, queue);
         for message in messages {
             let offset = message.queue_offset();

@@ -36,7 +36,7 @@ impl ConsumerGroup {
         self.hurry_retry_route(now);
         if let Some(queue) = self.queues.get_mut(&send_back.queue).filter(|queue| queue.settles()) {
             queue.sending -= 1;
-            queue.settle(send_back.seq);
+            queue.settle([send_back.seq]);
         }
     }
 

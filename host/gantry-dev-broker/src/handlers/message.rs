@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use gantry_protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::properties::keys;
-use gantry_protocol::{MessageExt, MessageRecord, RecallHandle, RecordError, ResponseCode, sys_flag, tag};
+use gantry_protocol::{MessageExt, MessageRecord, RecallHandle, ResponseCode, sys_flag, tag};
 
 use crate::clock::millis;
 use crate::core::{Core, Refusal};

@@ -5,6 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::command::OffsetRow;
 use super::queue::{Queue, Span};
 
+/// Group, topic, queue id, and what the group popped in order of it.
+type OrderRow = (Arc<str>, Arc<str>, i32, String);
+
 /// What the database held when it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
@@ -17,8 +20,7 @@ pub(crate) struct Recovered {
     /// Namespace and its keys.
     pub(crate) keys: Vec<(String, String)>,
     pub(crate) offsets: Vec<OffsetRow>,
-    /// Group, topic, queue id, and what the group popped in order of it.
-    pub(crate) orders: Vec<(Arc<str>, Arc<str>, i32, String)>,
+    pub(crate) orders: Vec<OrderRow>,
     pub(super) queues: Vec<Queue>,
     pub(super) next_physical: i64,
     pub(super) next_due: i64,
@@ -55,7 +57,7 @@ fn offsets(connection: &Connection) -> rusqlite::Result<Vec<OffsetRow>> {
     rows.collect()
 }
 
-fn orders(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, Arc<str>, i32, String)>> {
+fn orders(connection: &Connection) -> rusqlite::Result<Vec<OrderRow>> {
     let mut select = connection.prepare(
         "SELECT o.group_name, q.topic, q.queue_id, o.state FROM popped_in_order o JOIN queue q ON q.id = o.queue",
     )?;

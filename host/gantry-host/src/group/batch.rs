@@ -20,18 +20,13 @@ pub fn stored_batch(messages: Vec<MessageExt>) -> Option<Arc<dyn MessageBatch>> 
 /// Messages of one queue on their way to a listener.
 #[derive(Debug)]
 pub(super) struct HostBatch {
-    messages: Vec<HostMessage>,
-}
-
-#[derive(Debug)]
-struct HostMessage {
-    stored: MessageExt,
-    /// The body decompressed, where it was compressed.
-    inflated: Option<Bytes>,
-    /// The broker's id, made when asked for, for the rare message without a UNIQ_KEY.
-    offset_id: OnceLock<String>,
-    /// How often it has come again in place.
-    retries: u32,
+    messages: Vec<MessageExt>,
+    /// Their bodies decompressed, where they were compressed. Empty where none was.
+    inflated: Vec<Option<Bytes>>,
+    /// How often the first has come again in place.
+    head_retries: u32,
+    /// The broker's ids, made when asked for, for the rare messages without a UNIQ_KEY.
+    offset_ids: OnceLock<Vec<String>>,
 }
 
 /// A message whose body cannot be inflated: it is given back, its neighbours are not.
@@ -49,14 +44,26 @@ impl HostBatch {
     /// The batch's messages, inflating what is compressed; and apart, those that cannot be. `head_retries` is how often the
     /// first has come again in place. In order, the batch ends before the first that cannot be inflated.
     pub(super) fn new(messages: Vec<MessageExt>, head_retries: u32, in_order: bool) -> (Self, Vec<Corrupt>) {
-        let (mut sound, mut corrupt) = (Vec::with_capacity(messages.len()), Vec::new());
-        for (index, stored) in messages.into_iter().enumerate() {
+        let mut batch = Self { messages, inflated: Vec::new(), head_retries, offset_ids: OnceLock::new() };
+        let corrupt = match batch.messages.iter().any(MessageExt::is_compressed) {
+            true => batch.inflate(in_order),
+            false => Vec::new(),
+        };
+        (batch, corrupt)
+    }
+
+    fn inflate(&mut self, in_order: bool) -> Vec<Corrupt> {
+        let mut corrupt = Vec::new();
+        for (index, stored) in std::mem::take(&mut self.messages).into_iter().enumerate() {
             match stored.is_compressed().then(|| stored.body()).transpose() {
                 Ok(inflated) => {
-                    let retries = if index == 0 { head_retries } else { 0 };
-                    sound.push(HostMessage { stored, inflated, offset_id: OnceLock::new(), retries });
+                    self.messages.push(stored);
+                    self.inflated.push(inflated);
                 }
                 Err(error) => {
+                    if index == 0 {
+                        self.head_retries = 0;
+                    }
                     corrupt.push(Corrupt { index, stored, error });
                     if in_order {
                         break;
@@ -64,61 +71,62 @@ impl HostBatch {
                 }
             }
         }
-        (Self { messages: sound }, corrupt)
+        corrupt
+    }
+
+    /// The messages as they came from the broker, in order.
+    pub(super) fn stored(&self) -> &[MessageExt] {
+        &self.messages
     }
 
     /// How often a message was given back before, in place or through the broker.
     pub(super) fn reconsume_times(&self, index: usize) -> i32 {
-        self.at(index).map_or(0, HostMessage::reconsume_times)
+        let stored = self.messages.get(index).map_or(0, MessageExt::reconsume_times);
+        stored.saturating_add(i32::try_from(self.retries(index)).unwrap_or(i32::MAX))
     }
 
-    /// The messages as they came from the broker, in order.
-    pub(super) fn stored(&self) -> impl Iterator<Item = &MessageExt> {
-        self.messages.iter().map(|message| &message.stored)
+    fn retries(&self, index: usize) -> u32 {
+        if index == 0 { self.head_retries } else { 0 }
     }
 
-    fn at(&self, index: usize) -> Option<&HostMessage> {
-        self.messages.get(index)
+    fn body<'a>(&'a self, index: usize, stored: &'a MessageExt) -> &'a [u8] {
+        let inflated = self.inflated.get(index).and_then(Option::as_deref);
+        inflated.unwrap_or_else(|| stored.stored_body())
+    }
+
+    fn message_id<'a>(&'a self, index: usize, stored: &'a MessageExt) -> &'a str {
+        let made = || self.messages.iter().map(MessageExt::offset_msg_id).collect();
+        let offset_id = || self.offset_ids.get_or_init(made).get(index).map_or("", String::as_str);
+        stored.unique_key().unwrap_or_else(offset_id)
+    }
+
+    /// Whether its record is what the listener is to have.
+    fn is_as_it_lies(&self, index: usize, stored: &MessageExt) -> bool {
+        self.retries(index) == 0 && stored.is_plain()
     }
 
     /// The messages of `range` as they lie in the pull answer, where they lie there one after the other and as they are to
     /// be handed out.
     fn as_they_lie(&self, range: Range<usize>) -> Option<&[u8]> {
-        let messages = self.messages.get(range)?;
-        let (first, mut end) = (&messages.first()?.stored, 0);
+        let messages = self.messages.get(range.clone())?;
+        let (first, mut end) = (messages.first()?, 0);
         let mut before: Option<&MessageExt> = None;
-        for HostMessage { stored, retries, .. } in messages {
+        for (index, stored) in range.zip(messages) {
             let follows = before.is_none_or(|before| before.is_followed_by(stored));
-            if !follows || *retries > 0 || !stored.is_plain() {
+            if !follows || !self.is_as_it_lies(index, stored) {
                 return None;
             }
             (before, end) = (Some(stored), end + stored.stored_size());
         }
         first.run(end)
     }
-}
 
-impl HostMessage {
-    fn body(&self) -> &[u8] {
-        self.inflated.as_deref().unwrap_or_else(|| self.stored.stored_body())
-    }
-
-    fn message_id(&self) -> &str {
-        let offset_id = || self.offset_id.get_or_init(|| self.stored.offset_msg_id()).as_str();
-        self.stored.unique_key().unwrap_or_else(offset_id)
-    }
-
-    /// How often it was given back before, in place or through the broker.
-    fn reconsume_times(&self) -> i32 {
-        self.stored.reconsume_times().saturating_add(i32::try_from(self.retries).unwrap_or(i32::MAX))
-    }
-
-    /// Appends it as a listener is to have it.
-    fn put(&self, out: &mut Vec<u8>) {
-        if self.retries == 0 && self.stored.is_plain() {
-            return out.extend_from_slice(self.stored.record());
+    /// Appends a message as a listener is to have it.
+    fn put(&self, index: usize, stored: &MessageExt, out: &mut Vec<u8>) {
+        if self.is_as_it_lies(index, stored) {
+            return out.extend_from_slice(stored.record());
         }
-        self.stored.put_plain(self.body(), self.reconsume_times(), out);
+        stored.put_plain(self.body(index, stored), self.reconsume_times(index), out);
     }
 }
 
@@ -139,52 +147,52 @@ impl MessageBatch for HostBatch {
     }
 
     fn message(&self, index: usize) -> MessageView<'_> {
-        let Some(message) = self.at(index) else {
+        let Some(stored) = self.messages.get(index) else {
             return NO_MESSAGE;
         };
-        let stored = &message.stored;
         MessageView {
-            message_id: message.message_id(),
+            message_id: self.message_id(index, stored),
             tags: stored.tags(),
             keys: stored.keys().unwrap_or_default(),
-            reconsume_times: message.reconsume_times().max(0).unsigned_abs(),
+            reconsume_times: self.reconsume_times(index).max(0).unsigned_abs(),
             queue_offset: stored.queue_offset().max(0).unsigned_abs(),
             born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
             store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),
-            body: message.body(),
+            body: self.body(index, stored),
         }
     }
 
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
-        let all = self.at(index).into_iter().flat_map(|message| message.stored.properties());
+        let all = self.messages.get(index).into_iter().flat_map(MessageExt::properties);
         into.extend(all.filter(|(name, _)| !keys::is_system(name)));
     }
 
     fn property(&self, index: usize, name: &str) -> Option<&str> {
-        self.at(index)?.stored.property(name)
+        self.messages.get(index)?.property(name)
     }
 
     fn properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
-        into.extend(self.at(index).into_iter().flat_map(|message| message.stored.properties()));
+        into.extend(self.messages.get(index).into_iter().flat_map(MessageExt::properties));
     }
 
     fn born_host(&self, index: usize) -> Option<String> {
-        Some(self.at(index)?.stored.born_host().to_string())
+        Some(self.messages.get(index)?.born_host().to_string())
     }
 
     fn store_host(&self, index: usize) -> Option<String> {
-        Some(self.at(index)?.stored.store_host().to_string())
+        Some(self.messages.get(index)?.store_host().to_string())
     }
 
     fn offset_message_id(&self, index: usize) -> Option<String> {
-        Some(self.at(index)?.stored.offset_msg_id())
+        Some(self.messages.get(index)?.offset_msg_id())
     }
 
     fn packed<'a>(&'a self, _topic: &str, range: Range<usize>, room: &'a mut Vec<u8>) -> &'a [u8] {
         if let Some(as_they_lie) = self.as_they_lie(range.clone()) {
             return as_they_lie;
         }
-        self.messages.get(range).into_iter().flatten().for_each(|message| message.put(room));
+        let messages = self.messages.get(range.clone()).unwrap_or_default();
+        range.zip(messages).for_each(|(index, stored)| self.put(index, stored, room));
         room
     }
 }

@@ -22,8 +22,7 @@ use super::trial::Trial;
 use crate::client_instance::TraceDispatcher;
 use crate::observer::{Settled, SharedObserver};
 
-/// What every batch of a group needs on its way.
-#[derive(Clone)]
+/// What every batch of a group needs on its way; batches share it.
 pub(super) struct Consumption {
     /// The group's name in this host.
     pub(super) name: Arc<str>,
@@ -55,7 +54,7 @@ pub(super) struct NotTaken(pub(super) BatchId);
 
 impl Consumption {
     /// Hands the batch to a guest thread; the answer arrives as [`Input::Consumed`].
-    pub(super) fn submit(&self, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
+    pub(super) fn submit(self: &Arc<Self>, listener: &Arc<Listener>, batch: Batch) -> Result<(), NotTaken> {
         let Batch { id, topic, mq, messages, head_retries, in_order, .. } = batch;
         let queue_id = mq.queue_id.max(0).unsigned_abs();
         let (call, trial) = listener.call_for(&mq.topic, &mq.broker_name, queue_id).ok_or(NotTaken(id))?;
@@ -72,7 +71,7 @@ impl Consumption {
         let back = Return {
             id,
             topic,
-            consumption: self.clone(),
+            consumption: Arc::clone(self),
             listener: Arc::clone(listener),
             version: call.version().to_owned(),
             record: call.record(),
@@ -123,7 +122,7 @@ impl Consumption {
 struct Return {
     id: BatchId,
     topic: Arc<str>,
-    consumption: Consumption,
+    consumption: Arc<Consumption>,
     listener: Arc<Listener>,
     version: String,
     /// Counts how the version does.
@@ -150,11 +149,11 @@ impl Return {
         self.judge(&report);
         let (calls, instances_lost, took) = (report.calls, report.instances_lost, report.took);
         let mut ends: Vec<End<'_>> = Vec::with_capacity(self.messages);
-        for ((index, message), outcome) in self.batch.stored().enumerate().zip(report.outcomes) {
+        for ((index, message), outcome) in self.batch.stored().iter().enumerate().zip(report.outcomes) {
             let failure = failure_text(&outcome.cause);
             let times = self.batch.reconsume_times(index);
-            let cause = Some(outcome.cause.clone());
-            ends.push(End { message, times, settlement: settlement(outcome), cause, failure });
+            let (settlement, cause) = (settlement(outcome.result), Some(outcome.cause));
+            ends.push(End { message, times, settlement, cause, failure });
         }
         for Corrupt { index, stored, error } in &self.corrupt {
             let text = format!("the body cannot be inflated: {error}");
@@ -166,9 +165,9 @@ impl Return {
         let good = ends.iter().take_while(|end| end.settlement == Settlement::Success).count();
         // In order, what follows the first failure has not ended.
         let ended = if self.in_order { good + 1 } else { ends.len() };
-        let mut counts = BatchCounts::default();
+        let (mut counts, terms) = (BatchCounts::default(), self.terms());
         for end in ends.iter().take(ended) {
-            self.observe(end, &mut counts);
+            self.observe(end, terms, &mut counts);
         }
         if let Some(traces) = &self.consumption.traces {
             let told = ends.iter().take(ended).map(End::traced);
@@ -200,13 +199,16 @@ impl Return {
         }
     }
 
-    fn observe(&self, end: &End<'_>, counts: &mut BatchCounts) {
+    fn terms(&self) -> Terms {
         let plan = self.listener.plan();
-        let terms = Terms {
+        Terms {
             message_model: plan.message_model,
             in_order: self.in_order,
             max_reconsume_times: plan.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
-        };
+        }
+    }
+
+    fn observe(&self, end: &End<'_>, terms: Terms, counts: &mut BatchCounts) {
         let failure = end.failure.as_deref();
         let as_ = settled_as(&end.settlement, terms, end.times, failure);
         counts.add(&as_, end.cause.as_ref(), failure.is_some());

@@ -76,7 +76,7 @@ pub(super) struct Driver {
     strategies: Strategies,
     kept: Kept,
     answers: Answers,
-    consumption: Consumption,
+    consumption: Arc<Consumption>,
     inputs: mpsc::Receiver<Input>,
     /// Listeners that are given nothing because they keep failing.
     pausing: Pausing,
@@ -135,7 +135,7 @@ impl Driver {
             strategies: groups.strategies.clone(),
             kept,
             answers,
-            consumption,
+            consumption: Arc::new(consumption),
             inputs,
             pausing: Pausing::default(),
             busy: Vec::new(),
@@ -151,13 +151,14 @@ impl Driver {
         let mut status_due = Instant::now();
         let mut strategies = self.strategies.changes();
         loop {
-            if let Some(report) = self.act().await {
+            let now = Instant::now();
+            if let Some(report) = self.act(now).await {
                 return self.end(report);
             }
-            if Instant::now() >= status_due {
-                self.publish_status();
-                self.answers.sample(Instant::now());
-                status_due = Instant::now() + STATUS_INTERVAL;
+            if now >= status_due {
+                self.publish_status(now);
+                self.answers.sample(now);
+                status_due = now + STATUS_INTERVAL;
             }
             let mut wake = self.machine.poll_timeout().map_or(status_due, |due| due.min(status_due));
             if !self.busy.is_empty() {
@@ -194,18 +195,18 @@ impl Driver {
     }
 
     /// Does all the machine asks for now. The report, once it is done.
-    async fn act(&mut self) -> Option<TerminationReport> {
-        if Instant::now() >= self.busy_until {
+    async fn act(&mut self, now: Instant) -> Option<TerminationReport> {
+        if now >= self.busy_until {
             for NotTaken(id) in std::mem::take(&mut self.busy) {
-                self.machine.handle_returned(Instant::now(), id);
+                self.machine.handle_returned(now, id);
             }
         }
-        self.pausing.look(Instant::now(), &self.listeners, &mut self.machine);
-        while let Some(action) = self.machine.poll_action(Instant::now()) {
+        self.pausing.look(now, &self.listeners, &mut self.machine);
+        while let Some(action) = self.machine.poll_action(now) {
             match action {
                 Action::Consume(batch) => {
-                    if let Err(not_taken) = self.consume(batch) {
-                        self.put_off(not_taken);
+                    if let Err(not_taken) = self.consume(now, batch) {
+                        self.put_off(now, not_taken);
                     }
                 }
                 Action::Event(event) => self.tell(&event),
@@ -218,9 +219,9 @@ impl Driver {
         None
     }
 
-    fn consume(&mut self, batch: Batch) -> Result<(), NotTaken> {
+    fn consume(&mut self, now: Instant, batch: Batch) -> Result<(), NotTaken> {
         let listener = self.listeners.get(&batch.listener).ok_or(NotTaken(batch.id))?;
-        let Some(probe) = self.pausing.admits(listener) else { return Err(NotTaken(batch.id)) };
+        let Some(probe) = self.pausing.admits(now, listener) else { return Err(NotTaken(batch.id)) };
         self.consumption.submit(listener, batch)?;
         if probe {
             self.pausing.probe_left(listener, &mut self.machine);
@@ -228,9 +229,9 @@ impl Driver {
         Ok(())
     }
 
-    fn put_off(&mut self, batch: NotTaken) {
+    fn put_off(&mut self, now: Instant, batch: NotTaken) {
         if self.busy.is_empty() {
-            self.busy_until = Instant::now() + BUSY_PAUSE;
+            self.busy_until = now + BUSY_PAUSE;
         }
         self.busy.push(batch);
     }
@@ -331,8 +332,7 @@ impl Driver {
         }
     }
 
-    fn publish_status(&self) {
-        let now = Instant::now();
+    fn publish_status(&self, now: Instant) {
         let queues = self.machine.queues(now);
         let mut queues: Vec<_> = queues.iter().map(|queue| line(&self.namespace, queue, now)).collect();
         queues.sort_by(|a, b| {

@@ -6,7 +6,7 @@
 //! counters are told ([`settled_as`]), and what is counted against the version ([`gantry_engine::Fault`]).
 
 use gantry_core::{MessageModel, RetryDelay, Settlement};
-use gantry_engine::{Cause, ConsumeResult, Outcome};
+use gantry_engine::{Cause, ConsumeResult};
 use gantry_protocol::delay_level;
 
 use crate::observer::SettledAs;
@@ -24,9 +24,9 @@ pub(super) struct Terms {
 }
 
 /// What the core is told of a message.
-pub(super) fn settlement(outcome: Outcome) -> Settlement {
+pub(super) fn settlement(result: ConsumeResult) -> Settlement {
     use gantry_engine::RetryDelay as Asked;
-    match outcome.result {
+    match result {
         ConsumeResult::Success => Settlement::Success,
         ConsumeResult::DeadLetter(reason) => Settlement::DeadLetter(reason),
         ConsumeResult::ReconsumeLater(Asked::ByAttempts) => AGAIN,
@@ -161,9 +161,8 @@ mod tests {
             for row in table(&document, heading) {
                 let name = row[0].1.clone();
                 for (model, cell) in &row[1..] {
-                    let outcome = Outcome { result: result(&name), cause: cause(&name) };
-                    let failure = failure_text(&outcome.cause);
-                    let as_ = settled_as(&settlement(outcome), terms(model), times, failure.as_deref());
+                    let failure = failure_text(&cause(&name));
+                    let as_ = settled_as(&settlement(result(&name)), terms(model), times, failure.as_deref());
                     let first = cell.split([' ', ',', ';']).next().unwrap();
                     assert_eq!(first, word(&as_), "{heading}: {name}, {model}: {as_:?}");
                     walked += 1;

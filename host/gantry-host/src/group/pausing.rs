@@ -44,8 +44,8 @@ impl Pausing {
 
     /// Whether a batch may go to the listener, and if so whether it is a probe. The machine may have given it out before
     /// the listener was paused.
-    pub(super) fn admits(&self, listener: &Listener) -> Option<bool> {
-        match listener.admission(Instant::now()) {
+    pub(super) fn admits(&self, now: Instant, listener: &Listener) -> Option<bool> {
+        match listener.admission(now) {
             Admission::All => Some(false),
             Admission::Probe => Some(true),
             Admission::Nothing { .. } => None,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::layout::{self, Fields, MessageError, Span};
+use super::layout::{self, MessageError, Parts, Span, i32_at, i64_at};
 use super::record::MessageRecord;
 use crate::batch::{self, BatchError};
 use crate::compression::{self, CompressionError, CompressionType, MAX_DECOMPRESSED};
@@ -14,16 +14,33 @@ use crate::{message_id, names, sys_flag};
 const PROPERTY_SEPARATOR: u8 = 2;
 const NAME_VALUE_SEPARATOR: u8 = 1;
 
+/// The flags of a record that holds several messages.
+const INNER_BATCH: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+
 /// One message as a broker stores it (RocketMQ: MessageExt).
 ///
-/// It is a view: body, topic and properties stay in the bytes they arrived in, which every message of one pull
-/// shares. Cloning costs a reference count.
+/// It is a view: every field is read where it lies, in the bytes it arrived in, which every message of one pull
+/// shares. It is as large as a cache line, and cloning costs a reference count.
 #[derive(Clone)]
 pub struct MessageExt {
     /// From the record's first byte to the end of the bytes it arrived in, so that neighbours can be handed on as one.
     bytes: Bytes,
-    size: usize,
-    fields: Fields,
+    size: u32,
+    parts: Parts,
+    /// As the record says, or moved by an offset delta.
+    queue_offset: i64,
+    /// What is its own, where it is one of the several messages of its record.
+    inner: Option<Box<Inner>>,
+}
+
+const _: () = assert!(size_of::<MessageExt>() <= 64, "it is moved from queue to queue");
+
+/// What a message of an inner batch has in place of its record's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    flag: i32,
+    body: Span,
+    properties: Span,
 }
 
 /// Splits the body of a pull into its messages.
@@ -58,8 +75,7 @@ impl Iterator for MessageIter {
         let bytes = self.rest.clone();
         self.rest.advance(size);
         self.at += size;
-        let record = bytes.get(..size).unwrap_or_default();
-        Some(layout::parse(record, at).map(|fields| MessageExt { bytes, size, fields }))
+        Some(MessageExt::of(bytes, size, at))
     }
 }
 
@@ -73,18 +89,27 @@ impl MessageExt {
         if size != record.len() {
             return Err(MessageError::BadLength { at: 0, part: "whole" });
         }
-        let fields = layout::parse(&record, 0)?;
-        Ok(Self { bytes: record, size, fields })
+        Self::of(record, size, 0)
+    }
+
+    /// The message whose record is the first `size` bytes, which lie at `at` of the whole.
+    fn of(bytes: Bytes, size: usize, at: usize) -> Result<Self, MessageError> {
+        let record = bytes.get(..size).unwrap_or_default();
+        let (parts, queue_offset) = (layout::parse(record, at)?, i64_at(record, layout::QUEUE_OFFSET));
+        // A record says its size in 31 bits.
+        Ok(Self { bytes, size: size as u32, parts, queue_offset, inner: None })
     }
 
     /// The record's bytes, as they came.
+    #[inline]
     pub fn record(&self) -> &[u8] {
-        self.bytes.get(..self.size).unwrap_or_default()
+        self.bytes.get(..self.size as usize).unwrap_or_default()
     }
 
     /// Size of the record in bytes.
+    #[inline]
     pub fn stored_size(&self) -> usize {
-        self.size
+        self.size as usize
     }
 
     /// The record's bytes and those behind it in the answer it came in.
@@ -92,78 +117,89 @@ impl MessageExt {
         &self.bytes
     }
 
-    pub(super) fn fields(&self) -> &Fields {
-        &self.fields
+    /// Whether it is one of several messages of its record.
+    pub(super) fn is_of_inner_batch(&self) -> bool {
+        self.inner.is_some()
     }
 
     /// Whether the record is of version 2, made for topics of more than 127 bytes.
     pub fn is_version_2(&self) -> bool {
-        self.fields.head.version_2
+        layout::is_version_2(self.record())
     }
 
     /// Checksum of the stored body: CRC-32, the top bit cleared.
     pub fn body_crc(&self) -> i32 {
-        self.fields.head.body_crc
+        i32_at(self.record(), layout::BODY_CRC)
     }
 
     /// The queue the message is in.
     pub fn queue_id(&self) -> i32 {
-        self.fields.head.queue_id
+        i32_at(self.record(), layout::QUEUE_ID)
     }
 
     /// The sender's own flag; RocketMQ does not read it.
     pub fn flag(&self) -> i32 {
-        self.fields.head.flag
+        self.inner.as_ref().map_or_else(|| i32_at(self.record(), layout::FLAG), |inner| inner.flag)
     }
 
     /// Position in the queue.
+    #[inline]
     pub fn queue_offset(&self) -> i64 {
-        self.fields.head.queue_offset
+        self.queue_offset
     }
 
     /// Position in the broker's commit log, which CONSUMER_SEND_MSG_BACK names messages by.
     pub fn physical_offset(&self) -> i64 {
-        self.fields.head.physical_offset
+        i64_at(self.record(), layout::PHYSICAL_OFFSET)
     }
 
     /// Bits of [`crate::sys_flag`].
+    #[inline]
     pub fn sys_flag(&self) -> i32 {
-        self.fields.head.sys_flag
+        let stored = i32_at(self.record(), layout::SYS_FLAG);
+        if self.inner.is_some() { stored & !INNER_BATCH } else { stored }
     }
 
     /// When the producer made the message, in milliseconds since the epoch by its clock.
     pub fn born_timestamp(&self) -> i64 {
-        self.fields.head.born_timestamp
+        i64_at(self.record(), layout::BORN_TIMESTAMP)
     }
 
     /// Where the producer was.
     pub fn born_host(&self) -> SocketAddr {
-        self.fields.head.born_host
+        layout::born_host(self.record())
     }
 
     /// When the broker stored the message, in milliseconds since the epoch by its clock.
+    #[inline]
     pub fn store_timestamp(&self) -> i64 {
-        self.fields.head.store_timestamp
+        let record = self.record();
+        i64_at(record, layout::store_timestamp_at(record))
     }
 
     /// The broker's address, as part of the offset message id.
     pub fn store_host(&self) -> SocketAddr {
-        self.fields.head.store_host
+        layout::store_host(self.record())
     }
 
     /// How often the message came back from a listener already.
+    #[inline]
     pub fn reconsume_times(&self) -> i32 {
-        self.fields.head.reconsume_times
+        let record = self.record();
+        i32_at(record, layout::reconsume_times_at(record))
     }
 
     /// Commit-log offset of the prepared message a transaction began with; 0 elsewhere.
     pub fn prepared_transaction_offset(&self) -> i64 {
-        self.fields.head.prepared_transaction_offset
+        let record = self.record();
+        i64_at(record, layout::prepared_transaction_offset_at(record))
     }
 
     /// The body as stored: compressed where [`Self::is_compressed`] says so.
+    #[inline]
     pub fn stored_body(&self) -> &[u8] {
-        self.fields.body.of(self.record())
+        let record = self.record();
+        self.inner.as_ref().map_or_else(|| self.parts.body(record), |inner| inner.body).of(record)
     }
 
     /// A part of the record, such as its stored body, that lives on without it: shared, not copied.
@@ -175,8 +211,9 @@ impl MessageExt {
     }
 
     /// Whether the stored body is compressed.
+    #[inline]
     pub fn is_compressed(&self) -> bool {
-        self.fields.head.sys_flag & sys_flag::COMPRESSED != 0
+        self.sys_flag() & sys_flag::COMPRESSED != 0
     }
 
     /// The body, decompressed to at most [`MAX_DECOMPRESSED`] bytes; without a copy where it is not compressed.
@@ -195,18 +232,19 @@ impl MessageExt {
         if !self.is_compressed() {
             return Ok(self.shared(self.stored_body()));
         }
-        let kind = CompressionType::of_sys_flag(self.fields.head.sys_flag)?;
+        let kind = CompressionType::of_sys_flag(self.sys_flag())?;
         compression::decompress(kind, self.stored_body(), limit)
     }
 
     /// Whether the stored body has the checksum the record names. Java's consumers do not look.
     pub fn body_crc_matches(&self) -> bool {
-        super::record::body_crc(self.stored_body()) == self.fields.head.body_crc
+        super::record::body_crc(self.stored_body()) == self.body_crc()
     }
 
     /// The topic the record is stored under: for a retry, the group's retry topic.
     pub fn topic(&self) -> &str {
-        std::str::from_utf8(self.fields.topic.of(self.record())).unwrap_or_default()
+        let record = self.record();
+        std::str::from_utf8(self.parts.topic(record).of(record)).unwrap_or_default()
     }
 
     /// The topic the message was first sent to: for a retry, what its RETRY_TOPIC property names.
@@ -222,7 +260,8 @@ impl MessageExt {
 
     /// The properties' bytes, as stored.
     pub fn properties_bytes(&self) -> &[u8] {
-        self.fields.properties.of(self.record())
+        let record = self.record();
+        self.inner.as_ref().map_or_else(|| self.parts.properties(record), |inner| inner.properties).of(record)
     }
 
     /// The properties in order, by the rules of [`crate::properties::parse`].
@@ -269,20 +308,21 @@ impl MessageExt {
 
     /// The id that names broker and commit-log offset.
     pub fn offset_msg_id(&self) -> String {
-        message_id::offset_msg_id(self.fields.head.store_host, self.fields.head.physical_offset)
+        message_id::offset_msg_id(self.store_host(), self.physical_offset())
     }
 
     /// The same message at a queue offset moved by `delta` (RocketMQ: offsetDelta of a pull response).
     #[must_use]
+    #[inline]
     pub fn with_offset_delta(mut self, delta: i64) -> Self {
-        self.fields.head.queue_offset = self.fields.head.queue_offset.wrapping_add(delta);
+        self.queue_offset = self.queue_offset.wrapping_add(delta);
         self
     }
 
     /// Whether the record holds several messages; see [`Self::unwrap_inner_batch`].
+    #[inline]
     pub fn is_inner_batch(&self) -> bool {
-        const BOTH: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
-        self.fields.head.sys_flag & BOTH == BOTH
+        self.sys_flag() & INNER_BATCH == INNER_BATCH
     }
 
     /// The messages of an inner batch: item `i` has queue offset base + `i` and its own flag, body and properties.
@@ -292,21 +332,19 @@ impl MessageExt {
     /// The body cannot be decompressed, or is not a sequence of batch items.
     pub fn unwrap_inner_batch(&self) -> Result<Vec<Self>, InnerBatchError> {
         let shared = self.uncompressed()?;
-        let body = shared.fields.body;
-        let items = body.of(shared.record());
+        let items = shared.stored_body();
+        let start = shared.parts.body(shared.record()).start as usize;
         let mut messages = Vec::new();
         let mut at = 0;
         while at < items.len() {
             let item = batch::layout(items, at)?;
-            let within = |(start, end): (usize, usize)| Span::new(body.start as usize + start, end - start);
+            let within = |(first, end): (usize, usize)| Span::new(start + first, end - first);
             let malformed = || BatchError::Malformed { at, available: items.len() - at };
-            let mut fields = shared.fields.clone();
-            fields.head.flag = item.flag;
-            fields.body = within(item.body).ok_or_else(malformed)?;
-            fields.properties = within(item.properties).ok_or_else(malformed)?;
-            fields.head.queue_offset = self.fields.head.queue_offset.wrapping_add(messages.len() as i64);
-            fields.head.sys_flag &= !(sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP);
-            messages.push(Self { bytes: shared.bytes.clone(), size: shared.size, fields });
+            let body = within(item.body).ok_or_else(malformed)?;
+            let properties = within(item.properties).ok_or_else(malformed)?;
+            let inner = Inner { flag: item.flag, body, properties };
+            let queue_offset = self.queue_offset.wrapping_add(messages.len() as i64);
+            messages.push(Self { queue_offset, inner: Some(Box::new(inner)), ..shared.clone() });
             at = item.end;
         }
         Ok(messages)
@@ -323,17 +361,16 @@ impl MessageExt {
         let mut record = BytesMut::new();
         let too_large = |_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED };
         plain.encode(&mut record).map_err(too_large)?;
-        let fields = layout::parse(&record, 0);
-        let fields = fields.map_err(|_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED })?;
-        let bytes = record.freeze();
-        Ok(Self { size: bytes.len(), bytes, fields })
+        Self::decode(record.freeze()).map_err(|_| CompressionError::TooLarge { limit: MAX_DECOMPRESSED })
     }
 }
 
 /// Two messages are equal where their records are, and what was made of them.
 impl PartialEq for MessageExt {
     fn eq(&self, other: &Self) -> bool {
-        self.record() == other.record() && self.fields == other.fields
+        self.record() == other.record()
+            && self.queue_offset == other.queue_offset
+            && self.inner == other.inner
     }
 }
 
@@ -343,7 +380,8 @@ impl fmt::Debug for MessageExt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageExt")
             .field("record", &Bytes::copy_from_slice(self.record()))
-            .field("fields", &self.fields)
+            .field("queue_offset", &self.queue_offset)
+            .field("inner", &self.inner)
             .finish()
     }
 }

@@ -11,10 +11,7 @@ pub const MAGIC_V2: i32 = 0xDAA3_20AB_u32 as i32;
 pub const MAGIC_BLANK: i32 = 0xCBD4_3194_u32 as i32;
 
 /// Bytes of the shortest record: version 1, IPv4 hosts, nothing in it.
-pub(crate) const MIN_RECORD: usize = 91;
-
-/// Bytes before the length of the body when both hosts are IPv4.
-const V4_HEAD: usize = 84;
+pub(super) const MIN_RECORD: usize = 91;
 
 /// A stored record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,53 +50,66 @@ pub enum MessageError {
     },
 }
 
-/// The fixed fields of a record and where its variable parts lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fields {
-    pub(crate) head: Head,
-    pub(crate) body: Span,
-    pub(crate) topic: Span,
-    pub(crate) properties: Span,
+/// Where the fields before the hosts lie, and the first of the hosts.
+pub(super) const MAGIC: usize = 4;
+pub(super) const BODY_CRC: usize = 8;
+pub(super) const QUEUE_ID: usize = 12;
+pub(super) const FLAG: usize = 16;
+pub(super) const QUEUE_OFFSET: usize = 20;
+pub(super) const PHYSICAL_OFFSET: usize = 28;
+pub(super) const SYS_FLAG: usize = 36;
+pub(super) const BORN_TIMESTAMP: usize = 40;
+pub(super) const BORN_HOST: usize = 48;
+/// Bytes of the length field of the body.
+pub(super) const BODY_LENGTH: usize = 4;
+/// Bytes of the length field of the properties.
+const PROPERTIES_LENGTH: usize = 2;
+
+/// Where the variable parts of a record lie. Everything else is at a place that its flags tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    body_end: u32,
+    properties_start: u32,
 }
 
-/// The fields before the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) version_2: bool,
-    pub(crate) body_crc: i32,
-    pub(crate) queue_id: i32,
-    pub(crate) flag: i32,
-    pub(crate) queue_offset: i64,
-    pub(crate) physical_offset: i64,
-    pub(crate) sys_flag: i32,
-    pub(crate) born_timestamp: i64,
-    pub(crate) born_host: SocketAddr,
-    pub(crate) store_timestamp: i64,
-    pub(crate) store_host: SocketAddr,
-    pub(crate) reconsume_times: i32,
-    pub(crate) prepared_transaction_offset: i64,
+impl Parts {
+    pub(super) fn body(self, record: &[u8]) -> Span {
+        Span { start: (head_length(record) + BODY_LENGTH) as u32, end: self.body_end }
+    }
+
+    pub(super) fn topic(self, record: &[u8]) -> Span {
+        let start = self.body_end + topic_length_size(record) as u32;
+        Span { start, end: self.properties_start - PROPERTIES_LENGTH as u32 }
+    }
+
+    pub(super) fn properties(self, record: &[u8]) -> Span {
+        Span { start: self.properties_start, end: record.len() as u32 }
+    }
 }
+
+/// Bytes before the length of the body when both hosts are IPv4.
+const V4_HEAD: usize = 84;
 
 /// A part of a record, in bytes from its start; records are shorter than 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
 }
 
 impl Span {
-    pub(crate) fn of(self, record: &[u8]) -> &[u8] {
+    pub(super) fn of(self, record: &[u8]) -> &[u8] {
         record.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    pub(crate) fn new(start: usize, length: usize) -> Option<Self> {
+    pub(super) fn new(start: usize, length: usize) -> Option<Self> {
         let end = start.checked_add(length)?;
         Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 }
 
 /// The size of the record at the start of `bytes`, checked against what is there.
-pub(crate) fn record_size(bytes: &[u8], at: usize) -> Result<usize, MessageError> {
+pub(super) fn record_size(bytes: &[u8], at: usize) -> Result<usize, MessageError> {
     let available = bytes.len();
     let claimed = bytes.first_chunk::<4>().map_or(0, |size| i64::from(i32::from_be_bytes(*size)));
     let bad = MessageError::BadSize { at, size: claimed, available };
@@ -107,78 +117,38 @@ pub(crate) fn record_size(bytes: &[u8], at: usize) -> Result<usize, MessageError
     if size < MIN_RECORD || size > available { Err(bad) } else { Ok(size) }
 }
 
-/// Reads one record, in one pass; `record` is exactly as long as its size field says.
-pub(crate) fn parse(record: &[u8], at: usize) -> Result<Fields, MessageError> {
-    // Nearly every record has IPv4 hosts. Its head then has a fixed size, known here, so that no read of it is
-    // checked again.
-    if let Some(head) = record.first_chunk::<V4_HEAD>()
-        && Reader::new(&head[36..40]).i32().is_some_and(|flags| flags & (BORN_HOST_V6 | STORE_HOST_V6) == 0)
-    {
-        return parse_tail(record, at, V4_HEAD, head_of(&mut Reader::new(head), at)?);
+/// Finds the parts of one record; `record` is exactly as long as its size field says.
+pub(super) fn parse(record: &[u8], at: usize) -> Result<Parts, MessageError> {
+    let short = |part| MessageError::BadLength { at, part };
+    // Its size is known here, so that no read of it is checked again.
+    let head = record.first_chunk::<V4_HEAD>().ok_or(short("fixed fields"))?;
+    let magic = i32_at(head, MAGIC);
+    if magic != MAGIC_V1 && magic != MAGIC_V2 {
+        return Err(MessageError::BadMagic { at, magic });
     }
     let mut reader = Reader::new(record);
-    let head = head_of(&mut reader, at)?;
-    parse_tail(record, at, record.len() - reader.remaining(), head)
-}
-
-/// Reads the body, topic and properties that follow the head.
-fn parse_tail(record: &[u8], at: usize, head_length: usize, head: Head) -> Result<Fields, MessageError> {
-    let short = |part| MessageError::BadLength { at, part };
-    let mut reader = Reader::new(record.get(head_length..).unwrap_or_default());
-    let body = reader.i32().and_then(|length| part(&mut reader, record, length)).ok_or(short("body"))?;
-    let topic_length = if head.version_2 {
-        reader.i16().map(i32::from)
-    } else {
-        reader.u8().map(|length| i32::from(length as i8))
+    reader.take(head_length(head)).ok_or(short("fixed fields"))?;
+    let length = reader.i32().ok_or(short("body"))?;
+    let body = part(&mut reader, record, length).ok_or(short("body"))?;
+    let length = match topic_length_size(head) {
+        1 => reader.u8().map(|length| i32::from(length as i8)),
+        _ => reader.i16().map(i32::from),
     };
-    let topic = topic_length.and_then(|length| part(&mut reader, record, length)).ok_or(short("topic"))?;
-    std::str::from_utf8(topic.of(record)).map_err(|_| MessageError::TopicNotUtf8 { at })?;
+    let topic = length.and_then(|length| part(&mut reader, record, length)).ok_or(short("topic"))?;
+    let name = topic.of(record);
+    if !name.is_ascii() {
+        std::str::from_utf8(name).map_err(|_| MessageError::TopicNotUtf8 { at })?;
+    }
     let length = reader.i16().map(i32::from);
     let properties =
         length.and_then(|length| part(&mut reader, record, length)).ok_or(short("properties"))?;
     if reader.remaining() > 0 {
         return Err(short("whole"));
     }
-    Ok(Fields { head, body, topic, properties })
+    Ok(Parts { body_end: body.end, properties_start: properties.start })
 }
 
-/// Reads the fields before the body.
-#[inline(always)]
-fn head_of(reader: &mut Reader<'_>, at: usize) -> Result<Head, MessageError> {
-    let short = MessageError::BadLength { at, part: "fixed fields" };
-    let magic = reader.take(4).and_then(|_| reader.i32());
-    let Some(magic) = magic else { return Err(short) };
-    if magic != MAGIC_V1 && magic != MAGIC_V2 {
-        return Err(MessageError::BadMagic { at, magic });
-    }
-    fixed_fields(reader, magic == MAGIC_V2).ok_or(short)
-}
-
-#[inline(always)]
-fn fixed_fields(reader: &mut Reader<'_>, version_2: bool) -> Option<Head> {
-    let body_crc = reader.i32()?;
-    let queue_id = reader.i32()?;
-    let flag = reader.i32()?;
-    let queue_offset = reader.i64()?;
-    let physical_offset = reader.i64()?;
-    let sys_flag = reader.i32()?;
-    Some(Head {
-        version_2,
-        body_crc,
-        queue_id,
-        flag,
-        queue_offset,
-        physical_offset,
-        sys_flag,
-        born_timestamp: reader.i64()?,
-        born_host: host(reader, sys_flag & BORN_HOST_V6 != 0)?,
-        store_timestamp: reader.i64()?,
-        store_host: host(reader, sys_flag & STORE_HOST_V6 != 0)?,
-        reconsume_times: reader.i32()?,
-        prepared_transaction_offset: reader.i64()?,
-    })
-}
-
+#[inline]
 fn part(reader: &mut Reader<'_>, record: &[u8], length: i32) -> Option<Span> {
     let length = usize::try_from(length).ok()?;
     let start = record.len() - reader.remaining();
@@ -186,14 +156,81 @@ fn part(reader: &mut Reader<'_>, record: &[u8], length: i32) -> Option<Span> {
     Span::new(start, length)
 }
 
+/// A field of a record that has been parsed, which is long enough for it.
+#[inline]
+pub(super) fn i32_at(record: &[u8], place: usize) -> i32 {
+    let field = record.get(place..).and_then(|rest| rest.first_chunk());
+    field.map_or(0, |field| i32::from_be_bytes(*field))
+}
+
+/// As [`i32_at`].
+#[inline]
+pub(super) fn i64_at(record: &[u8], place: usize) -> i64 {
+    let field = record.get(place..).and_then(|rest| rest.first_chunk());
+    field.map_or(0, |field| i64::from_be_bytes(*field))
+}
+
+/// Bytes of the fields before the length of the body.
+#[inline]
+fn head_length(record: &[u8]) -> usize {
+    prepared_transaction_offset_at(record) + 8
+}
+
+#[inline]
+fn topic_length_size(record: &[u8]) -> usize {
+    if is_version_2(record) { 2 } else { 1 }
+}
+
+/// Whether the record is of version 2.
+#[inline]
+pub(super) fn is_version_2(record: &[u8]) -> bool {
+    i32_at(record, MAGIC) == MAGIC_V2
+}
+
+#[inline]
+fn host_length(record: &[u8], v6: i32) -> usize {
+    if i32_at(record, SYS_FLAG) & v6 == 0 { 8 } else { 20 }
+}
+
+#[inline]
+pub(super) fn store_timestamp_at(record: &[u8]) -> usize {
+    BORN_HOST + host_length(record, BORN_HOST_V6)
+}
+
+#[inline]
+fn store_host_at(record: &[u8]) -> usize {
+    store_timestamp_at(record) + 8
+}
+
+#[inline]
+pub(super) fn reconsume_times_at(record: &[u8]) -> usize {
+    store_host_at(record) + host_length(record, STORE_HOST_V6)
+}
+
+#[inline]
+pub(super) fn prepared_transaction_offset_at(record: &[u8]) -> usize {
+    reconsume_times_at(record) + 4
+}
+
+/// Where the producer was.
+pub(super) fn born_host(record: &[u8]) -> SocketAddr {
+    host(record, BORN_HOST, BORN_HOST_V6)
+}
+
+/// Where the broker is.
+pub(super) fn store_host(record: &[u8]) -> SocketAddr {
+    host(record, store_host_at(record), STORE_HOST_V6)
+}
+
 /// Address and port; a port beyond 16 bits reads as its low bits, since nothing depends on it.
-#[inline(always)]
-fn host(reader: &mut Reader<'_>, v6: bool) -> Option<SocketAddr> {
-    let ip = if v6 {
-        IpAddr::from(Ipv6Addr::from(reader.array::<16>()?))
+fn host(record: &[u8], place: usize, v6: i32) -> SocketAddr {
+    let rest = record.get(place..).unwrap_or_default();
+    let (ip, port) = if host_length(record, v6) == 8 {
+        let ip = rest.first_chunk::<4>().copied().unwrap_or_default();
+        (IpAddr::from(Ipv4Addr::from(ip)), i32_at(rest, 4))
     } else {
-        IpAddr::from(Ipv4Addr::from(reader.array::<4>()?))
+        let ip = rest.first_chunk::<16>().copied().unwrap_or_default();
+        (IpAddr::from(Ipv6Addr::from(ip)), i32_at(rest, 16))
     };
-    let [_, _, high, low] = reader.array::<4>()?;
-    Some(SocketAddr::new(ip, u16::from_be_bytes([high, low])))
+    SocketAddr::new(ip, port as u16)
 }

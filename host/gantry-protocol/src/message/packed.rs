@@ -4,22 +4,17 @@
 use bytes::BufMut as _;
 
 use super::ext::MessageExt;
-use super::layout::{MAGIC_V1, MAGIC_V2};
+use super::layout::{MAGIC_V1, MAGIC_V2, QUEUE_OFFSET, i64_at};
 use super::record::put_host;
 use crate::sys_flag::{COMPRESSED, COMPRESSION_TYPE_MASK};
-
-/// Where queue offset and system flag lie in a record.
-const QUEUE_OFFSET: std::ops::Range<usize> = 20..28;
-const SYS_FLAG: std::ops::Range<usize> = 36..40;
 
 impl MessageExt {
     /// Whether the record's bytes say all there is: its body is not compressed, and it is neither one of an inner batch
     /// nor at a moved offset.
     pub fn is_plain(&self) -> bool {
-        let (record, head) = (self.record(), &self.fields().head);
         !self.is_compressed()
-            && record.get(QUEUE_OFFSET) == Some(&head.queue_offset.to_be_bytes())
-            && record.get(SYS_FLAG) == Some(&head.sys_flag.to_be_bytes())
+            && !self.is_of_inner_batch()
+            && i64_at(self.record(), QUEUE_OFFSET) == self.queue_offset()
     }
 
     /// The records of this message and those behind it, up to `total` bytes, where the answer they came in has as many.
@@ -36,28 +31,27 @@ impl MessageExt {
     /// Appends the record of this message to `out` with `body`, which is what it is when inflated, and `reconsume_times`;
     /// its system flag no longer says that it is compressed. The checksum stays that of the body as it was sent.
     pub fn put_plain(&self, body: &[u8], reconsume_times: i32, out: &mut Vec<u8>) {
-        let head = &self.fields().head;
         let inflated = if self.is_compressed() { COMPRESSED | COMPRESSION_TYPE_MASK } else { 0 };
         let start = out.len();
         // The size, known at the end.
         out.put_u32(0);
-        out.put_i32(if head.version_2 { MAGIC_V2 } else { MAGIC_V1 });
-        out.put_i32(head.body_crc);
-        out.put_i32(head.queue_id);
-        out.put_i32(head.flag);
-        out.put_i64(head.queue_offset);
-        out.put_i64(head.physical_offset);
-        out.put_i32(head.sys_flag & !inflated);
-        out.put_i64(head.born_timestamp);
-        put_host(head.born_host, out);
-        out.put_i64(head.store_timestamp);
-        put_host(head.store_host, out);
+        out.put_i32(if self.is_version_2() { MAGIC_V2 } else { MAGIC_V1 });
+        out.put_i32(self.body_crc());
+        out.put_i32(self.queue_id());
+        out.put_i32(self.flag());
+        out.put_i64(self.queue_offset());
+        out.put_i64(self.physical_offset());
+        out.put_i32(self.sys_flag() & !inflated);
+        out.put_i64(self.born_timestamp());
+        put_host(self.born_host(), out);
+        out.put_i64(self.store_timestamp());
+        put_host(self.store_host(), out);
         out.put_i32(reconsume_times);
-        out.put_i64(head.prepared_transaction_offset);
+        out.put_i64(self.prepared_transaction_offset());
         put_part(out, &(body.len() as u32).to_be_bytes(), body);
         // Its lengths are those of a record, so they fit.
         let topic = self.topic();
-        if head.version_2 {
+        if self.is_version_2() {
             put_part(out, &(topic.len() as u16).to_be_bytes(), topic.as_bytes());
         } else {
             put_part(out, &[topic.len() as u8], topic.as_bytes());

@@ -99,7 +99,7 @@ fn neighbours_in_one_answer_are_handed_on_as_they_lie() {
     let bytes = batch.packed("orders", 0..3, &mut room);
     assert_eq!((bytes, bytes.as_ptr()), (all.as_slice(), first));
     assert!(room.capacity() == 0, "nothing was copied");
-    assert_eq!(packed(&batch, 1..2), batch.messages[1].stored.record());
+    assert_eq!(packed(&batch, 1..2), batch.messages[1].record());
     assert!(packed(&batch, 1..1).is_empty());
 }
 
