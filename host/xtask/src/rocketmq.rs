@@ -66,6 +66,7 @@ fn keep(project: &Project, installation: &Installation, start: Start) -> Result<
             slaves: false,
             name_server_port: port(start.name_server_port),
             broker_port: port(start.broker_port),
+            plain_acl: None,
             broker_settings: start.settings,
         },
     )?;

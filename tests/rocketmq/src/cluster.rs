@@ -29,6 +29,8 @@ pub struct Options {
     pub name_server_port: Option<u16>,
     /// The first broker's port; it also takes the one above and the second below. Default: a free one.
     pub broker_port: Option<u16>,
+    /// The `plain_acl.yml` of each broker, which asks for accounts by it then. Default: none.
+    pub plain_acl: Option<String>,
     /// Further settings of each `broker.conf`, which override ours.
     pub broker_settings: Vec<(String, String)>,
 }
@@ -42,6 +44,7 @@ impl Options {
             slaves: false,
             name_server_port: None,
             broker_port: None,
+            plain_acl: None,
             broker_settings: Vec::new(),
         }
     }
@@ -58,6 +61,13 @@ impl Options {
     pub fn with_slaves(mut self) -> Self {
         self.slaves = true;
         self
+    }
+
+    /// Accounts, as `plain_acl.yml` has them.
+    #[must_use]
+    pub fn plain_acl(mut self, accounts: impl Into<String>) -> Self {
+        self.plain_acl = Some(accounts.into());
+        self.broker_setting("aclEnable", "true")
     }
 
     /// One more setting of each `broker.conf`.
@@ -286,6 +296,12 @@ impl Cluster {
             &file,
             &configuration::broker(&broker.name, broker.port, self.name_server_port, &store, &settings),
         )?;
+        if let Some(accounts) = &self.options.plain_acl {
+            let directory = self.logs().join("conf");
+            let io = |source| StartError::Io { path: directory.clone(), source };
+            fs::create_dir_all(&directory).map_err(io)?;
+            write(&directory.join("plain_acl.yml"), accounts)?;
+        }
         let java = self.java(&["-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=256m"]);
         let process = self.launch(&label, java, "org.apache.rocketmq.broker.BrokerStartup", &file)?;
         if let Some(broker) = self.brokers.get_mut(index) {

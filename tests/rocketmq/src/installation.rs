@@ -25,6 +25,7 @@ const LOGS_KEPT: usize = 30;
 #[derive(Debug, Clone)]
 pub struct Installation {
     directory: PathBuf,
+    version: &'static str,
 }
 
 /// Why RocketMQ, or a client of it, cannot be made ready.
@@ -65,15 +66,20 @@ impl Installation {
     /// # Errors
     /// [`PrepareError::Missing`] without Java or Maven; otherwise the step that failed.
     pub fn prepare(directory: impl Into<PathBuf>) -> Result<Self, PrepareError> {
-        let directory = directory.into();
+        Self::prepare_release(VERSION, directory.into())
+    }
+
+    fn prepare_release(version: &'static str, directory: PathBuf) -> Result<Self, PrepareError> {
         let directory = std::path::absolute(&directory).map_err(at(&directory))?; // servers run elsewhere
-        let installation = Self { directory };
+        let installation = Self { directory, version };
         installation.make_directory(&installation.logs())?;
         let lock = installation.directory.join("lock");
         let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
         find("java", JAVA)?;
         installation.prepare_jars()?;
-        installation.prepare_driver()?;
+        if version == VERSION {
+            installation.prepare_driver()?;
+        }
         drop(held);
         Ok(installation)
     }
@@ -85,8 +91,17 @@ impl Installation {
     /// # Errors
     /// See [`Installation::prepare`].
     pub fn for_tests() -> Result<Option<Self>, PrepareError> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/rocketmq");
-        match Self::prepare(directory) {
+        Self::release_for_tests(VERSION)
+    }
+
+    /// The same of another release, without the Java driver.
+    ///
+    /// # Errors
+    /// See [`Installation::prepare`].
+    pub fn release_for_tests(version: &'static str) -> Result<Option<Self>, PrepareError> {
+        let name = if version == VERSION { "rocketmq".to_owned() } else { format!("rocketmq-{version}") };
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(name);
+        match Self::prepare_release(version, directory) {
             Ok(installation) => Ok(Some(installation)),
             Err(missing @ PrepareError::Missing { .. }) if std::env::var_os(crate::REQUIRED).is_none() => {
                 let _ = writeln!(io::stderr(), "skipped, tests against Apache RocketMQ: {missing}");
@@ -127,7 +142,7 @@ impl Installation {
     }
 
     fn prepare_jars(&self) -> Result<(), PrepareError> {
-        let pom = pom();
+        let pom = pom(self.version);
         let stamp = self.directory.join("pom.xml");
         if self.jars().is_dir() && says(&stamp, &pom) {
             return Ok(());
@@ -241,11 +256,11 @@ fn first_error(log: &str) -> String {
     error.or_else(|| log.lines().next_back()).unwrap_or_default().trim().to_owned()
 }
 
-fn pom() -> String {
+fn pom(version: &str) -> String {
     let dependency = |artifact: &&str| {
         format!(
             "    <dependency><groupId>org.apache.rocketmq</groupId><artifactId>rocketmq-{artifact}</artifactId>\
-             <version>{VERSION}</version></dependency>\n"
+             <version>{version}</version></dependency>\n"
         )
     };
     let dependencies: String = ARTIFACTS.iter().map(dependency).collect();

@@ -41,6 +41,9 @@ pub use installation::{Installation, PrepareError};
 /// The release the tests run against.
 pub const VERSION: &str = "5.5.0";
 
+/// A release that still has the access control of RocketMQ 4, by `plain_acl.yml`.
+pub const PLAIN_ACL_VERSION: &str = "5.1.4";
+
 /// The environment variable that makes RocketMQ required where it would otherwise be skipped for want of Java or Maven.
 pub const REQUIRED: &str = "GANTRY_REQUIRE_ROCKETMQ";
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use gantry_apache::{Cluster, Options};
+use gantry_apache::{Cluster, Installation, Options, PLAIN_ACL_VERSION};
 use gantry_host::config::{AclSettings, ClientSettings, Secret, TlsFiles};
 
 use crate::component::project;
@@ -47,6 +47,32 @@ pub fn start_guarded(directory: &Path) -> Option<Cluster> {
             .broker_setting(format!("{of}MetadataProvider"), provider("Local") + "MetadataProvider");
     }
     Some(Cluster::start(&installation, options).unwrap())
+}
+
+/// A cluster of a release with the access control of RocketMQ 4, which serves two accounts: `admin`, with the secret
+/// `admin-secret`, and `reader`, with `reader-secret`, which may consume `secured` in `secured-group` and send nothing. None where
+/// Apache RocketMQ is to be skipped.
+///
+/// # Panics
+/// When it does not start.
+pub fn start_plainly_guarded(directory: &Path) -> Option<Cluster> {
+    const ACCOUNTS: &str = "\
+accounts:
+  - accessKey: admin
+    secretKey: admin-secret
+    admin: true
+  - accessKey: reader
+    secretKey: reader-secret
+    admin: false
+    defaultTopicPerm: DENY
+    defaultGroupPerm: DENY
+    topicPerms:
+      - secured=SUB
+    groupPerms:
+      - secured-group=SUB
+";
+    let installation = Installation::release_for_tests(PLAIN_ACL_VERSION).unwrap()?;
+    Some(Cluster::start(&installation, Options::new(directory).plain_acl(ACCOUNTS)).unwrap())
 }
 
 /// TLS, and the account `admin` with this secret, if any.

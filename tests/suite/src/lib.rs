@@ -32,7 +32,7 @@ mod sleeper;
 mod tally;
 mod wait;
 
-pub use apache::{guarded_access, start_guarded};
+pub use apache::{guarded_access, start_guarded, start_plainly_guarded};
 pub use cluster::{BrokerKind, TestCluster};
 pub use component::{built, component, program, versioned};
 pub use feed::fed;

@@ -208,7 +208,7 @@ async fn a_deleted_topic_is_gone_with_its_messages_and_offsets() {
     assert_eq!(client.pull("g", "t", 0, 0).await.response_code(), ResponseCode::TOPIC_NOT_EXIST);
     client.create_topic("t", 1).await;
     let gone = client.ask_with(RequestCode::QUERY_CONSUMER_OFFSET, &query("g", "t", "0")).await;
-    assert_eq!(gone.response_code(), ResponseCode::QUERY_NOT_FOUND);
+    assert_eq!(field(&gone, "offset"), "0");
     let again = client.sent("t", 0, "", "new").await;
     assert_eq!(field(&again, "queueOffset"), "0");
     let new = messages(&client.pull("g", "t", 0, 0).await).remove(0);

@@ -34,14 +34,15 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let lines = with_client(&args.cluster, async |client| {
         let mut lines = Vec::new();
         for group in client.group_list().await? {
-            if !client.namespace().contains(&group) || !args.all && is_own(&group) {
+            let name = client.namespace().unwrap(&group);
+            if !client.namespace().contains(&group) || !args.all && is_own(&name) {
                 continue;
             }
             let online = client.group_connection(&group).await?;
             let lag = lag(&client.consume_stats(&group, None).await?);
             let members = online.as_ref().map_or(0, |online| online.connection_set.len());
             lines.push(Line {
-                group: client.namespace().unwrap(&group).into_owned(),
+                group: name.into_owned(),
                 members,
                 model: online.map(|online| online.message_model.as_str()),
                 lag,
@@ -73,7 +74,7 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 /// RocketMQ's own groups (MixAll), and those of these tools.
 fn is_own(group: &str) -> bool {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "DEFAULT_CONSUMER",
         "TOOLS_CONSUMER",
         "SCHEDULE_CONSUMER",
@@ -83,6 +84,7 @@ fn is_own(group: &str) -> bool {
         "CID_ONS-HTTP-PROXY",
         "CID_SYS_RMQ_TRANS",
         crate::commands::dlq::REPLAY_GROUP,
+        crate::commands::pull::DEFAULT_GROUP,
     ];
     group.starts_with("CID_RMQ_SYS_") || group.starts_with("CID_ONSAPI_") || NAMES.contains(&group)
 }

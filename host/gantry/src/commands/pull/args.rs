@@ -9,6 +9,9 @@ use gantry_protocol::MessageQueue;
 use crate::cli::ClusterArgs;
 use crate::commands::moment::Place;
 
+/// The group of pulls that name none.
+pub(crate) const DEFAULT_GROUP: &str = "gantry-pull";
+
 /// What to read.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -52,7 +55,7 @@ pub(crate) struct PullArgs {
     pub(super) offsets: Option<PathBuf>,
     /// The group the pulls are made in the name of, for brokers that know only certain groups or let only some read. It is not
     /// joined.
-    #[arg(short, long, value_name = "GROUP", default_value = "gantry-pull")]
+    #[arg(short, long, value_name = "GROUP", default_value = DEFAULT_GROUP)]
     pub(super) group: String,
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,

@@ -19,7 +19,7 @@ use crate::signals::asked_to_stop;
 use read::Reading;
 use show::Show;
 
-pub(crate) use args::PullArgs;
+pub(crate) use args::{DEFAULT_GROUP, PullArgs};
 
 pub(crate) async fn run(args: PullArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.cluster).await?;
