@@ -73,8 +73,8 @@ pub struct More {
     pub store_host: String,
     /// Its place in the broker's commit log.
     pub physical_offset: i64,
-    /// The broker's id of it.
-    pub offset_msg_id: String,
+    /// The broker's id of it; none of one that is kept within a batch.
+    pub offset_msg_id: Option<String>,
 }
 
 /// What a member of a consumer group is started with (RocketMQ: `DefaultMQPushConsumer`).
