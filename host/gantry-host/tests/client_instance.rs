@@ -250,7 +250,9 @@ async fn offsets_are_stored_and_found() {
     let setup = setup().await;
     let (client, mq) = (&setup.client, &setup.topic("Orders", 1).await[0]);
     join(client, "Orders", "*").await;
-    assert_eq!(client.query_offset(GROUP, mq).await.unwrap(), None);
+    assert_eq!(client.query_offset(GROUP, mq).await.unwrap(), Some(0), "a queue without a message");
+    let no_queue = MessageQueue { queue_id: 7, ..mq.clone() };
+    assert_eq!(client.query_offset(GROUP, &no_queue).await.unwrap(), None);
     let before = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     for _ in 0..5 {
         setup.producer().send(&OutgoingMessage::new("Orders", "x")).await.unwrap();

@@ -85,12 +85,12 @@ async fn offsets_are_kept_at_the_broker() {
     let setup = Setup::new().await;
     let queues = setup.topic(2).await;
     let consumer = start(&setup).await;
-    // Brokers keep offsets of groups they have seen.
+    // Brokers keep offsets of groups they have seen; that of a queue without a message is its begin.
     pull(&consumer, &queues[0], 0).await;
-    assert_eq!(consumer.fetch_consume_offset(&queues[0]).await.unwrap(), None);
+    assert_eq!(consumer.fetch_consume_offset(&queues[0]).await.unwrap(), Some(0));
     consumer.update_consume_offset(&queues[0], 5);
     assert_eq!(consumer.fetch_consume_offset(&queues[0]).await.unwrap(), Some(5));
-    assert_eq!(consumer.stored_consume_offset(&queues[0]).await.unwrap(), None);
+    assert_eq!(consumer.stored_consume_offset(&queues[0]).await.unwrap(), Some(0));
     consumer.persist().await.unwrap();
     assert_eq!(consumer.stored_consume_offset(&queues[0]).await.unwrap(), Some(5));
     consumer.update_consume_offset(&queues[0], 3);
@@ -119,7 +119,7 @@ async fn offsets_are_kept_in_a_file() {
     consumer.shutdown().await.unwrap();
     let next = PullConsumer::start(setup.client.clone(), config()).await.unwrap();
     assert_eq!(next.fetch_consume_offset(mq).await.unwrap(), Some(5));
-    assert_eq!(setup.client.query_offset(GROUP, mq).await.unwrap(), None);
+    assert_eq!(setup.client.query_offset(GROUP, mq).await.unwrap(), Some(0));
     next.shutdown().await.unwrap();
     // What cannot be written is said.
     let unwritable = PullConsumerConfig {
