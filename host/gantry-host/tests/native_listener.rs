@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use gantry_dev_broker::{Broker, BrokerConfig};
 use gantry_host::client_instance::{ClientConfig, ClientInstance, OutgoingMessage, Producer, ProducerConfig};
-use gantry_host::config::{ConsumeFrom, GantryConfig};
+use gantry_host::config::{ConsumeFrom, GantryConfig, RequestMode};
 use gantry_host::status::Outcomes;
 use gantry_host::{
     ConsumeContext, ConsumeResult, Host, ListenerDescription, MessageBatch, MessageModel, NativeError,
@@ -57,11 +57,17 @@ struct Setup {
 }
 
 async fn setup() -> Setup {
+    setup_with(Duration::ZERO, RequestMode::Pull).await
+}
+
+/// A host whose broker's clock is ahead of its own.
+async fn setup_with(ahead: Duration, mode: RequestMode) -> Setup {
     let delay_levels = vec![Duration::from_millis(50); 18];
     let listen = ([127, 0, 0, 1], 0).into();
     let mut config = BrokerConfig { listen, delay_levels, ..BrokerConfig::default() };
     config.timing.drain = Duration::from_millis(100);
     let broker = Broker::start(config).await.unwrap();
+    broker.advance_clock(ahead);
     let name_server = broker.local_addr().to_string();
     let client = ClientConfig { name_servers: name_server.clone(), ..ClientConfig::default() };
     let client = ClientInstance::start(client).await.unwrap();
@@ -71,6 +77,7 @@ async fn setup() -> Setup {
     config.state_dir = Some(directory.path().join("state"));
     config.admin.enabled = false;
     config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
+    config.consumer.mode = Some(mode);
     let host = Host::start(config, Arc::new(Unobserved)).await.unwrap();
     Setup { broker, client, host, directory, seen: Seen::default() }
 }
@@ -133,7 +140,17 @@ fn seen(deliveries: &[(&str, u32)]) -> Vec<(String, u32)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_answer_is_acted_on() {
-    let setup = setup().await;
+    answers(setup().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_clock_is_hours_ahead_is_like_any() {
+    for mode in [RequestMode::Pull, RequestMode::Pop] {
+        answers(setup_with(Duration::from_secs(6 * 3_600), mode).await).await;
+    }
+}
+
+async fn answers(setup: Setup) {
     setup.send(&["bad", "good", "slow"]).await;
     let answer = |body: &str, times| match (body, times) {
         ("slow", 0) => Some(LATER),
