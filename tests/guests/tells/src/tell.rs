@@ -2,7 +2,7 @@
 //! test can hold two ways of being told against each other, and against what another client sees.
 //!
 //! What may be long is told by its [`number`]. Before ` also ` stands what any client of RocketMQ can tell; behind it the
-//! number of what only the SDK has words for.
+//! number of what only the SDK has words for, and the names of group and topic.
 
 use gantry_guest::{Context, Description, Failure, Listener, Message};
 
@@ -16,7 +16,9 @@ impl Listener for Tells {
 
     fn consume(context: &Context, message: &Message) -> Result<(), Failure> {
         let also = number(also(context, message).as_bytes());
-        Err(Failure::dead_letter(format!("{} also {also:016x}", seen(context, message))))
+        let (group, topic) = (context.consumer_group(), context.topic());
+        let seen = seen(context, message);
+        Err(Failure::dead_letter(format!("{seen} also {also:016x} {group:?} {topic:?}")))
     }
 }
 
