@@ -302,7 +302,7 @@ impl Cluster {
             fs::create_dir_all(&directory).map_err(io)?;
             write(&directory.join("plain_acl.yml"), accounts)?;
         }
-        let java = self.java(&["-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=256m"]);
+        let java = self.java(&["-Xms128m", "-Xmx512m", "-XX:MaxDirectMemorySize=1g"]);
         let process = self.launch(&label, java, "org.apache.rocketmq.broker.BrokerStartup", &file)?;
         if let Some(broker) = self.brokers.get_mut(index) {
             broker.process = Some(process);
