@@ -49,20 +49,20 @@ pub fn start_guarded(directory: &Path) -> Option<Cluster> {
     Some(Cluster::start(&installation, options).unwrap())
 }
 
-/// A cluster of a release with the access control of RocketMQ 4, which serves two accounts: `admin`, with the secret
-/// `admin-secret`, and `reader`, with `reader-secret`, which may consume `secured` in `secured-group` and send nothing. None where
-/// Apache RocketMQ is to be skipped.
+/// A cluster of a release with the access control of RocketMQ 4, which serves two accounts: `administrator`, with the secret
+/// `admin-secret`, and `consumer`, with `consumer-secret`, which may consume `secured` in `secured-group` and send nothing.
+/// None where Apache RocketMQ is to be skipped.
 ///
 /// # Panics
 /// When it does not start.
 pub fn start_plainly_guarded(directory: &Path) -> Option<Cluster> {
     const ACCOUNTS: &str = "\
 accounts:
-  - accessKey: admin
+  - accessKey: administrator
     secretKey: admin-secret
     admin: true
-  - accessKey: reader
-    secretKey: reader-secret
+  - accessKey: consumer
+    secretKey: consumer-secret
     admin: false
     defaultTopicPerm: DENY
     defaultGroupPerm: DENY

@@ -94,12 +94,13 @@ async fn accounts_of_plain_acl_do_what_they_may_and_others_nothing() {
         let acl = AclSettings { access_key, secret_key, ..AclSettings::default() };
         config(&cluster, &directory, ClientSettings { acl, ..ClientSettings::default() })
     };
-    send(&account("admin", "admin-secret")).await.unwrap();
+    send(&account("administrator", "admin-secret")).await.unwrap();
     let nobody = config(&cluster, &directory, ClientSettings::default());
-    for refused in [account("admin", "wrong-secret"), account("reader", "reader-secret"), nobody] {
+    for refused in [account("administrator", "wrong-secret"), account("consumer", "consumer-secret"), nobody]
+    {
         let words = send(&refused).await.unwrap_err();
-        assert!(words.contains("NO_PERMISSION") || words.contains("ResponseCode(16)"), "{words}");
+        assert!(words.contains("AclException"), "{words}");
         assert!(!words.contains("-secret"), "{words}");
     }
-    consumes(account("reader", "reader-secret")).await;
+    consumes(account("consumer", "consumer-secret")).await;
 }

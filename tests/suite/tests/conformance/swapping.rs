@@ -84,6 +84,9 @@ async fn strategies_change_under_load_and_every_message_is_consumed_once(world: 
         setup.with_file("scripted", "p").with_file("rendezvous", "share").start()
     };
     let hosts = [host().await, host().await];
+    for host in &hosts {
+        host.active("share").await;
+    }
     divided(&hosts, &group, &topic, |_| true).await;
     let load = Load::start(&world.cluster, &topic);
     for swap in 1..=swaps {
