@@ -281,7 +281,9 @@ fn a_request_prints_its_reply() {
             let polled = consumer.poll(BOUND).await.unwrap().unwrap();
             for question in &polled.messages {
                 answered += 1;
-                producer.reply(question, format!("it is {answered}")).await.unwrap();
+                let replied = producer.reply(question, format!("it is {answered}")).await;
+                // Who has its last reply leaves, maybe before the broker has its word for it.
+                assert!(replied.is_ok() || answered == 2, "{replied:?}");
             }
         }
         consumer.shutdown().await.unwrap();
