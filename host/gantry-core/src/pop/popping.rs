@@ -85,7 +85,8 @@ impl PopConsumerGroup {
             let tags = || popped.message.tags();
             match routes.as_ref().and_then(|routes| routes.route(tags)).filter(|_| !filtered) {
                 Some((listener, _)) => {
-                    first_expiry = Some(popped.deadline).min(first_expiry.or(Some(popped.deadline)));
+                    let expiry = popped.too_late();
+                    first_expiry = Some(first_expiry.map_or(expiry, |first: Instant| first.min(expiry)));
                     queue.waiting.push_back(Waiting { listener, popped });
                 }
                 None => unwanted.push(popped),

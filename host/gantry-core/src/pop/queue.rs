@@ -1,12 +1,15 @@
 //! What is held of one popped queue (RocketMQ: PopProcessQueue, PopRequest).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gantry_protocol::pop::PopReceipt;
 use gantry_protocol::{MessageExt, MessageQueue};
 
 use crate::id::QueueKey;
+
+/// What a listener needs of an invisible time at least, so that it can be lengthened before it ends.
+const LEAST: Duration = Duration::from_millis(500);
 
 /// A message that was popped and is not settled.
 #[derive(Debug, Clone)]
@@ -16,6 +19,13 @@ pub(super) struct Popped {
     /// When its invisible time ends at the latest. It is counted from when the answer came, which is no sooner than the broker
     /// counts from, and asks for no clock that runs with the broker's: RocketMQ compares the two clocks.
     pub(super) deadline: Instant,
+}
+
+impl Popped {
+    /// When it is given to no listener any more: the broker would give it to another before it heard of the first.
+    pub(super) fn too_late(&self) -> Instant {
+        self.deadline.checked_sub(LEAST).unwrap_or(self.deadline)
+    }
 }
 
 /// A message that waits for its listener.
@@ -86,7 +96,7 @@ impl PopQueue {
         now: Instant,
         most: impl Fn(usize) -> Option<usize>,
     ) -> Option<(usize, Vec<Popped>)> {
-        let ready = |waiting: &Waiting| waiting.popped.deadline > now && most(waiting.listener).is_some();
+        let ready = |waiting: &Waiting| waiting.popped.too_late() > now && most(waiting.listener).is_some();
         let mut place = self.waiting.iter().position(ready)?;
         let Waiting { listener, popped } = self.waiting.remove(place)?;
         let (most, first) = (most(listener)?.max(1), popped.receipt);
@@ -94,7 +104,7 @@ impl PopQueue {
         while batch.len() < most
             && let Some(next) = self.waiting.get(place)
         {
-            if !next.goes_with(listener, &first) || next.popped.deadline <= now {
+            if !next.goes_with(listener, &first) || next.popped.too_late() <= now {
                 place += 1;
             } else if let Some(next) = self.waiting.remove(place) {
                 batch.push(next.popped);
@@ -110,16 +120,16 @@ impl PopQueue {
         }
     }
 
-    /// Forgets the waiting messages whose time is up; how many.
+    /// Forgets the waiting messages that are to be given to nobody; how many.
     pub(super) fn expire(&mut self, now: Instant) -> usize {
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.popped.deadline > now);
+        self.waiting.retain(|waiting| waiting.popped.too_late() > now);
         before - self.waiting.len()
     }
 
-    /// When the next waiting message's time is up.
+    /// When the next waiting message is to be given to nobody.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.waiting.iter().map(|waiting| waiting.popped.deadline).min()
+        self.waiting.iter().map(|waiting| waiting.popped.too_late()).min()
     }
 
     /// Whether nothing will come of it any more.
