@@ -20,7 +20,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "gantry-protocol",
             "gantry-core",
-            "gantry-remoting",
             "gantry-engine",
             "gantry-host",
             "gantry-dev-broker",
