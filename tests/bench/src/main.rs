@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use brokers::{Kind, Running};
 use contestant::{Contestant, Setting};
@@ -140,11 +140,21 @@ fn compare(compare: &Compare) -> anyhow::Result<ExitCode> {
 
 /// The command as the page tells it.
 fn typed(compare: &Compare) -> String {
+    let mut passed = Vec::new();
+    passed.extend(compare.rounds.map(|rounds| format!("--rounds {rounds}")));
+    passed.extend(compare.messages.map(|messages| format!("--messages {messages}")));
+    passed.extend(names("--only", &compare.only));
+    passed.extend(names("--brokers", &compare.brokers));
     let short = if compare.short { " --short" } else { "" };
-    let rounds = compare.rounds.map(|rounds| format!(" --rounds {rounds}")).unwrap_or_default();
-    let messages = compare.messages.map(|messages| format!(" --messages {messages}")).unwrap_or_default();
-    let passed = if rounds.is_empty() && messages.is_empty() { "" } else { " --" };
-    format!("cargo xtask bench --peers{short}{passed}{rounds}{messages}")
+    let passed = if passed.is_empty() { String::new() } else { format!(" -- {}", passed.join(" ")) };
+    format!("cargo xtask bench --peers{short}{passed}")
+}
+
+/// An option with these values; none where there are none.
+fn names<T: ValueEnum>(option: &str, values: &[T]) -> Option<String> {
+    let names = values.iter().filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()));
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| format!("{option} {}", names.join(",")))
 }
 
 fn write(compare: &Compare, workspace: &Path, results: &Results) -> anyhow::Result<()> {

@@ -150,9 +150,13 @@ fn whole(
 mod tests {
     use super::*;
 
-    /// Allocations a message on its way through the machine and a native listener, in each setting: what they were when
-    /// this was written, so that a change that adds some is seen. Lower them when you have lowered the counts.
-    const MOST: [(Setting, f64); 3] = [(SETTINGS[0], 4.3), (SETTINGS[1], 0.40), (SETTINGS[2], 0.020)];
+    /// Allocations a message, decoded, through the machine, and through a native listener, in each setting: what they are,
+    /// rounded up, so that a change that adds some is seen. Lower them when you have lowered the counts.
+    const MOST: [(Setting, [f64; 3]); 3] = [
+        (SETTINGS[0], [0.22, 2.23, 3.23]),
+        (SETTINGS[1], [0.22, 0.29, 0.32]),
+        (SETTINGS[2], [0.013, 0.015, 0.016]),
+    ];
 
     #[test]
     fn a_message_costs_no_more_allocations_than_it_did() {
@@ -160,7 +164,7 @@ mod tests {
         for (setting, most) in MOST {
             let (messages, component) = (20_480, Path::new(""));
             let pulls = messages / setting.pull;
-            for reach in [Reach::Decoded, Reach::Settled, Reach::Native] {
+            for (reach, most) in [Reach::Decoded, Reach::Settled, Reach::Native].into_iter().zip(most) {
                 let allocated = walk(reach, setting, pulls, pulls, component).unwrap();
                 let each = allocated.calls as f64 / messages as f64;
                 assert!(
