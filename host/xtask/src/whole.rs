@@ -23,10 +23,13 @@ pub(crate) fn demo(project: &Project, arguments: &[String]) -> Result<()> {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bench {
     /// Only what a host costs by itself (`gantry bench`).
-    #[arg(long, conflicts_with = "peers")]
-    host: bool,
-    /// Only Gantry and other clients side by side.
     #[arg(long)]
+    host: bool,
+    /// Only what a message costs in allocations and instructions (`gantry-counts`).
+    #[arg(long, conflicts_with = "host")]
+    counts: bool,
+    /// Only Gantry and other clients side by side.
+    #[arg(long, conflicts_with_all = ["host", "counts"])]
     peers: bool,
     /// A fraction of the load and one round: shows that everything works.
     #[arg(long)]
@@ -37,45 +40,48 @@ pub(crate) struct Bench {
     /// With the debug build the tests have made. Its times say nothing.
     #[arg(long)]
     debug: bool,
-    /// Passed on, with --host or --peers: `--peers -- --rounds 9 --only rust,java-client`; `-- --help` tells them.
+    /// Passed on, with --host, --counts or --peers: `--peers -- --rounds 9 --only rust,java-client`; `-- --help` tells them.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
-/// The sample plugin, then `gantry bench`, then the comparison.
+/// The sample plugins, then what a host costs, what a message costs, and the comparison; or one of the three.
 pub(crate) fn bench(project: &Project, bench: &Bench) -> Result<()> {
+    let all = !(bench.host || bench.counts || bench.peers);
     ensure!(
-        bench.arguments.is_empty() || bench.host || bench.peers,
-        "what is passed on needs --host or --peers before it, to say whom it is for"
+        bench.arguments.is_empty() || !all,
+        "what is passed on needs --host, --counts or --peers before it, to say whom it is for"
     );
     guests(project, &["minimal".into(), "minimal-records".into()], false)?;
     let programs = if bench.debug { tested(project)? } else { released(project)? };
-    let told = |mut command: Command| {
+    let told = |program: &str, own: &[&str]| {
+        let mut command = Command::new(programs.join(program));
+        command.args(own);
         let flags = [(bench.short, "--short"), (bench.json, "--json")];
         command.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)));
         command.arg("--plugins").arg(project.components()).args(&bench.arguments);
         command
     };
-    let mut host = Command::new(programs.join("gantry"));
-    host.arg("bench");
-    let mut peers = Command::new(programs.join("gantry-peers"));
-    if !bench.short && !bench.debug {
-        peers.args(["--page", "docs/benchmarks.md"]);
+    let counted = if bench.debug { &["--allocations"][..] } else { &[] };
+    let page = if bench.short || bench.debug { &[][..] } else { &["--page", "docs/benchmarks.md"] };
+    let parts = [
+        (bench.host, "gantry", &["bench"][..]),
+        (bench.counts, "gantry-counts", counted),
+        (bench.peers, "gantry-peers", page),
+    ];
+    for (wanted, program, own) in parts {
+        if all || wanted {
+            project::run(program, told(program, own).current_dir(project.root()))?;
+        }
     }
-    let (mut host, peers) = (told(host), told(peers));
-    if bench.host {
-        return become_it(project, host);
-    }
-    if !bench.peers {
-        project::run("gantry bench", host.current_dir(project.root()))?;
-    }
-    become_it(project, peers)
+    Ok(())
 }
 
 /// The directory of the programs built for speed.
 fn released(project: &Project) -> Result<PathBuf> {
     let mut cargo = Command::new(project::cargo());
-    cargo.args(["build", "--release", "-p", "gantry", "-p", "gantry-peers"]).current_dir(project.root());
+    cargo.args(["build", "--release", "-p", "gantry", "-p", "gantry-counts", "-p", "gantry-peers"]);
+    cargo.current_dir(project.root());
     project::run("the release build", &mut cargo)?;
     Ok(target(project)?.join("release"))
 }

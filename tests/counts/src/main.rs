@@ -30,6 +30,9 @@ struct Arguments {
     /// A tenth of the messages.
     #[arg(long)]
     short: bool,
+    /// Allocations alone: of a debug build the instructions say nothing.
+    #[arg(long)]
+    allocations: bool,
     /// JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -88,12 +91,18 @@ fn everything(arguments: &Arguments, component: &Path) -> Result<()> {
         let pulls = messages / setting.pull;
         for reach in Reach::value_variants() {
             let allocations = walk(*reach, setting, pulls, pulls, component)?;
-            let instructions = instructions_of_way(&arguments.plugins, *reach, setting, pulls)?;
+            let instructions = match arguments.allocations {
+                true => None,
+                false => instructions_of_way(&arguments.plugins, *reach, setting, pulls)?,
+            };
             table.push(Row::new(reach.label(), setting, messages as u64, allocations, instructions));
         }
         for listening in Listening::value_variants() {
             let (allocations, count) = whole(*listening, setting, messages, component)?;
-            let instructions = instructions_of_whole(&arguments.plugins, *listening, setting, messages)?;
+            let instructions = match arguments.allocations {
+                true => None,
+                false => instructions_of_whole(&arguments.plugins, *listening, setting, messages)?,
+            };
             table.push(Row::new(listening.label(), setting, count, allocations, instructions));
         }
     }
