@@ -1,19 +1,22 @@
 //! The threads guests run on: their own, so that a guest that spins delays nothing of the host.
 
+mod crew;
+
 use std::{
     any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use async_channel::{Receiver, Sender, TrySendError};
 use thiserror::Error;
+
+use self::crew::{Crew, Refused};
 
 use crate::{
     isolate::{BatchReport, Cause, Order, consume_isolated},
@@ -163,22 +166,19 @@ impl ShutdownReport {
     }
 }
 
-#[derive(Default)]
+/// A job and the span it was submitted in.
+type Queued = (tracing::Span, Job);
+
+/// What the threads of a pool share.
 struct Shared {
-    live: Mutex<usize>,
-    ended: Condvar,
+    crew: Crew<Queued>,
     busy: AtomicUsize,
     finished: AtomicU64,
     panics: AtomicU64,
 }
 
-/// A job and the span it was submitted in.
-type Queued = (tracing::Span, Job);
-
 /// A fixed number of threads fed by one bounded queue.
 pub struct GuestThreads {
-    jobs: Sender<Queued>,
-    queue: Receiver<Queued>,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     count: usize,
@@ -191,34 +191,35 @@ impl GuestThreads {
     /// The system has no thread left.
     pub fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
         let count = threads.max(1);
-        let (jobs, queue) = async_channel::bounded(queue.max(1));
-        let shared = Arc::new(Shared::default());
-        let pool = Self { jobs, queue, shared, threads: Mutex::new(Vec::with_capacity(count)), count };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            crew: Crew::new(count, queue.max(1), cores),
+            busy: AtomicUsize::new(0),
+            finished: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        });
+        let pool = Self { shared, threads: Mutex::new(Vec::with_capacity(count)), count };
         for number in 0..count {
-            // Dropping the pool on failure ends the threads already started.
-            let thread = pool.spawn(number)?;
-            pool.handles(|handles| handles.push(thread));
+            match pool.spawn(number) {
+                Ok(thread) => pool.handles(|handles| handles.push(thread)),
+                Err(error) => {
+                    (number..count).for_each(|_| pool.shared.crew.is_missing());
+                    // Dropping the pool ends the threads already started.
+                    return Err(error);
+                }
+            }
         }
         Ok(pool)
     }
 
     fn spawn(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
-        let (queue, shared) = (self.queue.clone(), Arc::clone(&self.shared));
-        shared.live(|live| *live += 1);
-        let started = thread::Builder::new()
-            .name(format!("gantry-guest-{number}"))
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                while let Ok((span, job)) = queue.recv_blocking() {
-                    span.in_scope(|| shared.run(job));
-                }
-                shared.live(|live| *live -= 1);
-                shared.ended.notify_all();
-            });
-        if started.is_err() {
-            self.shared.live(|live| *live -= 1);
-        }
-        started
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(format!("gantry-guest-{number}")).stack_size(STACK_BYTES);
+        thread.spawn(move || {
+            while let Some((span, job)) = shared.crew.next(number) {
+                span.in_scope(|| shared.run(job));
+            }
+        })
     }
 
     fn handles<T>(&self, act: impl FnOnce(&mut Vec<JoinHandle<()>>) -> T) -> T {
@@ -230,19 +231,10 @@ impl GuestThreads {
     /// # Errors
     /// The job itself, when the queue is full or closed.
     pub fn try_submit(&self, job: impl Into<Job>) -> Result<(), Rejected> {
-        self.jobs.try_send((tracing::Span::current(), job.into())).map_err(|error| match error {
-            TrySendError::Full((_, job)) => Rejected::Full(job),
-            TrySendError::Closed((_, job)) => Rejected::ShuttingDown(job),
+        self.shared.crew.push((tracing::Span::current(), job.into())).map_err(|refused| match refused {
+            Refused::Full((_, job)) => Rejected::Full(job),
+            Refused::Closed((_, job)) => Rejected::ShuttingDown(job),
         })
-    }
-
-    /// Queues a job, waiting for room without blocking a thread.
-    ///
-    /// # Errors
-    /// The job itself, when the threads are shutting down.
-    pub async fn submit(&self, job: impl Into<Job>) -> Result<(), Rejected> {
-        let item = (tracing::Span::current(), job.into());
-        self.jobs.send(item).await.map_err(|error| Rejected::ShuttingDown(error.into_inner().1))
     }
 
     /// What the threads have done so far.
@@ -251,7 +243,7 @@ impl GuestThreads {
         ThreadsStats {
             threads: self.count,
             busy: self.shared.busy.load(Ordering::Relaxed),
-            queued: self.queue.len(),
+            queued: self.shared.crew.waiting(),
             finished: self.shared.finished.load(Ordering::Relaxed),
             panics: self.shared.panics.load(Ordering::Relaxed),
         }
@@ -260,9 +252,9 @@ impl GuestThreads {
     /// Takes no more jobs, finishes those it has, and waits for all that up to `bound`; what is still queued then is
     /// dropped. Blocks the calling thread. A second call waits again.
     pub fn shutdown(&self, bound: Duration) -> ShutdownReport {
-        self.jobs.close();
-        let threads_left = self.shared.wait_for_threads(bound);
-        let jobs_dropped = std::iter::from_fn(|| self.queue.try_recv().ok()).count();
+        self.shared.crew.close();
+        let threads_left = self.shared.crew.wait(bound);
+        let jobs_dropped = self.shared.crew.abandon().len();
         if threads_left == 0 {
             for thread in self.handles(std::mem::take) {
                 // A job's panic is contained in the thread: there is nothing to learn from joining but its end.
@@ -275,7 +267,7 @@ impl GuestThreads {
 
 impl Drop for GuestThreads {
     fn drop(&mut self) {
-        self.jobs.close();
+        self.shared.crew.close();
     }
 }
 
@@ -286,16 +278,6 @@ impl fmt::Debug for GuestThreads {
 }
 
 impl Shared {
-    fn live<T>(&self, act: impl FnOnce(&mut usize) -> T) -> T {
-        act(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn wait_for_threads(&self, bound: Duration) -> usize {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.ended.wait_timeout_while(live, bound, |live| *live > 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
     /// Runs a job; a panic in it ends neither the thread nor the jobs behind it.
     fn run(&self, job: Job) {
         self.busy.fetch_add(1, Ordering::Relaxed);

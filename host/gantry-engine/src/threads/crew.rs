@@ -1,0 +1,402 @@
+//! Which threads of a pool are awake: as few as keep up with the jobs.
+//!
+//! To wake a thread costs more than a quick job takes, so a job is left to threads that are awake as long as these keep up.
+//! Nobody asks the clock for each job to know that: while jobs wait, one of the resting threads watches. It looks at
+//! intervals, short ones at first, how many were taken since; where jobs turn out to be slow it calls a thread for each that
+//! waits. So slow jobs, which mostly wait for something else, run on all threads at once a tenth of a millisecond later than
+//! they could, and quick ones on one thread, or on a few where they come faster than it takes them.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Jobs waiting for each thread that is awake before another is called without knowing how long they take.
+const BACKLOG: usize = 32;
+/// A job that takes longer is worth a thread of its own.
+const QUICK: Duration = Duration::from_micros(50);
+/// How long a watcher waits before it looks for the first time, and again after it has called somebody.
+const FIRST_LOOK: Duration = Duration::from_micros(100);
+/// How long it waits at most between two looks; each time twice as long as the time before.
+const RAREST_LOOK: Duration = Duration::from_micros(1600);
+
+/// A bounded queue of jobs, and what each of a fixed number of threads does about it.
+pub(super) struct Crew<T> {
+    state: Mutex<State<T>>,
+    /// One for each thread.
+    bells: Box<[Condvar]>,
+    /// A thread has ended.
+    ended: Condvar,
+}
+
+/// Why a job is not taken, with the job.
+pub(super) enum Refused<T> {
+    Full(T),
+    Closed(T),
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    /// How many may wait.
+    room: usize,
+    open: bool,
+    /// What each thread does.
+    duties: Box<[Duty]>,
+    /// Those that rest; the last one has rested for the shortest time and is called first.
+    resting: Vec<usize>,
+    watcher: Option<usize>,
+    /// Those that run jobs, or were called to.
+    awake: usize,
+    /// How many run quick jobs at a time.
+    cores: usize,
+    /// Threads that have not ended.
+    live: usize,
+    /// Jobs taken so far.
+    taken: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    Work,
+    Rest,
+    Watch,
+}
+
+impl<T> Crew<T> {
+    /// For `threads` threads, each of which calls [`Crew::next`] until there is nothing more, and room for `room` waiting
+    /// jobs; on a machine of so many cores.
+    pub(super) fn new(threads: usize, room: usize, cores: usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            room,
+            open: true,
+            duties: vec![Duty::Work; threads].into(),
+            resting: Vec::with_capacity(threads),
+            watcher: None,
+            awake: threads,
+            cores: cores.clamp(1, threads.max(1)),
+            live: threads,
+            taken: 0,
+        };
+        let bells = std::iter::repeat_with(Condvar::new).take(threads).collect();
+        Self { state: Mutex::new(state), bells, ended: Condvar::new() }
+    }
+
+    /// Queues a job, and calls whoever is needed for it. Never blocks for long.
+    pub(super) fn push(&self, job: T) -> Result<(), Refused<T>> {
+        let mut state = self.lock();
+        if !state.open {
+            return Err(Refused::Closed(job));
+        }
+        if state.waiting.len() >= state.room {
+            return Err(Refused::Full(job));
+        }
+        state.waiting.push_back(job);
+        let called = state.needed();
+        drop(state);
+        self.ring(called);
+        Ok(())
+    }
+
+    /// The next job for the thread with this index, which rests until there is one; none when there will be none any more,
+    /// and the thread has ended.
+    pub(super) fn next(&self, me: usize) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.waiting.pop_front() {
+                state.taken += 1;
+                return Some(job);
+            }
+            if !state.open {
+                state.live -= 1;
+                self.ended.notify_all();
+                return None;
+            }
+            state = self.rest(state, me);
+        }
+    }
+
+    /// A thread that was not started is none.
+    pub(super) fn is_missing(&self) {
+        let mut state = self.lock();
+        state.live -= 1;
+        state.awake -= 1;
+    }
+
+    /// Takes no more jobs; threads end when none waits any more.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.open = false;
+        let called: Vec<_> = std::iter::from_fn(|| state.call()).collect();
+        drop(state);
+        self.ring(called);
+    }
+
+    /// Waits until all threads have ended, or for `bound`. How many have not.
+    pub(super) fn wait(&self, bound: Duration) -> usize {
+        let waited = self.ended.wait_timeout_while(self.lock(), bound, |state| state.live > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.live
+    }
+
+    /// Jobs waiting.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Gives up the jobs that wait.
+    pub(super) fn abandon(&self) -> VecDeque<T> {
+        std::mem::take(&mut self.lock().waiting)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self, called: impl IntoIterator<Item = usize>) {
+        called.into_iter().filter_map(|index| self.bells.get(index)).for_each(Condvar::notify_one);
+    }
+
+    /// Until this thread is called to work.
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State<T>>, me: usize) -> MutexGuard<'a, State<T>> {
+        let Some(bell) = self.bells.get(me) else { return state };
+        state.awake -= 1;
+        state.set(me, Duty::Rest);
+        state.resting.push(me);
+        loop {
+            state = match state.duty(me) {
+                Duty::Work => return state,
+                Duty::Rest => bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Duty::Watch => self.watch(state, bell, me),
+            };
+        }
+    }
+
+    /// Until there is nothing to watch any more.
+    fn watch<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        bell: &Condvar,
+        me: usize,
+    ) -> MutexGuard<'a, State<T>> {
+        let (mut interval, mut taken) = (FIRST_LOOK, state.taken);
+        while state.duty(me) == Duty::Watch {
+            let waited = bell.wait_timeout(state, interval).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if !waited.1.timed_out() || state.duty(me) != Duty::Watch {
+                continue;
+            }
+            let just_taken = state.taken - taken;
+            taken = state.taken;
+            let called = state.look(me, interval, just_taken);
+            interval = if called.is_empty() { RAREST_LOOK.min(interval * 2) } else { FIRST_LOOK };
+            self.ring(called);
+        }
+        state
+    }
+}
+
+impl<T> State<T> {
+    fn duty(&self, index: usize) -> Duty {
+        self.duties.get(index).copied().unwrap_or(Duty::Work)
+    }
+
+    fn set(&mut self, index: usize, duty: Duty) {
+        if let Some(place) = self.duties.get_mut(index) {
+            *place = duty;
+        }
+    }
+
+    /// Calls whoever is needed for a job that has just come.
+    fn needed(&mut self) -> Option<usize> {
+        if self.awake == 0 || self.are_behind() {
+            return self.call();
+        }
+        if self.watcher.is_some() {
+            return None;
+        }
+        let watcher = self.resting.pop()?;
+        self.set(watcher, Duty::Watch);
+        self.watcher = Some(watcher);
+        Some(watcher)
+    }
+
+    fn are_behind(&self) -> bool {
+        self.awake < self.cores && self.waiting.len() > BACKLOG * self.awake
+    }
+
+    /// Calls one thread to work: one that rests, else the one that watches.
+    fn call(&mut self) -> Option<usize> {
+        let called = self.resting.pop().or_else(|| self.watcher.take())?;
+        self.set(called, Duty::Work);
+        self.awake += 1;
+        Some(called)
+    }
+
+    /// What the watcher sees after `interval`, in which `taken` jobs were taken: whom it calls, itself among them where nobody
+    /// else rests.
+    fn look(&mut self, me: usize, interval: Duration, taken: u64) -> Vec<usize> {
+        let nobody = Vec::new();
+        if self.waiting.is_empty() {
+            if taken == 0 {
+                self.watcher = None;
+                self.set(me, Duty::Rest);
+                self.resting.insert(0, me);
+            }
+            return nobody;
+        }
+        let spent = interval.as_nanos().saturating_mul(self.awake as u128);
+        if spent > QUICK.as_nanos().saturating_mul(taken.into()) {
+            let wanted = self.waiting.len();
+            return std::iter::from_fn(|| self.call()).take(wanted).collect();
+        }
+        if self.are_behind() { self.call().into_iter().collect() } else { nobody }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier, mpsc};
+    use std::thread;
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(60);
+
+    /// A crew of resting threads that nobody runs.
+    fn resting(threads: usize, cores: usize) -> State<usize> {
+        let crew = Crew::new(threads, 1024, cores);
+        let mut state = crew.state.into_inner().unwrap();
+        (state.awake, state.resting) = (0, (0..threads).collect());
+        state.duties.fill(Duty::Rest);
+        state
+    }
+
+    /// Comes with so many jobs; who is called.
+    fn come(state: &mut State<usize>, jobs: usize) -> Vec<usize> {
+        let job = |job| {
+            state.waiting.push_back(job);
+            state.needed()
+        };
+        (0..jobs).filter_map(job).collect()
+    }
+
+    #[test]
+    fn a_job_calls_one_and_the_next_another_that_only_watches() {
+        let mut state = resting(4, 2);
+        assert_eq!(come(&mut state, 1), [3]);
+        assert_eq!(come(&mut state, 10), [2]);
+        assert_eq!((state.awake, state.watcher), (1, Some(2)));
+    }
+
+    #[test]
+    fn a_backlog_calls_as_many_as_there_are_cores() {
+        let mut state = resting(8, 2);
+        assert_eq!(come(&mut state, 1000), [7, 6, 5]);
+        assert_eq!((state.awake, state.watcher), (2, Some(6)));
+    }
+
+    #[test]
+    fn a_watcher_calls_nobody_while_jobs_are_quick() {
+        let mut state = resting(4, 2);
+        come(&mut state, 10);
+        assert!(state.look(2, FIRST_LOOK, 20).is_empty());
+        assert_eq!(state.watcher, Some(2));
+    }
+
+    #[test]
+    fn a_watcher_calls_one_for_each_slow_job_and_itself_last() {
+        let mut state = resting(8, 2);
+        come(&mut state, 3);
+        state.waiting.pop_front();
+        assert_eq!(state.look(6, FIRST_LOOK, 1), [5, 4]);
+        come(&mut state, 20);
+        assert_eq!(state.look(6, FIRST_LOOK, 0), [3, 2, 1, 0, 6]);
+        assert_eq!((state.awake, state.watcher), (8, None));
+        assert!(state.look(6, FIRST_LOOK, 0).is_empty());
+    }
+
+    #[test]
+    fn a_watcher_rests_when_nothing_comes() {
+        let mut state = resting(4, 2);
+        come(&mut state, 2);
+        state.waiting.clear();
+        assert!(state.look(2, FIRST_LOOK, 2).is_empty());
+        assert_eq!(state.watcher, Some(2));
+        assert!(state.look(2, FIRST_LOOK, 0).is_empty());
+        assert_eq!((state.watcher, &state.resting[..]), (None, &[2, 0, 1][..]));
+    }
+
+    #[test]
+    fn the_watcher_is_called_where_nobody_else_rests() {
+        let mut state = resting(2, 2);
+        assert_eq!(come(&mut state, 2), [1, 0]);
+        state.waiting.clear();
+        (state.awake, state.duties[1]) = (0, Duty::Work);
+        assert_eq!(come(&mut state, 1), [0]);
+        assert_eq!((state.awake, state.watcher), (1, None));
+    }
+
+    fn start<T: Send + 'static>(threads: usize, run: fn(T)) -> Arc<Crew<T>> {
+        let crew = Arc::new(Crew::new(threads, 1024, 2));
+        for index in 0..threads {
+            let crew = Arc::clone(&crew);
+            thread::spawn(move || {
+                while let Some(job) = crew.next(index) {
+                    run(job);
+                }
+            });
+        }
+        crew
+    }
+
+    #[test]
+    fn jobs_that_wait_for_each_other_all_run_at_once() {
+        const THREADS: usize = 6;
+        let crew = start(THREADS, |(all, done): (Arc<Barrier>, mpsc::Sender<()>)| {
+            all.wait();
+            done.send(()).unwrap();
+        });
+        for _ in 0..20 {
+            let (all, (done, ended)) = (Arc::new(Barrier::new(THREADS)), mpsc::channel());
+            for _ in 0..THREADS {
+                assert!(crew.push((Arc::clone(&all), done.clone())).is_ok());
+            }
+            (0..THREADS).for_each(|_| ended.recv_timeout(BOUND).unwrap());
+        }
+        crew.close();
+        assert_eq!(crew.wait(BOUND), 0);
+    }
+
+    #[test]
+    fn every_job_runs_once_whoever_pushes_it_and_when() {
+        const EACH: u32 = 20_000;
+        let crew = start(3, |(job, done): (u32, mpsc::Sender<u32>)| done.send(job).unwrap());
+        let (done, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            for pusher in 0..2 {
+                let (crew, done) = (&crew, done.clone());
+                scope.spawn(move || {
+                    for job in 0..EACH {
+                        let mut next = Some((pusher * EACH + job, done.clone()));
+                        while let Some(job) = next.take() {
+                            if let Err(Refused::Full(job) | Refused::Closed(job)) = crew.push(job) {
+                                thread::yield_now();
+                                next = Some(job);
+                            }
+                        }
+                        if job % 1000 == 0 {
+                            thread::sleep(Duration::from_millis(1));
+                        }
+                    }
+                });
+            }
+        });
+        crew.close();
+        assert_eq!(crew.wait(BOUND), 0);
+        drop(done);
+        let mut all: Vec<_> = ended.iter().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..2 * EACH).collect::<Vec<_>>());
+    }
+}
