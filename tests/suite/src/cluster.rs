@@ -261,8 +261,7 @@ impl TestCluster {
             let mut offset = self.client.min_offset(&mq).await.unwrap();
             while offset < end {
                 let header = reading(&mq, offset);
-                let answer =
-                    self.client.pull(&mq.broker_name, 0, header, PATIENCE).await.unwrap();
+                let answer = self.client.pull(&mq.broker_name, 0, header, PATIENCE).await.unwrap();
                 if answer.status == PullStatus::Found {
                     messages.extend(answer.messages().unwrap());
                 }
