@@ -495,8 +495,14 @@ func (c client) sendMany(asked request) (string, object, error) {
 // createTopic creates a topic at the embedded broker, which is at the name server's address: the Go administrator has to
 // be told a broker.
 func (c client) createTopic(asked request) (string, object, error) {
-	err := c.admin.CreateTopic(context.Background(),
-		admin.WithTopicCreate(asked.Topic), admin.WithBrokerAddrCreate(c.broker),
-		admin.WithReadQueueNums(asked.Queues), admin.WithWriteQueueNums(asked.Queues))
+	var err error
+	for tries := 0; tries < 5; tries++ { // the administrator waits 5 s for each, whatever the machine has to do
+		err = c.admin.CreateTopic(context.Background(),
+			admin.WithTopicCreate(asked.Topic), admin.WithBrokerAddrCreate(c.broker),
+			admin.WithReadQueueNums(asked.Queues), admin.WithWriteQueueNums(asked.Queues))
+		if err == nil {
+			break
+		}
+	}
 	return "done", object{}, err
 }

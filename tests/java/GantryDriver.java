@@ -68,7 +68,7 @@ public final class GantryDriver {
     private static final PrintStream EVENTS = System.out;
     private static final int READ_AT_ONCE = 256;
     /** For the first questions of a program that is still loading its classes, on a machine that is busy. */
-    private static final int PATIENCE_MILLIS = 15_000;
+    private static final int PATIENCE_MILLIS = 30_000;
 
     /** Where consumed messages are written down, if not told as events. */
     private static FileOutputStream ledger;
@@ -149,6 +149,8 @@ public final class GantryDriver {
         consumer.setMaxReconsumeTimes(Integer.parseInt(setting("maxReconsumeTimes", "-1")));
         consumer.setVipChannelEnabled(false);
         consumer.setMqClientApiTimeout(PATIENCE_MILLIS);
+        // What the listener has consumed is answered before it leaves.
+        consumer.setAwaitTerminationMillisWhenShutdown(PATIENCE_MILLIS);
         if (settings.containsKey("sql")) {
             consumer.subscribe(settings.get("topic"), MessageSelector.bySql(settings.get("sql")));
         } else {
@@ -176,6 +178,7 @@ public final class GantryDriver {
             replier.setNamesrvAddr(settings.get("namesrv"));
             replier.setInstanceName(setting("instance", "java") + "-replier");
             replier.setVipChannelEnabled(false);
+            replier.setMqClientApiTimeout(PATIENCE_MILLIS);
             replier.start();
         }
         if (setting("listener", "concurrently").equals("orderly")) {
@@ -420,6 +423,7 @@ public final class GantryDriver {
         identify(producer);
         producer.setVipChannelEnabled(false);
         producer.setMqClientApiTimeout(PATIENCE_MILLIS);
+        producer.setSendMsgTimeout(PATIENCE_MILLIS);
         producer.setRetryTimesWhenSendFailed(5);
         producer.start();
         admin = new DefaultMQAdminExt(30_000);
@@ -571,6 +575,8 @@ public final class GantryDriver {
             transactions.setNamesrvAddr(settings.get("namesrv"));
             transactions.setInstanceName("gantry-driver-transactions");
             transactions.setVipChannelEnabled(false);
+            transactions.setMqClientApiTimeout(PATIENCE_MILLIS);
+            transactions.setSendMsgTimeout(PATIENCE_MILLIS);
             transactions.setTransactionListener(new TransactionListener() {
                 @Override
                 public LocalTransactionState executeLocalTransaction(Message message, Object state) {
@@ -719,6 +725,8 @@ public final class GantryDriver {
             reader.setNamesrvAddr(settings.get("namesrv"));
             reader.setInstanceName("gantry-driver-reader");
             reader.setVipChannelEnabled(false);
+            reader.setMqClientApiTimeout(PATIENCE_MILLIS);
+            reader.setConsumerPullTimeoutMillis(PATIENCE_MILLIS);
             reader.start();
         }
         JSONArray messages = new JSONArray();
@@ -747,13 +755,14 @@ public final class GantryDriver {
             poller.setNamesrvAddr(settings.get("namesrv"));
             poller.setInstanceName("gantry-driver-poller");
             poller.setVipChannelEnabled(false);
+            poller.setMqClientApiTimeout(PATIENCE_MILLIS);
             poller.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
             poller.setAutoCommit(false);
             poller.subscribe(request.getString("topic"), "*");
             poller.start();
         }
         JSONArray messages = new JSONArray();
-        for (int tries = 0; tries < 60 && messages.size() < request.getIntValue("count"); tries++) {
+        for (int tries = 0; tries < 120 && messages.size() < request.getIntValue("count"); tries++) {
             poller.poll(1_000).forEach(found -> messages.add(message(found)));
         }
         poller.commit();

@@ -15,7 +15,7 @@ use gantry_host::client_instance::{ClientConfig, ClientInstance, RouteError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An address server, the path and status line of its page, and what is on it.
 struct Page {
@@ -87,7 +87,7 @@ async fn the_list_is_followed_as_it_changes_and_kept_when_the_page_is_broken() {
     let [one_addr, two_addr] = [&one, &two].map(|broker| broker.local_addr().to_string());
     let page = Page::serve(&format!("{one_addr}\n")).await;
     let client = client(&page.url).await;
-    assert_eq!(client.name_servers().join(";"), one_addr);
+    until(&client, &one_addr).await;
     answers(&client).await;
     for (status, text) in
         [("200 OK", ""), ("200 OK", "<html>down for maintenance</html>"), ("503 Unavailable", "127.0.0.1:1")]

@@ -57,6 +57,15 @@ async fn client(addr: SocketAddr) -> ClientInstance {
     ClientInstance::start(config).await.unwrap()
 }
 
+/// A client whose heartbeats are hours apart.
+fn without_heartbeats(addr: SocketAddr) -> ClientConfig {
+    ClientConfig {
+        name_servers: addr.to_string(),
+        heartbeat_broker_interval: 3_600 * SECOND,
+        ..ClientConfig::default()
+    }
+}
+
 async fn setup() -> Setup {
     let broker = broker(anywhere(), None).await;
     let client = client(broker.local_addr()).await;
@@ -73,7 +82,10 @@ impl Setup {
     }
 
     fn producer(&self) -> Producer {
-        Producer::new(self.client.clone(), ProducerConfig::default())
+        Producer::new(
+            self.client.clone(),
+            ProducerConfig { send_timeout: 60 * SECOND, ..ProducerConfig::default() },
+        )
     }
 
     async fn end(self) {
@@ -138,7 +150,7 @@ async fn held_pull(client: &ClientInstance, mq: &MessageQueue, offset: i64) -> P
 
 /// Tries until it holds.
 async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let until = Instant::now() + 20 * SECOND;
+    let until = Instant::now() + 90 * SECOND;
     while !holds().await {
         assert!(Instant::now() < until, "{what}");
         tokio::time::sleep(SECOND / 50).await;
@@ -169,7 +181,7 @@ async fn a_topic_that_does_not_exist_is_missing_until_it_does() {
     let other = client(setup.broker.local_addr()).await;
     other.create_topic("Later", &TopicSettings::default()).await.unwrap();
     let found =
-        tokio::time::timeout(20 * SECOND, watch.wait_for(|state| matches!(state, RouteState::Found(_))))
+        tokio::time::timeout(90 * SECOND, watch.wait_for(|state| matches!(state, RouteState::Found(_))))
             .await;
     let RouteState::Found(route) = found.unwrap().unwrap().clone() else { panic!() };
     assert_eq!(route.subscribe_queues.len(), 8);
@@ -450,10 +462,11 @@ async fn a_message_to_a_missing_topic_fails_where_brokers_create_none() {
 
 #[tokio::test]
 async fn an_unreachable_name_server_is_asked_until_it_is_there() {
-    let addr = {
-        let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        reserved.local_addr().unwrap()
-    };
+    // Bound but not listening, it keeps the port from everybody but who names it.
+    let reserved = tokio::net::TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind(anywhere()).unwrap();
+    let addr = reserved.local_addr().unwrap();
     let client = client(addr).await;
     let mut watch = client.watch_route("TBW102");
     let error = client.refresh_route("TBW102").await.unwrap_err();
@@ -462,7 +475,7 @@ async fn an_unreachable_name_server_is_asked_until_it_is_there() {
     assert!(!client.name_servers_reachable());
     let broker = broker(addr, None).await;
     let found =
-        tokio::time::timeout(20 * SECOND, watch.wait_for(|state| matches!(state, RouteState::Found(_))))
+        tokio::time::timeout(90 * SECOND, watch.wait_for(|state| matches!(state, RouteState::Found(_))))
             .await;
     assert!(found.unwrap().is_ok());
     assert!(client.name_servers_reachable());
@@ -474,7 +487,7 @@ async fn a_broker_that_comes_back_knows_the_members_again_and_routes_outlive_its
     let directory = tempfile::tempdir().unwrap();
     let first = broker(anywhere(), Some(directory.path())).await;
     let addr = first.local_addr();
-    let config = ClientConfig { name_servers: addr.to_string(), ..ClientConfig::default() };
+    let config = without_heartbeats(addr);
     let setup = Setup { broker: first, client: ClientInstance::start(config).await.unwrap() };
     let queues = setup.topic("Orders", 1).await;
     join(&setup.client, "Orders", "*").await;
@@ -494,7 +507,7 @@ async fn a_broker_that_comes_back_knows_the_members_again_and_routes_outlive_its
     ));
 
     let again = broker(addr, Some(directory.path())).await;
-    // No heartbeat is due for 30 s: what makes the pull succeed is the one that greets the returned broker.
+    // No heartbeat is due: what makes the pull succeed is the one that greets the returned broker.
     eventually("the returned broker knows the group", || async {
         pull(&client, &queues[0], 0).await.is_ok_and(|answer| answer.status == PullStatus::Found)
     })
@@ -508,12 +521,12 @@ async fn a_broker_that_comes_back_brings_replies_again() {
     let directory = tempfile::tempdir().unwrap();
     let first = broker(anywhere(), Some(directory.path())).await;
     let addr = first.local_addr();
-    // No heartbeat is due for 30 s: what makes the broker know the producer again is the one that greets it.
-    let config = ClientConfig { name_servers: addr.to_string(), ..ClientConfig::default() };
+    // No heartbeat is due: what makes the broker know the producer again is the one that greets it.
+    let config = without_heartbeats(addr);
     let setup = Setup { client: ClientInstance::start(config).await.unwrap(), broker: first };
     let queues = setup.topic("Orders", 1).await;
     let producer = setup.producer();
-    let asked = producer.request(&OutgoingMessage::new("Orders", "who?"), 2 * SECOND).await;
+    let asked = producer.request(&OutgoingMessage::new("Orders", "who?"), 10 * SECOND).await;
     assert!(matches!(asked, Err(RequestError::NoReply { .. })), "{asked:?}");
     join(&setup.client, "Orders", "*").await;
     let question = pull(&setup.client, &queues[0], 0).await.unwrap().messages().unwrap().remove(0);
@@ -538,8 +551,8 @@ async fn a_send_outlives_a_short_absence_of_its_only_broker() {
     let setup = Setup { client: client(addr).await, broker: first };
     setup.topic("Orders", 1).await;
     let config = ProducerConfig {
-        send_timeout: 20 * SECOND,
-        retry_times_when_send_failed: 20,
+        send_timeout: 90 * SECOND,
+        retry_times_when_send_failed: 1_000,
         ..ProducerConfig::default()
     };
     let producer = Producer::new(setup.client.clone(), config);

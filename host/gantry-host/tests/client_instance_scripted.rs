@@ -32,7 +32,7 @@ use gantry_protocol::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a scripted server answers; `None` closes the connection instead.
 type Script = dyn Fn(&RemotingCommand) -> Option<RemotingCommand> + Send + Sync;
@@ -150,7 +150,7 @@ fn sent(request: &RemotingCommand) -> Option<RemotingCommand> {
 }
 
 fn producer(client: &ClientInstance) -> Producer {
-    Producer::new(client.clone(), ProducerConfig::default())
+    Producer::new(client.clone(), ProducerConfig { send_timeout: PATIENCE, ..ProducerConfig::default() })
 }
 
 fn message() -> OutgoingMessage {

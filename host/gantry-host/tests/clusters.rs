@@ -20,7 +20,7 @@ use gantry_host::{
 };
 use gantry_protocol::Credentials;
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(120);
 const GROUP: &str = "orders-group";
 const TOPIC: &str = "orders";
 
@@ -77,7 +77,8 @@ impl Keeps {
 
 async fn send(config: &GantryConfig, cluster: Option<&str>, bodies: &[&str]) {
     let client = ClientInstance::start(config.client_config_of(cluster).unwrap()).await.unwrap();
-    let producer = Producer::new(client.clone(), ProducerConfig::default());
+    let producer =
+        Producer::new(client.clone(), ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() });
     for body in bodies {
         producer.send(&OutgoingMessage::new(TOPIC, (*body).to_owned())).await.unwrap();
     }

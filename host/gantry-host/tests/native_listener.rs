@@ -20,7 +20,7 @@ use gantry_host::{
 };
 use tempfile::TempDir;
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 const LATER: ConsumeResult = ConsumeResult::ReconsumeLater(RetryDelay::Level(1));
 
 /// What a listener was given: the body and how often it had come back before.
@@ -89,7 +89,10 @@ fn description() -> ListenerDescription {
 
 impl Setup {
     async fn send(&self, bodies: &[&'static str]) {
-        let producer = Producer::new(self.client.clone(), ProducerConfig::default());
+        let producer = Producer::new(
+            self.client.clone(),
+            ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() },
+        );
         let messages: Vec<_> = bodies.iter().map(|body| OutgoingMessage::new("greetings", *body)).collect();
         producer.send_batch(&messages).await.unwrap();
     }

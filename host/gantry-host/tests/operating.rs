@@ -22,7 +22,7 @@ use gantry_protocol::{MessageExt, MessageQueue};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 const GROUP: &str = "operated-group";
 const TOPIC: &str = "operated";
 
@@ -87,7 +87,10 @@ impl Cluster {
     }
 
     async fn send(&self, bodies: &[&'static str]) {
-        let producer = Producer::new(self.client.clone(), ProducerConfig::default());
+        let producer = Producer::new(
+            self.client.clone(),
+            ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() },
+        );
         for body in bodies {
             producer.send(&OutgoingMessage::new(TOPIC, *body)).await.unwrap();
         }

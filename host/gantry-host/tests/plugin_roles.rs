@@ -19,7 +19,7 @@ use gantry_host::{Host, Unobserved};
 use gantry_protocol::MessageQueue;
 use tempfile::TempDir;
 
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(120);
 
 /// What `cargo xtask guests` built.
 fn component(name: &str) -> Vec<u8> {

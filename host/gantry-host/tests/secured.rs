@@ -22,7 +22,7 @@ use gantry_host::{
 use gantry_protocol::Credentials;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 
 /// Writes an authority and two certificates it vouches for: `broker` for 127.0.0.1, and `host`.
 fn authority(directory: &Path) {
@@ -98,7 +98,8 @@ async fn messages_flow_through_mutual_tls_under_an_account() {
     let broker = broker(directory.path()).await;
     let config = host_config(&broker, directory.path(), "right");
     let client = ClientInstance::start(config.client_config().unwrap()).await.unwrap();
-    let producer = Producer::new(client.clone(), ProducerConfig::default());
+    let producer =
+        Producer::new(client.clone(), ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() });
     for _ in 0..10 {
         producer.send(&OutgoingMessage::new("secured", "x")).await.unwrap();
     }
@@ -120,7 +121,8 @@ async fn a_wrong_secret_is_told_by_the_brokers_own_words() {
     let broker = broker(directory.path()).await;
     let config = host_config(&broker, directory.path(), "wrong").client_config().unwrap();
     let client = ClientInstance::start(config).await.unwrap();
-    let producer = Producer::new(client.clone(), ProducerConfig::default());
+    let producer =
+        Producer::new(client.clone(), ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() });
     let error = producer.send(&OutgoingMessage::new("secured", "x")).await.unwrap_err();
     let mut text = error.to_string();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);

@@ -24,7 +24,7 @@ use gantry_protocol::message_id::parse_offset_msg_id;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(180);
 
 /// A broker in this process, a client of it, and the program beside them.
 struct Stage {
@@ -509,7 +509,7 @@ fn a_replay_that_is_stopped_or_killed_goes_on_where_it_was() {
     let sent = stage.dead_letters("billing", "orders", 20);
     for (signal, at_least, expected) in [("-TERM", 23, Some(4)), ("-KILL", 28, None)] {
         let mut running =
-            Running(stage.command(&["dlq", "replay", "billing", "--rate", "10", "--json"]).spawn().unwrap());
+            Running(stage.command(&["dlq", "replay", "billing", "--rate", "2", "--json"]).spawn().unwrap());
         until("some are replayed", || stage.end("orders") >= at_least);
         running.signal(signal);
         assert_eq!(running.code(), expected, "{signal}");
@@ -528,7 +528,7 @@ fn a_replay_that_is_stopped_or_killed_goes_on_where_it_was() {
 
 #[test]
 fn a_name_server_that_is_away_is_named() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = "127.0.0.1:1";
     for command in [
         &["group", "list"][..],
         &["topic", "stats", "t"],
@@ -536,7 +536,7 @@ fn a_name_server_that_is_away_is_named() {
         &["message", "query", "-t", "t", "-k", "k"],
     ] {
         let output =
-            Command::new(env!("CARGO_BIN_EXE_gantry")).args(command).args(["-n", &free]).output().unwrap();
+            Command::new(env!("CARGO_BIN_EXE_gantry")).args(command).args(["-n", free]).output().unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{command:?}: {error}");
         assert!(

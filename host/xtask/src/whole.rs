@@ -124,14 +124,14 @@ pub(crate) fn soak(project: &Project, arguments: &[String]) -> Result<()> {
     become_it(project, cargo)
 }
 
-/// Guests, Apache RocketMQ, then every test of the workspace.
+/// Guests, Apache RocketMQ, then every test of the workspace, those behind one that fails too.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     bindings::bindings(project, true)?;
     guests(project, &[], false)?;
     eprintln!("rocketmq: making Apache RocketMQ {} ready", gantry_apache::VERSION);
     Installation::for_tests().context("the tests need Apache RocketMQ")?;
     let mut cargo = Command::new(project::cargo());
-    cargo.args(["test", "--workspace"]).args(arguments);
+    cargo.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     become_it(project, cargo)
 }
 

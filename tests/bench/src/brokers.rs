@@ -18,7 +18,7 @@ use crate::child::Child;
 pub(crate) const PULL: usize = 1024;
 pub(crate) const PULL_BYTES: usize = 4 << 20;
 
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_secs(240);
 
 /// Which broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]

@@ -19,7 +19,7 @@ use crate::wire::{Connection, succeeded};
 /// Messages per second.
 pub(crate) const RATE: u64 = 200;
 /// How long a consumer may take to get its queues, and how often a message looks whether it has.
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_secs(240);
 const PROBE: Duration = Duration::from_millis(100);
 /// How long the broker may hold a pull, in milliseconds.
 const HOLD: i64 = 15_000;

@@ -29,7 +29,7 @@ const LOOK_AT_OFFSETS: Duration = Duration::from_millis(200);
 /// What a client has to take its listener's last answers in, before it is asked to stop: it counts before it answers.
 const ANSWERING: Duration = Duration::from_millis(500);
 /// How long a host of the group may take to commit.
-const COMMITTING: Duration = Duration::from_secs(20);
+const COMMITTING: Duration = Duration::from_secs(120);
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

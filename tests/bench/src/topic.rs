@@ -19,7 +19,7 @@ use crate::wire::{Connection, succeeded};
 const SENDERS: usize = 4;
 const WINDOW: usize = 64;
 /// How long the name server may take to hear of a topic.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A topic and what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

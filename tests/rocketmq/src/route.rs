@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(15);
 const GET_ROUTEINFO_BY_TOPIC: u32 = 105;
 const LARGEST_FRAME: usize = 1 << 20;
 

@@ -12,7 +12,7 @@ use gantry_host::client_instance::{
     ClientInstance, OutgoingMessage, Producer, ProducerConfig, PullStatus, RouteError, SendReceipt,
     TopicSettings,
 };
-use gantry_host::config::{ClientSettings, GantryConfig};
+use gantry_host::config::{ClientSettings, GantryConfig, Millis};
 use gantry_protocol::header::PullMessageRequestHeader;
 use gantry_protocol::names::dlq_topic;
 use gantry_protocol::{MessageExt, MessageQueue, sys_flag};
@@ -23,8 +23,11 @@ use crate::embedded::{self, BrokerProcess};
 use crate::host_process::signal;
 use crate::wait::{eventually, that};
 
-/// How long a send of the test's own messages may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a send or a pull of the test's own messages may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long any other request may, of the test's client and of its hosts: a broker that is slow to answer has done what it was
+/// asked, and would do it twice.
+const ANSWER: Millis = Millis(20_000);
 /// Messages in one batch of [`TestCluster::send_many`].
 const BATCH: usize = 250;
 /// Batches of [`TestCluster::send_many`] on their way at once.
@@ -91,6 +94,7 @@ impl TestCluster {
             BrokerKind::Guarded => apache::guarded_access(Some("admin-secret")),
             BrokerKind::Embedded | BrokerKind::Apache => ClientSettings::default(),
         };
+        let access = ClientSettings { mq_client_api_timeout: ANSWER, ..access };
         let name_server = servers.name_server().to_string();
         let config = GantryConfig { name_server, client: access.clone(), ..GantryConfig::default() };
         let client = ClientInstance::start(config.client_config().unwrap()).await.unwrap();
@@ -128,6 +132,11 @@ impl TestCluster {
     /// A producer of that client.
     pub fn producer(&self) -> &Producer {
         &self.producer
+    }
+
+    /// One whose sends may take a minute each.
+    pub fn patient_producer(&self) -> &Producer {
+        &self.patient
     }
 
     /// Creates a topic, and waits until the name server has its route.
@@ -252,8 +261,7 @@ impl TestCluster {
             let mut offset = self.client.min_offset(&mq).await.unwrap();
             while offset < end {
                 let header = reading(&mq, offset);
-                let answer =
-                    self.client.pull(&mq.broker_name, 0, header, Duration::from_secs(5)).await.unwrap();
+                let answer = self.client.pull(&mq.broker_name, 0, header, PATIENCE).await.unwrap();
                 if answer.status == PullStatus::Found {
                     messages.extend(answer.messages().unwrap());
                 }

@@ -51,7 +51,7 @@ impl Directory {
 }
 
 impl HostSetup {
-    /// A host for these name servers: empty plugins directory, groups begin at the first offset, no admin API.
+    /// A host for these name servers: empty plugins directory, groups begin at the first offset, no admin API, and time to stop.
     pub fn new(name_server: &str) -> Self {
         let directory = Directory(tempfile::tempdir().unwrap());
         std::fs::create_dir(directory.plugins()).unwrap();
@@ -62,6 +62,7 @@ impl HostSetup {
             ..GantryConfig::default()
         };
         config.admin.enabled = false;
+        config.shutdown_grace = Millis(60_000);
         config.engine.cache_dir = Some(project().join("target/suite/compiled"));
         config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
         Self { config, directory, observed: Arc::default(), sleeper: None, scribe: None }

@@ -10,7 +10,7 @@ use crate::component::program;
 use crate::ledger::Ledger;
 
 /// How long a host that was asked to stop may take.
-const STOPPING: Duration = Duration::from_secs(30);
+const STOPPING: Duration = Duration::from_secs(120);
 
 /// A process whose host has one [`Sleeper`](crate::Sleeper). It dies with this value and with this process.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ impl Sequences {
     pub async fn start(cluster: &TestCluster, topic: &str) -> Self {
         let (stop, mut senders) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
         for (index, mq) in cluster.queues(topic).await.into_iter().enumerate() {
-            senders.spawn(send(cluster.producer().clone(), mq, index * KEYS, Arc::clone(&stop)));
+            senders.spawn(send(cluster.patient_producer().clone(), mq, index * KEYS, Arc::clone(&stop)));
         }
         Self { stop, senders }
     }

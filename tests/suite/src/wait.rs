@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// How long [`eventually`] waits: far longer than anything takes on a machine that is not stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// Looks until there is an answer, for 30 s at most.
+/// Looks until there is an answer, for two minutes at most.
 ///
 /// # Panics
 /// When there is none by then, with the reason the last look gave.

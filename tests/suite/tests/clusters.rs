@@ -26,8 +26,8 @@ use gantry_protocol::sys_flag;
 use gantry_suite::{eventually_within, that};
 
 /// How long a step may take: a slave copies, a master starts anew, and routes are learnt meanwhile.
-const BOUND: Duration = Duration::from_secs(180);
-const ONE_ANSWER: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(300);
+const ONE_ANSWER: Duration = Duration::from_secs(30);
 const TOPIC: &str = "replicated";
 const GROUP: &str = "replicated-group";
 const QUEUES: i32 = 4;
@@ -71,12 +71,17 @@ impl NativeListener for Keeps {
 }
 
 async fn client(name_server: &str) -> ClientInstance {
-    let config = ClientConfig { name_servers: name_server.to_owned(), ..ClientConfig::default() };
+    let config = ClientConfig {
+        name_servers: name_server.to_owned(),
+        mq_client_api_timeout: ONE_ANSWER,
+        ..ClientConfig::default()
+    };
     ClientInstance::start(config).await.unwrap()
 }
 
 async fn send(client: &ClientInstance, numbers: std::ops::Range<usize>) {
-    let producer = Producer::new(client.clone(), ProducerConfig::default());
+    let patience = ProducerConfig { send_timeout: BOUND, ..ProducerConfig::default() };
+    let producer = Producer::new(client.clone(), patience);
     for number in numbers {
         producer.send(&OutgoingMessage::new(TOPIC, number.to_string())).await.unwrap();
     }

@@ -22,7 +22,7 @@ const REPORT: usize = 100;
 /// What may be more after so many swaps: the allocator's and the system's own noise. A component's code is a
 /// hundred KiB or more, so what a lost one a swap would cost is far above.
 const NOISE: u64 = 16 << 20;
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(300);
 
 /// Resident bytes of this process; none where the system does not tell.
 fn resident() -> Option<u64> {

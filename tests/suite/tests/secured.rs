@@ -19,7 +19,7 @@ use gantry_host::{
 use gantry_suite::{guarded_access, start_guarded, start_plainly_guarded};
 use tempfile::TempDir;
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(300);
 const MESSAGES: u64 = 20;
 
 fn config(cluster: &Cluster, directory: &TempDir, client: ClientSettings) -> GantryConfig {

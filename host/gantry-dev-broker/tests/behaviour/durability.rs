@@ -15,7 +15,7 @@ use crate::client::{Client, bodies, broker_with, field, in_memory, messages, rep
 fn on_disk(path: &Path, fsync: FsyncPolicy) -> BrokerConfig {
     BrokerConfig {
         storage: Storage::Directory { path: path.into(), fsync },
-        delay_levels: vec![Duration::from_secs(2); 18],
+        delay_levels: vec![Duration::from_secs(3600); 18],
         ..in_memory()
     }
 }
@@ -66,6 +66,7 @@ async fn everything_but_memberships_survives_a_stop() {
     // The delayed message is still due, and offsets go on where they were.
     let sent = client.sent("t", 0, "", "three").await;
     assert_eq!(field(&sent, "queueOffset"), "2");
+    broker.advance_clock(Duration::from_secs(3600));
     assert_eq!(bodies(&client.wait_for("t", 2, 2).await), ["three", "later"]);
     broker.stop().await;
 }

@@ -21,6 +21,9 @@ fn quick_levels() -> BrokerConfig {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+const HOUR_MS: i64 = 3600 * 1000;
+
 async fn stored(client: &Client) -> MessageExt {
     client.create_topic("t", 1).await;
     client.sent("t", 0, "TAGS\u{1}A\u{2}UNIQ_KEY\u{1}u\u{2}WAIT\u{1}true\u{2}", "work").await;
@@ -141,15 +144,17 @@ async fn a_send_to_the_retry_topic_past_its_limit_is_a_dead_letter() {
 
 #[tokio::test]
 async fn a_delay_level_holds_a_message_back_and_the_last_level_is_the_longest() {
-    let (_broker, client) = broker_with(quick_levels()).await;
+    let config = BrokerConfig { delay_levels: (1..=18).map(|level| HOUR * level).collect(), ..in_memory() };
+    let (broker, client) = broker_with(config).await;
     client.create_topic("t", 1).await;
     let reply = client.sent("t", 0, "DELAY\u{1}2\u{2}TAGS\u{1}A\u{2}", "later").await;
     assert_eq!(field(&reply, "queueId"), "0");
     assert_eq!(reply.ext_fields.get("recallHandle"), None);
     assert!(messages(&client.pull("g", "t", 0, 0).await).is_empty());
     let scheduled = messages(&client.pull("g", "SCHEDULE_TOPIC_XXXX", 1, 0).await).remove(0);
+    broker.advance_clock(2 * HOUR);
     let delivered = client.wait_for("t", 0, 1).await.remove(0);
-    assert!(delivered.store_timestamp() >= scheduled.store_timestamp() + 200);
+    assert!(delivered.store_timestamp() >= scheduled.store_timestamp() + 2 * HOUR_MS);
     assert_properties(&delivered, &[("DELAY", "2"), ("REAL_TOPIC", "t"), ("REAL_QID", "0"), ("TAGS", "A")]);
     client.sent("t", 0, "DELAY\u{1}99\u{2}", "longest").await;
     let longest = messages(&client.pull("g", "SCHEDULE_TOPIC_XXXX", 17, 0).await).remove(0);
@@ -171,16 +176,17 @@ async fn a_delivered_message_wakes_a_held_pull() {
 
 #[tokio::test]
 async fn timer_properties_hold_a_message_back_to_the_millisecond() {
-    let (_broker, client) = broker().await;
+    let (broker, client) = broker().await;
     client.create_topic("t", 1).await;
-    let reply = client.sent("t", 0, "TIMER_DELAY_MS\u{1}250\u{2}", "timer").await;
+    let reply = client.sent("t", 0, "TIMER_DELAY_MS\u{1}3600250\u{2}", "timer").await;
     assert!(!field(&reply, "recallHandle").is_empty());
     assert!(messages(&client.pull("g", "t", 0, 0).await).is_empty());
     let waiting = messages(&client.pull("g", "rmq_sys_wheel_timer", 0, 0).await).remove(0);
+    broker.advance_clock(HOUR);
     let delivered = client.wait_for("t", 0, 1).await.remove(0);
     let waited = delivered.store_timestamp() - waiting.store_timestamp();
-    assert!(waited >= 249, "{waited}");
-    assert_properties(&delivered, &[("TIMER_DELAY_MS", "250"), ("REAL_TOPIC", "t"), ("REAL_QID", "0")]);
+    assert!(waited >= HOUR_MS + 249, "{waited}");
+    assert_properties(&delivered, &[("TIMER_DELAY_MS", "3600250"), ("REAL_TOPIC", "t"), ("REAL_QID", "0")]);
     for name in ["TIMER_OUT_MS", "TIMER_ENQUEUE_MS", "TIMER_DEQUEUE_MS"] {
         assert!(delivered.property(name).is_some(), "{name}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Limits, StartError, Storage};
+use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Limits, StartError, Storage, Timing};
 use gantry_protocol::{RequestCode, ResponseCode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -210,7 +210,8 @@ async fn what_prevents_a_start_is_named() {
 
 #[tokio::test]
 async fn a_stopped_broker_has_given_its_last_replies_and_its_port() {
-    let (broker, client) = broker().await;
+    let timing = Timing { drain: Duration::from_secs(60), ..Timing::default() };
+    let (broker, client) = broker_with(BrokerConfig { timing, ..in_memory() }).await;
     client.create_topic("t", 1).await;
     let address = broker.local_addr();
     let mut replies = Vec::new();
@@ -226,6 +227,6 @@ async fn a_stopped_broker_has_given_its_last_replies_and_its_port() {
     let again = Broker::start(BrokerConfig { listen: address, ..in_memory() }).await.unwrap();
     again.stop().await;
     assert!(
-        tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address)).await.unwrap().is_err()
+        tokio::time::timeout(Duration::from_secs(60), TcpStream::connect(address)).await.unwrap().is_err()
     );
 }

@@ -14,11 +14,15 @@ const ROLLBACK: i32 = 12;
 const UNKNOWN: i32 = 0;
 const HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 
-fn asking_at_once() -> BrokerConfig {
+/// More questions than there is time for.
+const WITHOUT_END: i32 = 1_000_000;
+
+/// A broker that asks at once, and again and again until it has asked so many times.
+fn asking_at_once(times: i32) -> BrokerConfig {
     let timing = Timing {
         transaction_timeout: Duration::from_millis(50),
         transaction_check: Duration::from_millis(50),
-        transaction_checks: 2,
+        transaction_checks: times,
         ..Timing::default()
     };
     BrokerConfig { timing, ..in_memory() }
@@ -108,7 +112,7 @@ async fn a_transaction_is_ended_by_nobody_but_its_group() {
 
 #[tokio::test]
 async fn a_producer_is_asked_about_a_transaction_that_does_not_end() {
-    let (broker, client) = broker_with(asking_at_once()).await;
+    let (broker, client) = broker_with(asking_at_once(WITHOUT_END)).await;
     let mut producer = Client::connect(broker.local_addr()).await;
     produce(&producer, "c", "pg").await;
     client.create_topic("t", 1).await;
@@ -130,7 +134,7 @@ async fn a_producer_is_asked_about_a_transaction_that_does_not_end() {
 
 #[tokio::test]
 async fn a_transaction_nobody_ends_is_given_up_and_can_be_found() {
-    let (_broker, client) = broker_with(asking_at_once()).await;
+    let (_broker, client) = broker_with(asking_at_once(2)).await;
     client.create_topic("t", 1).await;
     let sent = client.sent("t", 0, &prepared("u"), "work").await;
     eventually("the message is given up", async || {
@@ -151,7 +155,7 @@ async fn an_open_transaction_survives_a_restart() {
     client.sent("t", 0, &prepared("u"), "work").await;
     broker.stop().await;
 
-    let (broker, client) = broker_with(BrokerConfig { storage, ..asking_at_once() }).await;
+    let (broker, client) = broker_with(BrokerConfig { storage, ..asking_at_once(WITHOUT_END) }).await;
     let mut producer = Client::connect(broker.local_addr()).await;
     produce(&producer, "c", "pg").await;
     broker.advance_clock(Duration::from_secs(6));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gantry_apache::{
     Client, ClientProgram, Consumer, ConsumerOptions, DriverError, Outgoing, Stored, TransactionState,
@@ -11,8 +11,9 @@ use gantry_apache::{
 use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
 use tokio::runtime::Runtime;
 
-/// How long anything may take: a client's own timers run every 20 to 30 s.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take: a client's own timers run every 20 to 30 s, its first heartbeat may stall it for as long, and
+/// the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(180);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// The embedded broker in this process, on a runtime of its own.
@@ -96,6 +97,19 @@ pub fn consumed(members: &mut [&mut Consumer], count: usize) -> Vec<Stored> {
     all
 }
 
+/// The bodies of the next `count` messages of this member that were not consumed before, in the order they came in. Clients
+/// promise at least once: the Go client sometimes commits one short at its end, and one a queue comes again.
+fn fresh(member: &mut Consumer, count: usize, before: &[Stored]) -> Vec<String> {
+    let mut fresh = Vec::new();
+    while fresh.len() < count {
+        let message = consumed(&mut [&mut *member], 1).remove(0);
+        if !before.iter().any(|earlier| earlier.msg_id == message.msg_id) {
+            fresh.push(message.body);
+        }
+    }
+    fresh
+}
+
 /// The group's members leave, and none has consumed anything more.
 pub fn leave(members: impl IntoIterator<Item = Consumer>) {
     for mut member in members {
@@ -175,6 +189,7 @@ pub fn tags_keys_and_delays_are_kept(program: &impl ClientProgram) {
     let mut consumer = Consumer::start(program, server.address(), &options("one").tags("a || b")).unwrap();
     let message = |body, tag| Outgoing::new("topic", body).tags(tag);
     client.send(&message("not wanted", "c")).unwrap();
+    let before = now();
     let delayed = client.send(&message("delayed", "b").delay_level(1)).unwrap();
     let sent =
         client.send(&message("keyed", "a").keys("k1 k2").property("colour", "blue").queue_id(1)).unwrap();
@@ -188,7 +203,8 @@ pub fn tags_keys_and_delays_are_kept(program: &impl ClientProgram) {
     assert_eq!((&keyed.msg_id, keyed.queue_id, keyed.offset), (&sent.msg_id, 1, sent.offset));
     assert_eq!((keyed.keys.as_deref(), keyed.properties["colour"].as_str()), (Some("k1 k2"), "blue"));
     assert_eq!((&messages[1].msg_id, messages[1].tags.as_deref()), (&delayed.msg_id, Some("b")));
-    assert!(messages[1].store_timestamp >= keyed.store_timestamp + 900, "{messages:?}");
+    // Level 1 is one second.
+    assert!(messages[1].store_timestamp >= before + 1000, "{messages:?}");
     leave([consumer]);
 }
 
@@ -205,9 +221,10 @@ pub fn a_retry_comes_back_after_its_level(program: &impl ClientProgram) {
         assert_eq!((message.topic.as_str(), message.body.as_str()), ("topic", "later, please"));
         assert_eq!((message.keys.as_deref(), message.tags.as_deref()), (Some("k"), Some("t")));
     }
-    // Level 1 is one second; the level the broker would have taken is ten.
+    // Level 1 is one second; the level the broker would have taken is the third.
+    assert_eq!(again.properties["DELAY"], "1");
     let delay = again.store_timestamp - first.store_timestamp;
-    assert!((1000..10_000).contains(&delay), "came again after {delay} ms");
+    assert!(delay >= 1000, "came again after {delay} ms");
     leave([consumer]);
 }
 
@@ -229,8 +246,7 @@ pub fn members_join_and_leave(program: &impl ClientProgram) {
     leave([two]);
     owns(&mut one, "topic", 4);
     client.send_many("topic", "t", "alone", 20, 1).unwrap();
-    let messages = consumed(&mut [&mut one], 20);
-    assert_eq!(sorted(&messages), named("alone", 20));
+    assert_eq!(fresh(&mut one, 20, &messages), named("alone", 20));
     leave([one]);
 }
 
@@ -270,13 +286,19 @@ pub fn an_orderly_consumer_gets_queues_in_order(program: &impl ClientProgram) {
     for body in &more {
         client.send(&Outgoing::new("topic", body).queue_id(0)).unwrap();
     }
-    assert_eq!(bodies(&consumed(&mut [&mut two], 10)), more);
+    assert_eq!(fresh(&mut two, 10, &messages), more);
     leave([two]);
 }
 
 /// A member that is killed leaves its locks behind: its queues go on when they end, and not before.
 pub fn a_killed_orderly_member_is_replaced_when_its_locks_end(program: &impl ClientProgram) {
-    let (server, mut client) = world(program, 1);
+    // Far longer than the next member takes to begin; and nobody is thought to be gone when the clock jumps.
+    let lease = Duration::from_secs(600);
+    let mut config = BrokerConfig::default();
+    (config.timing.lock_lease, config.timing.member_expiry) = (lease, 10 * lease);
+    let server = Server::start(config);
+    let mut client = Client::start(program, server.address()).unwrap();
+    client.create_topic("topic", 1).unwrap();
     let member = |name| Consumer::start(program, server.address(), &options(name).orderly()).unwrap();
     let mut one = member("one");
     client.send(&Outgoing::new("topic", "a")).unwrap();
@@ -286,7 +308,7 @@ pub fn a_killed_orderly_member_is_replaced_when_its_locks_end(program: &impl Cli
     let mut two = member("two");
     client.send(&Outgoing::new("topic", "b")).unwrap();
     assert_eq!(two.consumed(Duration::from_secs(3)).unwrap(), None, "the lock is the dead member's");
-    server.advance_clock(Duration::from_secs(61));
+    server.advance_clock(lease);
     // The dead member may not have committed its last message.
     let mut messages = consumed(&mut [&mut two], 1);
     if messages[0].body == "a" {
@@ -362,14 +384,14 @@ pub fn offsets_survive(program: &impl ClientProgram) {
     for round in ["first", "second", "third"] {
         client.send_many("topic", "t", round, 15, 1).unwrap();
         let mut consumer = Consumer::start(program, server.address(), &options("one")).unwrap();
-        // Clients promise at least once: the Go client sometimes commits one short at its end, and one comes again.
+        // Clients promise at least once, but a whole round that came again would mean that nothing was committed.
         let (mut fresh, mut again) = (BTreeSet::new(), 0);
         while fresh.len() < 15 {
             for message in consumed(&mut [&mut consumer], 1) {
                 again += usize::from(!message.body.starts_with(round) || !fresh.insert(message.body));
             }
         }
-        assert!(again <= 3, "{again} of the {round} round's messages came again: more than one a queue");
+        assert!(again < 15, "{again} messages came again in the {round} round");
         settled(&mut consumer);
         consumer.quit().unwrap();
         if round == "second" {
@@ -392,38 +414,67 @@ pub fn broadcasts_reach_every_member(program: &impl ClientProgram) {
     leave([one, two]);
 }
 
-/// Timer messages come when they are due, by delay and by time, before what was sent earlier for later.
+/// Timer messages come when they are due, by delay and by time; one whose time is over is none.
 pub fn timers_are_kept(program: &impl ClientProgram) {
     let server = Server::in_memory();
     timers(program, server.address());
 }
 
-/// The same, of the cluster with this name server.
+/// The same, of the cluster with this name server. When messages are received says nothing, for clients may take as long as
+/// they like to begin: the broker's own times and offsets are looked at.
 pub fn timers(program: &impl ClientProgram, name_server: SocketAddr) {
+    /// Brokers keep timers by the whole second before.
+    const PRECISION: i64 = 1_000;
+    const DELAY: i64 = 3_000;
+    /// Longer than a send may take.
+    const AHEAD: i64 = 20_000;
     let mut client = Client::start(program, name_server).unwrap();
     client.create_topic("topic", 2).unwrap();
     let mut consumer = Consumer::start(program, name_server, &options("one")).unwrap();
-    client.send(&Outgoing::new("topic", "delay").delay(Duration::from_secs(3))).unwrap();
-    let at = client.send(&Outgoing::new("topic", "now")).unwrap();
-    let now = consumed(&mut [&mut consumer], 1).remove(0);
-    assert_eq!((now.body.as_str(), &now.msg_id), ("now", &at.msg_id));
-    client.send(&Outgoing::new("topic", "time").deliver_at(now.store_timestamp + 2000)).unwrap();
-    client.send(&Outgoing::new("topic", "past").deliver_at(now.store_timestamp - 1)).unwrap();
-    let messages = consumed(&mut [&mut consumer], 3);
-    assert_eq!(messages[0].body, "past");
-    for message in &messages[1..] {
+    client.send(&Outgoing::new("topic", "first")).unwrap();
+    assert_eq!(bodies(&consumed(&mut [&mut consumer], 1)), ["first"]);
+
+    let before = now();
+    let delay = Duration::from_millis(DELAY.unsigned_abs());
+    client.send(&Outgoing::new("topic", "delay").delay(delay)).unwrap();
+    let after = now();
+    let at = now() + AHEAD;
+    client.send(&Outgoing::new("topic", "time").deliver_at(at)).unwrap();
+    let none = [
+        client.send(&Outgoing::new("topic", "now")).unwrap(),
+        client.send(&Outgoing::new("topic", "past").deliver_at(before - 1)).unwrap(),
+    ];
+    let messages = consumed(&mut [&mut consumer], 4);
+    let of = |body: &str| {
+        let named = messages.iter().find(|message| message.body == body);
+        named.unwrap_or_else(|| panic!("no {body:?} in {messages:?}"))
+    };
+    for (body, sent) in ["now", "past"].into_iter().zip(none) {
+        let message = of(body);
+        let (place, told) = ((message.queue_id, message.offset), (sent.queue_id, sent.offset));
+        assert_eq!((&message.msg_id, place), (&sent.msg_id, told), "{body} was stored at once");
+        assert_eq!(message.properties.get("TIMER_OUT_MS"), None, "{body}");
+    }
+    for (body, earliest, latest) in [("delay", before + DELAY, after + DELAY), ("time", at, at)] {
+        let message = of(body);
         let due: i64 = message.properties["TIMER_OUT_MS"].parse().unwrap();
+        assert!((earliest - PRECISION..=latest).contains(&due), "{earliest} to {latest}: {message:?}");
         assert!(message.store_timestamp >= due, "{message:?}");
     }
-    let late = messages.iter().find(|message| message.body == "time").unwrap();
-    assert!(late.store_timestamp >= now.store_timestamp + 2000, "{late:?}");
+    assert!(of("time").store_timestamp >= at, "{:?}", of("time"));
     leave([consumer]);
+}
+
+/// The clock, in milliseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A broker that soon asks about transactions.
 fn asking() -> Server {
     let mut config = BrokerConfig::default();
-    config.timing.transaction_timeout = Duration::from_secs(1);
+    config.timing.transaction_timeout = Duration::from_secs(10);
     config.timing.transaction_check = Duration::from_secs(1);
     Server::start(config)
 }
@@ -434,7 +485,7 @@ pub fn transactions_end(program: &impl ClientProgram) {
     let (checks, repeated) = transactions(program, server.address());
     assert_eq!(repeated, [], "each ends once");
     assert_eq!(checks.get("committed"), None, "{checks:?}");
-    assert_eq!((checks["committed when asked"], checks["dropped when asked"]), (1, 1));
+    assert!(checks["committed when asked"] >= 1 && checks["dropped when asked"] >= 1, "{checks:?}");
 }
 
 /// The same, of the cluster with this name server, which must ask within seconds; answers how often it asked, and what it
@@ -456,14 +507,17 @@ pub fn transactions(
     transact("committed when asked", Unknown, Commit);
     transact("dropped when asked", Unknown, Rollback);
     transact("undecided", Unknown, Unknown);
+    // They wait in two queues, which a client that was slow to begin reads in any order.
     let mut messages = consumed(&mut [&mut consumer], 2);
-    while bodies(&messages).last() == Some(&"committed") {
+    let distinct = |messages: &[Stored]| -> BTreeSet<String> {
+        messages.iter().map(|message| message.body.clone()).collect()
+    };
+    while distinct(&messages).len() < 2 {
         messages.extend(consumed(&mut [&mut consumer], 1));
     }
-    let mut distinct = bodies(&messages);
-    distinct.dedup();
-    assert_eq!(distinct, ["committed", "committed when asked"]);
-    let first = &messages[0];
+    let both = ["committed", "committed when asked"].map(str::to_owned);
+    assert_eq!(distinct(&messages), BTreeSet::from(both));
+    let first = messages.iter().find(|message| message.body == "committed").unwrap();
     assert_eq!(
         (&first.msg_id, first.tags.as_deref(), first.keys.as_deref()),
         (&sent.msg_id, Some("t"), Some("k"))
@@ -492,7 +546,7 @@ pub fn requests(program: &impl ClientProgram, name_server: SocketAddr) {
     client.create_topic("topic", 2).unwrap();
     let mut consumer = Consumer::start(program, name_server, &options("one").replying()).unwrap();
     let ask = |client: &mut Client| -> Result<String, DriverError> {
-        client.request(&Outgoing::new("topic", "how are you?"), Duration::from_secs(5))
+        client.request(&Outgoing::new("topic", "how are you?"), Duration::from_secs(30))
     };
     let answer = eventually("an answer", || ask(&mut client).ok());
     assert_eq!(answer, "re: how are you?");

@@ -8,9 +8,9 @@ use gantry_engine::{
 };
 
 /// For what ought to end by itself, on a machine however busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// For what ought to be stopped.
-pub(crate) const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// For what ought to be stopped, and long enough for its sound neighbours.
+pub(crate) const SHORT: Duration = Duration::from_secs(2);
 
 pub(crate) const CONTEXT: ConsumeContext<'static> =
     ConsumeContext { consumer_group: "group", topic: "topic", broker_name: "broker-a", queue_id: 3 };

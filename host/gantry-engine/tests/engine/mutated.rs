@@ -21,7 +21,7 @@ use crate::{
 /// What a mutated `describe`, and a mutated listener, may take.
 const SHORT: Duration = Duration::from_millis(200);
 /// Longest wait for what happens in between: only a failing test comes to it.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(120);
 /// Cases over the smallest component there is, which compiles in no time.
 const CASES: u32 = 400;
 /// Bytes from which on a component is left alone.

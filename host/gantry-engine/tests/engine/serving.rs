@@ -120,7 +120,8 @@ fn a_guest_that_spins_holds_up_no_other_thread() {
     let threads = GuestThreads::start(2, 8).unwrap();
     let (spun, spin_report) = mpsc::channel();
     let (done, reports) = mpsc::channel();
-    submit(&threads, job(&stuck, batch(&["spin"]), PATIENCE, spun));
+    // It is left behind, and keeps a core busy until then.
+    submit(&threads, job(&stuck, batch(&["spin"]), Duration::from_secs(30), spun));
     eventually("the spinning guest running", || threads.stats().busy == 1);
     for _ in 0..10 {
         submit(&threads, job(&brisk, batch(&["a"]), PATIENCE, done.clone()));

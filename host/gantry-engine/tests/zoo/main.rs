@@ -28,7 +28,9 @@ use animals::{Animal, Fate, animals};
 use common::{PATIENCE, SHORT, causes, component, components, consume, engine_with, eventually};
 
 /// What start-up code and `describe` may take: as long as a busy machine needs for the sound ones.
-const DESCRIBE: Duration = Duration::from_secs(2);
+const DESCRIBE: Duration = Duration::from_secs(5);
+/// For calls whose answer is nobody's affair.
+const BRIEF: Duration = Duration::from_millis(300);
 /// Bytes from which on a component is left alone.
 const LARGE: u64 = 1 << 20;
 /// What all of it may leave behind: allocators and pools keep something ready.
@@ -88,12 +90,12 @@ fn meets_its_fate(engine: &Engine, animal: &Animal) {
 fn misbehaves(engine: &Engine, file: &[u8]) {
     if let Ok(plugin) = engine.load_plugin(file, &all(), &mut |_| ()) {
         if let Some(module) = plugin.listener {
-            consume(&module, &["ok", "poison", "grow", "spin", "trap"], SHORT);
+            consume(&module, &["ok", "poison", "grow", "spin", "trap"], BRIEF);
         }
         if let Some(strategy) = plugin.strategy {
             let members = ["a".to_owned(), "b".to_owned()];
             // Whatever it answers is its own affair here.
-            let _answer = strategy.allocate("group", "a", &[], &members, SHORT);
+            let _answer = strategy.allocate("group", "a", &[], &members, BRIEF);
         }
     }
 }

@@ -14,7 +14,7 @@ use gantry_protocol::body::{ConsumeFromWhere, ConsumeType, MessageModel};
 
 use super::support::{GROUP, SECOND, Setup, TOPIC, bodies, eventually, every, numbers, tags};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn config() -> LitePullConsumerConfig {
     LitePullConsumerConfig {

@@ -22,7 +22,10 @@ async fn prepared(setup: &Setup) -> ClientInstance {
     let client = setup.client_in(&Namespace::new("INST").unwrap()).await;
     let settings = TopicSettings { read_queue_nums: 1, write_queue_nums: 1, ..TopicSettings::default() };
     setup.client.create_topic(WIRE_TOPIC, &settings).await.unwrap();
-    let producer = Producer::new(client.clone(), ProducerConfig::default());
+    let producer = Producer::new(
+        client.clone(),
+        ProducerConfig { send_timeout: 60 * SECOND, ..ProducerConfig::default() },
+    );
     let receipt = producer.send(&OutgoingMessage::new(TOPIC, "x")).await.unwrap();
     assert_eq!(&*receipt.queue.topic, TOPIC);
     client

@@ -42,7 +42,10 @@ impl Setup {
 
     async fn with(broker: Broker) -> Self {
         let client = client(&broker).await;
-        let producer = Producer::new(client.clone(), ProducerConfig::default());
+        let producer = Producer::new(
+            client.clone(),
+            ProducerConfig { send_timeout: 60 * SECOND, ..ProducerConfig::default() },
+        );
         Self { broker, client, producer }
     }
 
@@ -125,7 +128,7 @@ pub(super) fn numbers(numbers: std::ops::Range<usize>) -> Vec<String> {
 
 /// Looks until it holds.
 pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let until = Instant::now() + 30 * SECOND;
+    let until = Instant::now() + 90 * SECOND;
     while !holds().await {
         assert!(Instant::now() < until, "{what}");
         tokio::time::sleep(SECOND / 50).await;

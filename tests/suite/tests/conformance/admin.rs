@@ -15,7 +15,7 @@ gantry_suite::scenarios! {
 }
 
 /// A reset waits at the broker for the queue's next pull, which may be held for 15 s.
-const RESETTING: Duration = Duration::from_secs(60);
+const RESETTING: Duration = Duration::from_secs(180);
 
 /// mqadmin at work, in a process of its own.
 struct Operator(Client);
@@ -44,7 +44,7 @@ impl Operator {
 async fn mqadmin_shows_members_progress_and_what_goes_on(world: World) {
     let Some(mut operator) = Operator::of(&world) else { return };
     let (topic, group) = (world.topic("t", 2).await, world.name("g"));
-    let setup = world.host_with("scripted", &group, &topic).consume_timeout("scripted", 5_000);
+    let setup = world.host_with("scripted", &group, &topic).consume_timeout("scripted", 15_000);
     let host = setup.with_file("scripted", "scripted").start().await;
     world.cluster.send(&topic, &["ok 0", "later:18", "ok 1", "ok 2"]).await;
     host.settled(4).await;
@@ -113,7 +113,7 @@ async fn resets(world: &World, operator: &mut Operator) {
 async fn an_operator_has_messages_consumed_and_nothing_else_changes(world: World) {
     let Some(mut operator) = Operator::of(&world) else { return };
     let (topic, group) = (world.topic("t", 1).await, world.name("g"));
-    let setup = world.host_with("scripted", &group, &topic).consume_timeout("scripted", 500);
+    let setup = world.host_with("scripted", &group, &topic).consume_timeout("scripted", 3_000);
     let host = setup.with_file("scripted", "scripted").start().await;
     let bodies = ["ok", "later:18", "dead:rotten", "panic", "spin"];
     let sent = world.cluster.send(&topic, &bodies).await;
@@ -125,7 +125,7 @@ async fn an_operator_has_messages_consumed_and_nothing_else_changes(world: World
         &["CR_LATER"],
         &["CR_LATER", "to the dead-letter topic: rotten"],
         &["CR_THROW_EXCEPTION", "the listener trapped"],
-        &["CR_THROW_EXCEPTION", "deadline of 500ms"],
+        &["CR_THROW_EXCEPTION", "deadline of 3s"],
     ];
     for (receipt, expected) in sent.iter().zip(answers) {
         operator.shows(&directly(&host, &group, &topic, receipt).each_ref().map(String::as_str), expected);

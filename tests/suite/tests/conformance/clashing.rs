@@ -11,7 +11,7 @@ gantry_suite::scenarios! {
 }
 
 /// A clash is looked at twice, 3 s apart, and at every change of members; else every 30 s.
-const FINDING: Duration = Duration::from_secs(45);
+const FINDING: Duration = Duration::from_secs(180);
 
 async fn hosts_that_subscribe_otherwise_name_each_other_until_they_agree(world: World) {
     let (topic, group) = (world.topic("t", 2).await, world.name("g"));

@@ -223,13 +223,13 @@ async fn java_sees_of_gantrys_messages_what_was_sent(world: World) {
     let messages = gantrys(&topic);
     let mut sent: Vec<(OutgoingMessage, SendReceipt)> = Vec::new();
     for message in messages {
-        let receipt = world.cluster.producer().send(&message).await.unwrap();
+        let receipt = world.cluster.patient_producer().send(&message).await.unwrap();
         sent.push((message, receipt));
     }
     let batch: Vec<_> = (0..3)
         .map(|n| OutgoingMessage::new(&topic, format!("batch {n}")).with_tag("größe").with_key("k"))
         .collect();
-    let receipt = world.cluster.producer().send_batch(&batch).await.unwrap();
+    let receipt = world.cluster.patient_producer().send_batch(&batch).await.unwrap();
     let (ids, offset_ids) = (receipt.message_id.split(','), receipt.offset_msg_id.split(','));
     for (((message, id), offset_id), index) in batch.into_iter().zip(ids).zip(offset_ids).zip(0..) {
         let own = SendReceipt {

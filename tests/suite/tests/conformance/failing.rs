@@ -86,7 +86,7 @@ async fn a_spinning_plugin_is_stopped_and_its_neighbour_does_not_notice(world: W
             settings.consume_message_batch_max_size = Some(1);
             settings.max_reconsume_times = Some(0);
         })
-        .consume_timeout("spins", 5_000)
+        .consume_timeout("spins", 20_000)
         .configure(|config| config.engine.threads = Some(2));
     let host = setup.with_file("spins", "spins").with_file("scripted", "scripted").start().await;
     host.active("spins").await;
@@ -109,7 +109,7 @@ async fn a_spinning_plugin_is_stopped_and_its_neighbour_does_not_notice(world: W
 
     world.cluster.dead_lettered(&spins, &["spin", "spin", "spin", "spin"]).await;
     let failure = host.observed.of("spin")[0].failure.clone().unwrap();
-    assert!(failure.contains("deadline of 5s"), "{failure}");
+    assert!(failure.contains("deadline of 20s"), "{failure}");
     world.cluster.send(&spinning, &["ok after"]).await;
     eventually("it serves on", async || {
         let after = host.observed.of("ok after");

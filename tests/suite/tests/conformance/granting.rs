@@ -194,7 +194,7 @@ async fn a_plugin_replies_to_a_request(world: World) {
     let setup = granted(world.host_with("p", &group, &topic), "p", &GRANTS, &[]);
     let host = setup.with_file("uses-grants", "p").start().await;
     let question = OutgoingMessage::new(&topic, "reply:grüße");
-    let reply = world.cluster.producer().request(&question, Duration::from_secs(60)).await.unwrap();
+    let reply = world.cluster.patient_producer().request(&question, Duration::from_secs(60)).await.unwrap();
     assert_eq!(reply.body().unwrap(), "grüße".as_bytes());
     world.cluster.send(&topic, &["reply:to nobody"]).await;
     host.settled(2).await;

@@ -16,7 +16,7 @@ const MESSAGES: usize = 20;
 /// Lies that each group is told before the broker is honest: their pauses grow to 5 s.
 const LIES: usize = 3;
 /// A liar's last lie may be waited out for so long, on a machine that is busy.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(180);
 
 /// A lie about the answer to this request, and what the log has to say of it.
 struct Case(&'static str, RequestCode, Lie, &'static str);

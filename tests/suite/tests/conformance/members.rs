@@ -12,7 +12,7 @@ use gantry_suite::{
 /// Threads of each member's listener, at 2 to 4 ms a message.
 pub(crate) const THREADS: u32 = 8;
 /// The Java client rebalances at notice, and every 20 s should it miss one; its first heartbeat may stall it for 30 s.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_secs(240);
 
 /// A group that consumes one topic, and its ledger.
 pub(crate) struct Members<'a> {
@@ -46,6 +46,7 @@ impl<'a> Members<'a> {
     pub(crate) fn process(&self, directory: &Path, settings: &str) -> HostProcessSetup {
         let settings = format!(
             "name-server = \"{}\"\nstate-dir = \"{}\"\nadmin.enabled = false\nengine.threads = {THREADS}\n\
+             shutdown-grace = \"60s\"\nclient.mq-client-api-timeout = \"20s\"\n\
              [consumer]\nconsume-from-where = \"first-offset\"\nconsume-thread-max = {THREADS}\n{settings}\n",
             self.world.cluster.name_server(),
             directory.join("state").display()

@@ -18,7 +18,7 @@ mod own {
 
 const QUEUES: i32 = 8;
 /// How long after an outage consumption may take to go on.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(240);
 
 async fn a_broker_that_answers_nothing_for_a_while(world: World) {
     goes_on_after(&world, async || {

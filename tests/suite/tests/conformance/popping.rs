@@ -28,15 +28,15 @@ gantry_suite::scenarios! {
     java_and_gantry_pop_in_one_group,
 }
 
-/// The shortest there is.
-const INVISIBLE: Duration = Duration::from_secs(5);
+/// Longer than anything takes that must be over by then.
+const INVISIBLE: Millis = Millis(20_000);
 /// What is not settled comes again after its invisible time, and Apache's revive log is read with some delay.
-const AGAIN: Duration = Duration::from_secs(150);
+const AGAIN: Duration = Duration::from_secs(300);
 
 fn popping(setup: HostSetup) -> HostSetup {
     setup.configure(|config| {
         config.consumer.mode = Some(RequestMode::Pop);
-        config.consumer.pop_invisible_time = Some(Millis(5_000));
+        config.consumer.pop_invisible_time = Some(INVISIBLE);
     })
 }
 
@@ -90,7 +90,7 @@ async fn popped_messages_are_consumed_once_and_acknowledged(world: World) {
     host.stop().await;
 
     // Had one not been acknowledged, its invisible time would be over.
-    tokio::time::sleep(INVISIBLE * 2).await;
+    tokio::time::sleep(INVISIBLE.duration() + Duration::from_secs(10)).await;
     let host = scripted(&world, &group, &topic).observed_by(&observed).start().await;
     world.cluster.send(&topic, &["ok 2000"]).await;
     all_consumed(&observed, count + 1).await;
@@ -219,12 +219,12 @@ async fn a_stopped_host_gives_back_what_it_had_popped(world: World) {
         setup.threads(1).with_file("scripted", stem)
     };
     world.cluster.send(&topic, &["spin"]).await;
-    let first = setup("first").consume_timeout("first", 3_000).start().await;
+    let first = setup("first").consume_timeout("first", 15_000).start().await;
     holds(&first, &group, |held| held == 1).await;
     world.cluster.send_many(&topic, 20).await;
     holds(&first, &group, |held| held > 1).await;
     first.stop().await;
-    let second = setup("second").consume_timeout("second", 1_000).start().await;
+    let second = setup("second").consume_timeout("second", 5_000).start().await;
     all_consumed(&observed, 20).await;
     second.stop().await;
     world.cluster.end().await;
@@ -284,7 +284,7 @@ async fn versions_change_under_popped_load(world: World) {
 async fn a_listener_at_work_keeps_its_message(world: World) {
     let (topic, group) = (world.topic("t", 1).await, world.name("g"));
     let host = scripted(&world, &group, &topic)
-        .consume_timeout("scripted", 6_000)
+        .consume_timeout("scripted", 21_000)
         .plugin_settings("scripted", |settings| settings.max_reconsume_times = Some(0))
         .start()
         .await;

@@ -27,7 +27,7 @@ gantry_suite::scenarios! {
 }
 
 /// For the members of a group to have found each other, and Java's classes to be loaded.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn java(world: &World) -> Option<Client> {
     let installation = installation()?;
@@ -36,7 +36,7 @@ fn java(world: &World) -> Option<Client> {
 }
 
 fn producer(world: &World, config: ProducerConfig) -> Producer {
-    Producer::new(world.cluster.client().clone(), config)
+    Producer::new(world.cluster.client().clone(), ProducerConfig { send_timeout: PATIENCE, ..config })
 }
 
 /// What Java reads of a topic once so many messages can be read.
@@ -96,7 +96,7 @@ async fn delayed_messages_come_when_they_are_due(world: World) {
     let delays = [
         ("level", Delay::Level(2), 5_000),
         ("after", Delay::Millis(3_000), 3_000),
-        ("at", Delay::At(began + 7_000), 7_000),
+        ("at", Delay::At(began + 20_000), 20_000),
         ("past", Delay::At(began - 7_000), 0),
     ];
     for (body, delay, _) in delays {
@@ -119,8 +119,8 @@ async fn a_recalled_message_never_comes(world: World) {
     let timer = |body: &str, seconds: u64| {
         OutgoingMessage::new(&topic, body.to_owned()).with_delay(Delay::Millis(seconds * 1_000))
     };
-    let recalled = producer.send(&timer("recalled", 12)).await.unwrap();
-    producer.send(&timer("kept", 13)).await.unwrap();
+    let recalled = producer.send(&timer("recalled", 20)).await.unwrap();
+    producer.send(&timer("kept", 21)).await.unwrap();
     let handle = recalled.recall_handle.unwrap();
     assert_eq!(producer.recall(&topic, &handle).await.unwrap(), recalled.message_id);
     assert!(matches!(producer.recall("Other", &handle).await, Err(RecallError::Topic { .. })));
@@ -233,10 +233,10 @@ async fn gantry_replies_to_java(world: World) {
 async fn a_question_that_nobody_answers_ends_at_its_time(world: World) {
     let topic = world.topic("t", 1).await;
     let producer = producer(&world, ProducerConfig::default());
-    let asked = producer.request(&OutgoingMessage::new(&topic, "anyone?"), Duration::from_secs(5)).await;
+    let asked = producer.request(&OutgoingMessage::new(&topic, "anyone?"), Duration::from_secs(15)).await;
     assert!(matches!(asked, Err(RequestError::NoReply { .. })), "{asked:?}");
     let question = &world.cluster.readable(&topic, 1).await[0];
-    for (name, expected) in [("TTL", "5000"), ("REPLY_TO_CLIENT", world.cluster.client().client_id())] {
+    for (name, expected) in [("TTL", "15000"), ("REPLY_TO_CLIENT", world.cluster.client().client_id())] {
         assert_eq!(question.property(name), Some(expected));
     }
     producer.reply(question, "too late").await.expect("the client takes it, though nobody waits");
@@ -250,11 +250,7 @@ async fn a_question_that_nobody_answers_ends_at_its_time(world: World) {
 
 async fn many_sends_at_once_wait_for_their_turn(world: World) {
     let topic = world.topic("t", 4).await;
-    let config = ProducerConfig {
-        back_pressure_for_async_send_num: 8,
-        send_timeout: PATIENCE,
-        ..ProducerConfig::default()
-    };
+    let config = ProducerConfig { back_pressure_for_async_send_num: 8, ..ProducerConfig::default() };
     let producer = producer(&world, config);
     let mut sends = tokio::task::JoinSet::new();
     for number in 0..1_000 {

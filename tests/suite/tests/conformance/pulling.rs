@@ -24,9 +24,9 @@ gantry_suite::scenarios! {
     mqadmin_shows_pollers_and_moves_their_offsets,
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What a broker does to a queue is seen with the queue's next pull, and the one before may be held for 20 s.
-const RESETTING: Duration = Duration::from_secs(60);
+const RESETTING: Duration = Duration::from_secs(180);
 
 fn every() -> FilterExpression {
     FilterExpression::Tag("*".to_owned())

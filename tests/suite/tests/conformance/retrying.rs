@@ -21,7 +21,7 @@ gantry_suite::guarded_scenarios! {
 }
 
 /// A single message, given back at level 1 (one second), in a group that no broker has seen: neither its retry topic nor
-/// a route to it exist. The Java client needs up to 40 s here.
+/// a route to it exist. The Java client needs up to 40 s here, for routes are polled every 30 s.
 async fn a_fresh_groups_first_retry_comes_at_its_delay(world: World) {
     let (topic, group) = (world.topic("t", 4).await, world.name("g"));
     let host = world.host_with("scripted", &group, &topic).with_file("scripted", "scripted").start().await;
@@ -31,7 +31,7 @@ async fn a_fresh_groups_first_retry_comes_at_its_delay(world: World) {
     let ends = host.observed.of("once:1");
     assert_eq!((ends[1].reconsume_times, &ends[1].how), (1, &SettledAs::Success));
     let took = ends[1].at - ends[0].at;
-    let bound = Duration::from_secs(if world.is_apache() { 15 } else { 5 });
+    let bound = Duration::from_secs(25);
     assert!(took >= Duration::from_millis(900) && took < bound, "came again after {took:?}");
     host.stop().await;
     world.cluster.end().await;
@@ -71,16 +71,16 @@ async fn a_delay_in_milliseconds_takes_the_level_that_is_not_shorter(world: Worl
     world.cluster.end().await;
 }
 
-/// Level 3, ten seconds, for the first attempt: it is in the schedule, and the offset passes meanwhile.
+/// Level 3, ten seconds, for the first attempt. What is in the schedule, be it for hours, the offset passes.
 async fn without_a_wish_the_brokers_schedule_decides(world: World) {
     let (topic, group) = (world.topic("t", 1).await, world.name("g"));
     let setup = world.host_with("scripted", &group, &topic).configure(|config| {
         config.consumer.persist_consumer_offset_interval = Some(Millis(200));
     });
     let host = setup.with_file("scripted", "scripted").start().await;
-    world.cluster.send_batch(&topic, &["once", "ok 1"]).await;
+    world.cluster.send_batch(&topic, &["once", "later:18", "ok 1"]).await;
     world.cluster.all_committed(&group, &topic).await;
-    assert_eq!(host.observed.of("once").len(), 1, "it has not come again yet");
+    assert_eq!(host.observed.of("later:18").len(), 1, "it comes again in two hours");
     eventually("it comes again", async || {
         let ends = host.observed.of("once");
         that(ends.len() == 2, || format!("{ends:?}"))

@@ -20,7 +20,7 @@ gantry_suite::scenarios! {
 }
 
 /// A reset waits at the broker for the queue's next pull, which may be held for 15 s.
-const RESETTING: Duration = Duration::from_secs(60);
+const RESETTING: Duration = Duration::from_secs(180);
 const MESSAGES: usize = 20;
 
 fn gantry(world: &World, arguments: &[&str]) -> Command {
@@ -219,7 +219,7 @@ async fn a_replay_that_was_stopped_is_consumed_once_each(world: World) {
     }
     world.cluster.dead_lettered(&group, &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
-    let mut replay = gantry(&world, &["dlq", "replay", &group, "--rate", "10", "--json"]).spawn().unwrap();
+    let mut replay = gantry(&world, &["dlq", "replay", &group, "--rate", "1", "--json"]).spawn().unwrap();
     eventually("some come again", async || {
         that(host.observed.len() >= MESSAGES + 3, || format!("{} did", host.observed.len()))
     })
