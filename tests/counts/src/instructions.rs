@@ -21,7 +21,24 @@ pub(crate) fn of(plugins: &Path, part: [&str; 2], numbers: &[String]) -> Result<
     let Ok(output) = run else { return Ok(None) };
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "a run under Valgrind failed: {said}");
-    let line = said.lines().find_map(|line| line.split_once("I refs:")).map(|(_, figure)| figure);
-    let figure = line.with_context(|| format!("Valgrind does not tell the instructions: {said}"))?;
-    Ok(Some(figure.trim().replace(',', "").parse()?))
+    let counted = figure(&said).with_context(|| format!("Valgrind does not tell the instructions: {said}"))?;
+    Ok(Some(counted))
+}
+
+/// Instructions as Cachegrind tells them; versions differ in their blanks.
+fn figure(said: &str) -> Option<u64> {
+    let (before, figure) = said.lines().find_map(|line| line.split_once("refs:"))?;
+    before.trim_end().ends_with(" I").then(|| figure.trim().replace(',', "").parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figure_is_found_whatever_the_version() {
+        assert_eq!(figure("==1== \n==1== I   refs:      100,438,554\n"), Some(100_438_554));
+        assert_eq!(figure("==1== I refs:        7\n"), Some(7));
+        assert_eq!(figure("==1== D refs:        7\n"), None);
+    }
 }
