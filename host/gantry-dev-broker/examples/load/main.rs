@@ -50,6 +50,8 @@ fn main() -> Result<(), Failure> {
             _ => contestants.push(Contestant::start(&argument)?),
         }
     }
+    // Whole batches on each queue.
+    size.messages = size.messages.next_multiple_of(512);
     let mut all: Vec<Vec<Vec<Measured>>> = contestants.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         for (contestant, measured) in contestants.iter().zip(&mut all) {

@@ -17,11 +17,13 @@ use crate::{Failure, QUEUES, Size};
 
 /// Requests under way on a connection.
 const WINDOW: usize = 64;
+/// Requests made ahead, which are sent in turn: making one costs this program more than some brokers.
+const MADE_AHEAD: u64 = 64;
 
-/// Makes the topic and sends messages, `together` in a request.
+/// Makes the topic and sends messages, `together` in a request, which divides what each queue gets.
 pub(crate) async fn fill(broker: SocketAddr, topic: &str, size: Size, together: u64) -> Result<(), Failure> {
     create(broker, topic).await?;
-    let each = size.messages / QUEUES.unsigned_abs() as u64;
+    let each = size.messages / u64::from(QUEUES.unsigned_abs());
     let senders: Vec<_> = (0..QUEUES)
         .map(|queue| {
             let size = Size { messages: each, ..size };
@@ -61,7 +63,7 @@ pub(crate) async fn await_filled(broker: SocketAddr, topic: &str, messages: u64)
             let reply = connection.ask(RequestCode::GET_MAX_OFFSET, &header).await?;
             there += reply.header::<GetMaxOffsetResponseHeader>()?.offset;
         }
-        if u64::try_from(there)? >= messages / 4 * 4 {
+        if u64::try_from(there)? >= messages {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -77,14 +79,20 @@ async fn send(
 ) -> Result<(), Failure> {
     let mut connection = Connection::open(broker).await?;
     let body = Bytes::from(vec![b'x'; size.body]);
-    let (mut left, mut under_way, mut sequence) = (size.messages, 0, 0);
+    let requests: Vec<Bytes> = (0..MADE_AHEAD)
+        .map(|number| {
+            let mut frame = BytesMut::new();
+            request(&topic, queue, number * together, together, &body)?.encode(&mut frame)?;
+            Ok::<_, Failure>(frame.freeze())
+        })
+        .collect::<Result<_, _>>()?;
+    let (mut left, mut under_way) = (size.messages / together, 0);
+    let mut next = requests.iter().cycle();
     while left > 0 || under_way > 0 {
         // Half a window at once, so that a request costs no write of its own.
         while left > 0 && under_way < WINDOW {
-            let count = together.min(left);
-            left -= count;
-            connection.queue(&mut request(&topic, queue, sequence, count, &body)?, 1)?;
-            sequence += count;
+            left -= 1;
+            connection.queue_frame(next.next().ok_or("no request")?);
             under_way += 1;
         }
         connection.flush().await?;

@@ -33,6 +33,11 @@ impl Connection {
         Ok(request.encode(&mut self.unsent)?)
     }
 
+    /// Adds a request that is a frame already.
+    pub(crate) fn queue_frame(&mut self, frame: &[u8]) {
+        self.unsent.extend_from_slice(frame);
+    }
+
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
         self.socket.write_all(&self.unsent).await?;
         self.unsent.clear();

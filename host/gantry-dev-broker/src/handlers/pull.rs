@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gantry_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use gantry_protocol::{RemotingCommand, ResponseCode, perm, sys_flag};
 
@@ -283,6 +284,13 @@ fn answer(pull: Pull, status: Status, span: Span, read: ReadResult) {
     let response = RemotingCommand::response(status.code(pull.range.offset))
         .with_remark(status.remark())
         .with_header(&header)
-        .with_body(read.body);
+        .with_body(joined(read.pieces));
     pull.call.answer(response);
+}
+
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
+    }
 }

@@ -257,7 +257,7 @@ fn add(
 ) -> Result<(), Refusal> {
     let (mut offsets, mut ends) = (Vec::with_capacity(read.count), Vec::with_capacity(read.count));
     let mut start = None;
-    for message in decode_all(read.body) {
+    for message in read.pieces.into_iter().flat_map(decode_all) {
         let message = message.map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
         let offset = message.queue_offset();
         let first = *start.get_or_insert(offset);

@@ -6,9 +6,14 @@
 
 mod change;
 mod command;
+mod find;
+mod open_run;
+mod pick;
 mod queue;
 mod reader;
+mod recent;
 mod recover;
+mod run;
 mod schema;
 mod writer;
 
@@ -23,13 +28,14 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub(crate) use change::{Expired, Prepared};
-pub(crate) use command::{Change, Done, NewRecord, OffsetRow, Popped, Redeliver, Settings, Stored};
+pub(crate) use command::{Change, Done, NewRecords, OffsetRow, Popped, Redeliver, Settings, Stored};
 pub(crate) use queue::{Queue, ReadRange, ReadResult, Span};
 pub(crate) use reader::Boundary;
 pub(crate) use recover::Recovered;
 
 use command::Command;
 use queue::TailBudget;
+use recent::Recent;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -150,7 +156,7 @@ impl Store {
     }
 
     /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit.
-    pub(crate) async fn append(&self, records: Vec<NewRecord>, done: Done<Vec<Stored>>) {
+    pub(crate) async fn append(&self, records: Vec<NewRecords>, done: Done<Vec<Stored>>) {
         let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
         let permits = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await.ok();
@@ -159,14 +165,14 @@ impl Store {
 
     /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
     pub(crate) async fn deliver_due(&self, now_ms: i64, redeliver: Redeliver) -> Result<usize, StoreError> {
-        self.ask(|done| Command::DeliverDue { now_ms, redeliver, built: Vec::new(), taken: 0, done }).await
+        self.ask(|done| Command::DeliverDue { now_ms, redeliver, taken: 0, done }).await
     }
 
     /// Makes changes beside the log, and stores the records if anything changed; answers how many rows did.
     pub(crate) async fn change(
         &self,
         changes: Vec<Change>,
-        records: Vec<NewRecord>,
+        records: Vec<NewRecords>,
     ) -> Result<usize, StoreError> {
         self.ask(|done| Command::Change { changes, records, changed: 0, done }).await
     }
@@ -231,7 +237,7 @@ impl Store {
     pub(crate) async fn read_range(&self, queue: &Queue, range: ReadRange) -> Result<ReadResult, StoreError> {
         let id = queue.id;
         let until = queue.span().max;
-        self.question(move |connection| reader::read_range(connection, id, until, &range)).await
+        self.look(move |connection, recent| reader::read_range(connection, recent, id, until, &range)).await
     }
 
     /// The record at a physical offset.
@@ -306,9 +312,18 @@ impl Store {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.look(|connection, _| question(connection)).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection, &mut Recent) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let asked =
-            reader::Question::Ask(Box::new(move |connection| drop(sender.send(question(connection)))));
+        let asked = reader::Question::Ask(Box::new(move |connection, recent| {
+            // The asker may have gone meanwhile; then nobody wants the answer.
+            drop(sender.send(question(connection, recent)));
+        }));
         if self.questions.send(asked).await.is_err() {
             return Err(StoreError::Closed);
         }
