@@ -250,7 +250,7 @@ fn hold(core: &Arc<Core>, pull: Pull, hold_ms: i64, next_offset: i64) {
 
 /// Reads from memory, or from the database in a task.
 fn read(core: &Arc<Core>, pull: Pull, span: Span) {
-    if let Some(read) = pull.queue.read_tail(&pull.range) {
+    if let Some(read) = core.store.read_at_once(&pull.queue, &pull.range) {
         return answer_read(pull, span, read);
     }
     let core_of_task = Arc::clone(core);

@@ -241,7 +241,7 @@ async fn first_offset(core: &Core, wanted: &Wanted, queue: &Queue, retry: PopRet
 }
 
 async fn read(core: &Core, queue: &Queue, range: ReadRange) -> Result<ReadResult, Refusal> {
-    match queue.read_tail(&range) {
+    match core.store.read_at_once(queue, &range) {
         Some(read) => Ok(read),
         None => Ok(core.store.read_range(queue, range).await?),
     }

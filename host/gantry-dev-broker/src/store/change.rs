@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::command::{Change, Popped};
 use super::find::Finder;
+use super::log::Log;
 use super::writer::save_offsets;
 use crate::error::StoreError;
 
@@ -74,11 +75,11 @@ pub(crate) struct Expired {
 }
 
 /// Prepared records to ask about, the longest waiting first.
-pub(super) fn to_check(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Prepared>> {
+pub(super) fn to_check(connection: &Connection, log: &Log, now_ms: i64) -> rusqlite::Result<Vec<Prepared>> {
     let mut select = connection.prepare_cached(
         "SELECT physical, checks FROM prepared WHERE next_check_ms <= ?1 ORDER BY next_check_ms, physical LIMIT ?2",
     )?;
-    let (mut rows, mut finder) = (select.query(params![now_ms, AT_ONCE])?, Finder::default());
+    let (mut rows, mut finder) = (select.query(params![now_ms, AT_ONCE])?, Finder::new(log));
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let physical = row.get(0)?;
@@ -90,7 +91,7 @@ pub(super) fn to_check(connection: &Connection, now_ms: i64) -> rusqlite::Result
 }
 
 /// Popped records whose time is up, the longest waiting first.
-pub(super) fn expired(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Expired>> {
+pub(super) fn expired(connection: &Connection, log: &Log, now_ms: i64) -> rusqlite::Result<Vec<Expired>> {
     let mut select = connection.prepare_cached(
         "SELECT group_name, queue, position, popped_ms FROM popped
          WHERE due_ms <= ?1 ORDER BY due_ms, queue, position LIMIT ?2",
@@ -104,7 +105,7 @@ pub(super) fn expired(connection: &Connection, now_ms: i64) -> rusqlite::Result<
             popped_ms: row.get(3)?,
         })
     };
-    let mut finder = Finder::default();
+    let mut finder = Finder::new(log);
     let rows = select.query_map(params![now_ms, AT_ONCE], popped)?;
     rows.map(|popped| {
         let popped = popped?;
@@ -117,6 +118,7 @@ pub(super) fn expired(connection: &Connection, now_ms: i64) -> rusqlite::Result<
 /// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
 pub(super) fn find_scheduled(
     connection: &Connection,
+    log: &Log,
     from_ms: i64,
     until_ms: i64,
     wanted: impl Fn(Bytes) -> bool,
@@ -124,7 +126,7 @@ pub(super) fn find_scheduled(
     let mut select = connection.prepare_cached(
         "SELECT due_ms, physical FROM schedule WHERE due_ms >= ?1 AND due_ms < ?2 ORDER BY due_ms, physical",
     )?;
-    let (mut rows, mut finder) = (select.query(params![from_ms, until_ms])?, Finder::default());
+    let (mut rows, mut finder) = (select.query(params![from_ms, until_ms])?, Finder::new(log));
     while let Some(row) = rows.next()? {
         let (due_ms, physical) = (row.get(0)?, row.get(1)?);
         if finder.at(connection, physical)?.is_some_and(&wanted) {

@@ -1,17 +1,24 @@
 //! Finding a record by its physical offset, or by its place in a queue.
 
 use bytes::Bytes;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::log::{InFile, Log};
 use super::run::{record_at, unpack_entries};
 
 /// The records of a run that was looked at last: what is looked for one after the other is often in one run.
-#[derive(Debug, Default)]
-pub(super) struct Finder {
+#[derive(Debug)]
+pub(super) struct Finder<'a> {
+    log: &'a Log,
     last: Option<(i64, Bytes)>,
 }
 
-impl Finder {
+impl<'a> Finder<'a> {
+    pub(super) fn new(log: &'a Log) -> Self {
+        Self { log, last: None }
+    }
+
     /// The record at a physical offset, which must be where a record begins.
     pub(super) fn at(&mut self, connection: &Connection, physical: i64) -> rusqlite::Result<Option<Bytes>> {
         if let Some((begin, run)) = &self.last
@@ -20,9 +27,11 @@ impl Finder {
             return Ok(record_at(run, place));
         }
         let mut select = connection.prepare_cached(
-            "SELECT physical, records FROM commit_log WHERE physical <= ?1 ORDER BY physical DESC LIMIT 1",
+            "SELECT records, file, at, size, crc, physical FROM commit_log WHERE physical <= ?1
+             ORDER BY physical DESC LIMIT 1",
         )?;
-        self.last = select.query_row([physical], |row| Ok((row.get(0)?, blob(row, 1)?))).optional()?;
+        let found = |row: &Row<'_>| Ok((row.get(5)?, records(row, self.log)?));
+        self.last = select.query_row([physical], found).optional()?;
         let Some((begin, run)) = &self.last else { return Ok(None) };
         Ok(place(*begin, physical).and_then(|place| record_at(run, place)))
     }
@@ -68,9 +77,13 @@ pub(super) fn physical_of(
     Ok(found.optional()?.flatten())
 }
 
-/// A copy of a row's bytes.
-pub(super) fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
-    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
+/// The records of a run, its row beginning with records, file, at, size and crc.
+pub(super) fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
+    let Some(file) = row.get(1)? else {
+        return Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
+    };
+    let place = InFile { file, at: row.get(2)?, size: row.get(3)?, crc: row.get(4)? };
+    log.read(place).map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into()))
 }
 
 fn place(begin: i64, physical: i64) -> Option<usize> {

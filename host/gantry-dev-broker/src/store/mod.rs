@@ -7,6 +7,7 @@
 mod change;
 mod command;
 mod find;
+mod log;
 mod open_run;
 mod pick;
 mod queue;
@@ -34,11 +35,12 @@ pub(crate) use reader::Boundary;
 pub(crate) use recover::Recovered;
 
 use command::Command;
+use log::{Log, LogWriter};
 use queue::TailBudget;
 use recent::Recent;
 
 use crate::clock::Clock;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, FsyncPolicy, Storage};
 use crate::error::{StartError, StoreError};
 use crate::sync::lock;
 
@@ -79,6 +81,8 @@ type Registry = HashMap<Arc<str>, HashMap<i32, Arc<Queue>>>;
 /// The open store. Dropping it stops the threads after what was asked before.
 pub(crate) struct Store {
     pub(crate) shared: Arc<Shared>,
+    log: Arc<Log>,
+    recent: Arc<Mutex<Recent>>,
     queues: RwLock<Registry>,
     next_queue_id: AtomicI64,
     commands: mpsc::Sender<Command>,
@@ -92,9 +96,22 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes the store and says what was in it.
     pub(crate) fn open(config: &BrokerConfig, clock: Arc<Clock>) -> Result<(Self, Recovered), StartError> {
-        let database = schema::open(&config.storage, config.max_store_bytes)?;
-        let mut recovered = recover::recover(&lock(&database.writer))
-            .map_err(|source| StartError::Store { place: place(config), source })?;
+        let database = schema::open(&config.storage)?;
+        let unreadable = |source| StartError::Store { place: place(config), source };
+        let (directory, flush_commits) = match &config.storage {
+            Storage::Directory { path, fsync } => (Some(path.clone()), *fsync == FsyncPolicy::EveryCommit),
+            Storage::InMemory => (None, false),
+        };
+        let log = Arc::new(Log::new(directory));
+        log::drop_damaged(&lock(&database.writer), &log).map_err(unreadable)?;
+        let mut recovered = recover::recover(&lock(&database.writer)).map_err(unreadable)?;
+        let appending =
+            LogWriter::open(Arc::clone(&log), &lock(&database.writer), flush_commits, config.max_store_bytes);
+        let unusable = |error| StartError::DataDirectory {
+            path: place(config).into(),
+            source: std::io::Error::other(error),
+        };
+        let appending = appending.map_err(unusable)?;
         let shared = Arc::new(Shared {
             budget: TailBudget::new(config.tail_cache_bytes),
             arrivals: Arrivals::default(),
@@ -106,6 +123,7 @@ impl Store {
         let (commands, receiver) = mpsc::channel(PENDING_COMMANDS);
         let writer = writer::Writer {
             connection: database.writer,
+            log: appending,
             commands: receiver,
             shared: Arc::clone(&shared),
             clock,
@@ -121,6 +139,8 @@ impl Store {
         let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let store = Self {
             shared,
+            log,
+            recent: Arc::default(),
             next_queue_id: AtomicI64::new(queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1),
             queues: RwLock::new(registry(queues)),
             commands,
@@ -179,12 +199,14 @@ impl Store {
 
     /// Prepared records to ask about now, a bounded number.
     pub(crate) async fn to_check(&self, now_ms: i64) -> Result<Vec<Prepared>, StoreError> {
-        self.question(move |connection| change::to_check(connection, now_ms)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::to_check(connection, &log, now_ms)).await
     }
 
     /// Popped records that were not settled in time, a bounded number.
     pub(crate) async fn expired(&self, now_ms: i64) -> Result<Vec<Expired>, StoreError> {
-        self.question(move |connection| change::expired(connection, now_ms)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::expired(connection, &log, now_ms)).await
     }
 
     /// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
@@ -194,7 +216,9 @@ impl Store {
         until_ms: i64,
         wanted: impl Fn(Bytes) -> bool + Send + 'static,
     ) -> Result<Option<(i64, i64)>, StoreError> {
-        self.question(move |connection| change::find_scheduled(connection, from_ms, until_ms, wanted)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::find_scheduled(connection, &log, from_ms, until_ms, wanted))
+            .await
     }
 
     /// Writes a topic's or a group's settings.
@@ -237,17 +261,26 @@ impl Store {
     pub(crate) async fn read_range(&self, queue: &Queue, range: ReadRange) -> Result<ReadResult, StoreError> {
         let id = queue.id;
         let until = queue.span().max;
-        self.look(move |connection, recent| reader::read_range(connection, recent, id, until, &range)).await
+        let (log, recent) = (Arc::clone(&self.log), Arc::clone(&self.recent));
+        self.question(move |connection| reader::read_range(connection, (&log, &recent), id, until, &range))
+            .await
+    }
+
+    /// Reads records without waiting for the database, where that can be.
+    pub(crate) fn read_at_once(&self, queue: &Queue, range: &ReadRange) -> Option<ReadResult> {
+        queue.read_tail(range).or_else(|| reader::read_recent(&self.recent, queue.id, range))
     }
 
     /// The record at a physical offset.
     pub(crate) async fn read_at(&self, physical: i64) -> Result<Option<Bytes>, StoreError> {
-        self.question(move |connection| reader::read_at(connection, physical)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| reader::read_at(connection, &log, physical)).await
     }
 
     /// Records whose topic and key have this hash, newest first.
     pub(crate) async fn read_by_key(&self, hash: i64, most: usize) -> Result<Vec<Bytes>, StoreError> {
-        self.question(move |connection| reader::read_by_key(connection, hash, most)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| reader::read_by_key(connection, &log, hash, most)).await
     }
 
     /// The offset of a point in time.
@@ -312,17 +345,10 @@ impl Store {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.look(|connection, _| question(connection)).await
-    }
-
-    async fn look<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Connection, &mut Recent) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let asked = reader::Question::Ask(Box::new(move |connection, recent| {
+        let asked = reader::Question::Ask(Box::new(move |connection| {
             // The asker may have gone meanwhile; then nobody wants the answer.
-            drop(sender.send(question(connection, recent)));
+            drop(sender.send(question(connection)));
         }));
         if self.questions.send(asked).await.is_err() {
             return Err(StoreError::Closed);

@@ -5,6 +5,7 @@ use gantry_protocol::sys_flag::BORN_HOST_V6;
 use rusqlite::{Transaction, params};
 
 use super::command::NewRecords;
+use super::log::InFile;
 use super::queue::Queue;
 use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS, Run, pack_entries, pack_keys};
 use crate::error::StoreError;
@@ -79,11 +80,19 @@ impl OpenRun {
         }
     }
 
-    /// Writes the run's rows; answers its bytes.
-    pub(super) fn write(&self, tx: &Transaction<'_>) -> Result<i64, StoreError> {
+    /// Writes the run's rows, with its records unless they are in a file; answers its bytes.
+    pub(super) fn write(&self, tx: &Transaction<'_>, in_file: Option<InFile>) -> Result<i64, StoreError> {
         let physical_of = |at: usize| self.physical + i64::try_from(at).unwrap_or_default();
-        tx.prepare_cached("INSERT INTO commit_log(physical, records) VALUES(?1, ?2)")?
-            .execute(params![self.physical, &self.bytes[..]])?;
+        match in_file {
+            None => tx
+                .prepare_cached("INSERT INTO commit_log(physical, records) VALUES(?1, ?2)")?
+                .execute(params![self.physical, &self.bytes[..]])?,
+            Some(InFile { file, at, size, crc }) => tx
+                .prepare_cached(
+                    "INSERT INTO commit_log(physical, records, file, at, size, crc) VALUES(?1, x'', ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![self.physical, file, at, size, crc])?,
+        };
         tx.prepare_cached(
             "INSERT INTO consume_queue(queue, position, physical, messages, stored_ms, entries)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6)",

@@ -4,15 +4,16 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::mpsc;
 
-use super::find::{Finder, blob, physical_of};
+use super::find::{Finder, physical_of, records};
+use super::log::Log;
 use super::pick::Picker;
 use super::queue::{ReadRange, ReadResult, Span};
 use super::recent::Recent;
 use super::run::{Run, find_key, unpack_entries};
 use crate::sync::lock;
 
-/// What is asked of the database, and of what was read from it lately.
-type Asked = Box<dyn FnOnce(&Connection, &mut Recent) + Send>;
+/// What is asked of the database.
+type Asked = Box<dyn FnOnce(&Connection) + Send>;
 
 /// What the reader thread is asked to do.
 pub(super) enum Question {
@@ -24,9 +25,8 @@ pub(super) enum Question {
 
 /// The one thread that reads what is no longer in memory.
 pub(super) fn run(connection: &Mutex<Connection>, mut questions: mpsc::Receiver<Question>) {
-    let mut recent = Recent::default();
     while let Some(Question::Ask(question)) = questions.blocking_recv() {
-        question(&lock(connection), &mut recent);
+        question(&lock(connection));
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn run(connection: &Mutex<Connection>, mut questions: mpsc::Receiver<
 /// Records from `until` on are not visible yet.
 pub(super) fn read_range(
     connection: &Connection,
-    recent: &mut Recent,
+    (log, recent): (&Log, &Mutex<Recent>),
     queue: i64,
     until: i64,
     range: &ReadRange,
@@ -48,12 +48,12 @@ pub(super) fn read_range(
     let mut rows = index.query(params![queue, range.offset, until])?;
     let mut picker = Picker::new(range);
     while let Some(row) = rows.next()? {
-        let physical: i64 = row.get(1)?;
-        let run = match recent.get(physical) {
+        let known = lock(recent).get(queue, row.get(0)?);
+        let run = match known {
             Some(run) => run,
             None => {
-                let run = read_run(connection, row, physical)?;
-                recent.put(physical, run.clone());
+                let run = read_run(connection, log, row)?;
+                lock(recent).put(queue, run.clone());
                 run
             }
         };
@@ -64,26 +64,38 @@ pub(super) fn read_range(
     Ok(picker.finish())
 }
 
-fn read_run(connection: &Connection, row: &Row<'_>, physical: i64) -> rusqlite::Result<Run> {
-    let (position, messages): (i64, i64) = (row.get(0)?, row.get(2)?);
+fn read_run(connection: &Connection, log: &Log, row: &Row<'_>) -> rusqlite::Result<Run> {
+    let (position, physical, messages): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let entries = unpack_entries(row.get_ref(4)?.as_blob()?);
     let bytes = connection
-        .prepare_cached("SELECT records FROM commit_log WHERE physical = ?1")?
-        .query_row([physical], |row| blob(row, 0))?;
+        .prepare_cached("SELECT records, file, at, size, crc FROM commit_log WHERE physical = ?1")?
+        .query_row([physical], |row| records(row, log))?;
     let damaged = || rusqlite::Error::IntegralValueOutOfRange(4, physical);
     Run::of((position, position + messages), row.get(3)?, entries, bytes).ok_or_else(damaged)
 }
 
+/// Reads from a run that was read lately; `None` when that is not all there is to be read.
+pub(super) fn read_recent(recent: &Mutex<Recent>, queue: i64, range: &ReadRange) -> Option<ReadResult> {
+    let run = lock(recent).get(queue, range.offset)?;
+    let mut picker = Picker::new(range);
+    (!picker.look(&run) || picker.is_full()).then(|| picker.finish())
+}
+
 /// The record at a physical offset, which must be where a record begins.
-pub(super) fn read_at(connection: &Connection, physical: i64) -> rusqlite::Result<Option<Bytes>> {
-    Finder::default().at(connection, physical)
+pub(super) fn read_at(connection: &Connection, log: &Log, physical: i64) -> rusqlite::Result<Option<Bytes>> {
+    Finder::new(log).at(connection, physical)
 }
 
 /// Records with the hash of a key, newest first. The caller compares the keys themselves.
-pub(super) fn read_by_key(connection: &Connection, hash: i64, most: usize) -> rusqlite::Result<Vec<Bytes>> {
+pub(super) fn read_by_key(
+    connection: &Connection,
+    log: &Log,
+    hash: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Bytes>> {
     let mut select =
         connection.prepare_cached("SELECT physical, hashes FROM message_key ORDER BY physical DESC")?;
-    let (mut rows, mut records, mut finder) = (select.query([])?, Vec::new(), Finder::default());
+    let (mut rows, mut records, mut finder) = (select.query([])?, Vec::new(), Finder::new(log));
     while let Some(row) = rows.next()? {
         let physical: i64 = row.get(0)?;
         for at in find_key(row.get_ref(1)?.as_blob()?, hash) {

@@ -16,6 +16,10 @@ const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEG
 /// The blobs are those of [`super::run`].
 const FROM_FORMAT_2: &str = "
 ALTER TABLE commit_log RENAME COLUMN record TO records;
+ALTER TABLE commit_log ADD COLUMN file INTEGER;
+ALTER TABLE commit_log ADD COLUMN at INTEGER;
+ALTER TABLE commit_log ADD COLUMN size INTEGER;
+ALTER TABLE commit_log ADD COLUMN crc INTEGER;
 ALTER TABLE consume_queue RENAME TO former_queue;
 CREATE TABLE consume_queue(
     queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, messages INTEGER NOT NULL,
@@ -35,7 +39,8 @@ const CHECKPOINT_PAGES: u32 = 4096;
 
 /// The names follow RocketMQ: records in a commit log, ordered by physical offset; a consume queue per queue
 /// that points into it; message keys in the order of storing, without an index: they are searched rarely and
-/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]).
+/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]). The records
+/// of a large one are in a file ([`super::log`]), and empty here.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS topic(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
@@ -44,7 +49,9 @@ CREATE TABLE IF NOT EXISTS consumer_offset(
     group_name TEXT NOT NULL, topic TEXT NOT NULL, queue_id INTEGER NOT NULL, next_offset INTEGER NOT NULL,
     PRIMARY KEY(group_name, topic, queue_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, queue_id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS commit_log(physical INTEGER PRIMARY KEY, records BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS commit_log(
+    physical INTEGER PRIMARY KEY, records BLOB NOT NULL, file INTEGER, at INTEGER, size INTEGER, crc INTEGER);
+CREATE INDEX IF NOT EXISTS commit_log_file ON commit_log(file, at) WHERE file IS NOT NULL;
 CREATE TABLE IF NOT EXISTS consume_queue(
     queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, messages INTEGER NOT NULL,
     stored_ms INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY(queue, position)) WITHOUT ROWID;
@@ -74,28 +81,27 @@ pub(super) struct Database {
 }
 
 /// Opens or makes the database.
-pub(super) fn open(storage: &Storage, max_bytes: Option<u64>) -> Result<Database, StartError> {
+pub(super) fn open(storage: &Storage) -> Result<Database, StartError> {
     match storage {
         Storage::InMemory => {
             let place = "memory".to_owned();
             let connection = Connection::open_in_memory()
-                .and_then(|connection| prepare_in_memory(&connection, max_bytes).map(|()| connection))
+                .and_then(|connection| prepare_in_memory(&connection).map(|()| connection))
                 .map_err(|source| StartError::Store { place, source })?;
             let shared = Arc::new(Mutex::new(connection));
             Ok(Database { writer: Arc::clone(&shared), reader: shared, lock_file: None })
         }
-        Storage::Directory { path, fsync } => open_directory(path, *fsync, max_bytes),
+        Storage::Directory { path, fsync } => open_directory(path, *fsync),
     }
 }
 
-fn prepare_in_memory(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+fn prepare_in_memory(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
-    limit_size(connection, max_bytes)?;
     connection.execute_batch(TABLES)
 }
 
-fn open_directory(path: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> Result<Database, StartError> {
+fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartError> {
     let lock_file = hold_directory(path)?;
     let file = path.join("store.db");
     let place = file.display().to_string();
@@ -109,8 +115,6 @@ fn open_directory(path: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> Re
         FORMAT => {}
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }
-    // A conversion needs room for both forms for a moment.
-    limit_size(&writer, max_bytes).map_err(failed)?;
     writer.execute_batch(TABLES).map_err(failed)?;
     let reader = open_reader(&file).map_err(failed)?;
     Ok(Database {
@@ -172,7 +176,8 @@ fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+/// Bounds the database. A conversion at its opening needs room for both forms for a moment, so this comes after.
+pub(super) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
     match max_bytes {
         Some(bytes) => {
             let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / PAGE_SIZE).max(1);

@@ -11,6 +11,7 @@ use super::Shared;
 use super::change;
 use super::command::{Command, NewRecords, OffsetRow, Place, Settings, Stored};
 use super::find::Finder;
+use super::log::{End, Log, LogWriter};
 use super::open_run::OpenRun;
 use super::queue::Queue;
 use crate::clock::Clock;
@@ -27,6 +28,7 @@ const DELIVER_AT_ONCE: i64 = 256;
 /// only then answers.
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) log: LogWriter,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<Clock>,
@@ -60,9 +62,20 @@ impl Writer {
                 break;
             }
         }
-        if let Err(error) = lock(&self.connection).execute_batch("PRAGMA optimize") {
-            tracing::debug!(%error, "the message store was closed without its statistics");
+        if let Err(error) = self.close() {
+            tracing::debug!(%error, "the message store was closed without its last flush or its statistics");
         }
+    }
+
+    /// Flushes the files, and notes it, so that the next start need not look at them.
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.log.flush()?;
+        let connection = lock(&self.connection);
+        connection.execute(
+            "INSERT OR REPLACE INTO meta(name, value) VALUES('flushed_physical', ?1)",
+            [self.next_physical],
+        )?;
+        Ok(connection.execute_batch("PRAGMA optimize")?)
     }
 
     fn gather(&mut self, first: Command) -> Vec<Command> {
@@ -101,6 +114,15 @@ impl Writer {
 
     /// Answers the runs that were written.
     fn commit(&mut self, group: &mut [Command]) -> Result<Vec<OpenRun>, StoreError> {
+        let end = self.log.end();
+        let committed = self.commit_from(group, end);
+        if committed.is_err() {
+            self.log.back_to(end);
+        }
+        committed
+    }
+
+    fn commit_from(&mut self, group: &mut [Command], end: End) -> Result<Vec<OpenRun>, StoreError> {
         let connection = Arc::clone(&self.connection);
         let mut connection = lock(&connection);
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -119,7 +141,13 @@ impl Writer {
         }
         self.write_runs(&transaction, &mut pending)?;
         let next_due = if pending.delivered { Some(next_due(&transaction)?) } else { None };
+        self.log.before_commit(end)?;
         transaction.commit()?;
+        if group.iter().any(|command| matches!(command, Command::DeleteTopic { .. }))
+            && let Err(error) = self.log.forget_dead(&connection)
+        {
+            tracing::warn!(%error, "files of deleted topics were not removed; the next start does it");
+        }
         self.next_physical = pending.next_physical;
         self.known_queues.extend(pending.new_queues);
         match next_due {
@@ -130,7 +158,7 @@ impl Writer {
     }
 
     fn apply(
-        &self,
+        &mut self,
         tx: &Transaction<'_>,
         pending: &mut Pending,
         command: &mut Command,
@@ -140,7 +168,7 @@ impl Writer {
                 records.iter_mut().try_for_each(|records| self.append(tx, pending, records))
             }
             Command::DeliverDue { now_ms, redeliver, taken, .. } => {
-                let due = due_records(tx, *now_ms)?;
+                let due = due_records(tx, &self.log.log, *now_ms)?;
                 *taken = due.len();
                 let mut delete =
                     tx.prepare_cached("DELETE FROM schedule WHERE due_ms = ?1 AND physical = ?2")?;
@@ -204,12 +232,13 @@ impl Writer {
     }
 
     /// Writes the runs that were not written yet.
-    fn write_runs(&self, tx: &Transaction<'_>, pending: &mut Pending) -> Result<(), StoreError> {
+    fn write_runs(&mut self, tx: &Transaction<'_>, pending: &mut Pending) -> Result<(), StoreError> {
         pending.open.clear();
         let (stored_ms, written) = (self.clock.wall_ms(), pending.written);
         for run in pending.runs.iter_mut().skip(written) {
             run.stamp(pending.next_physical, stored_ms);
-            pending.next_physical += run.write(tx)?;
+            let in_file = self.log.append(tx, &run.bytes)?;
+            pending.next_physical += run.write(tx, in_file)?;
             if let Some(due_ms) = run.earliest_due() {
                 pending.earliest_due = pending.earliest_due.min(due_ms);
             }
@@ -284,11 +313,11 @@ fn stored<'a>(records: &'a NewRecords, begins: &[i64]) -> impl Iterator<Item = S
 /// Scheduled records that are due: when, where, and the record unless its topic was deleted.
 type DueRecord = (i64, i64, Option<Bytes>);
 
-fn due_records(tx: &Transaction<'_>, now_ms: i64) -> Result<Vec<DueRecord>, StoreError> {
+fn due_records(tx: &Transaction<'_>, log: &Log, now_ms: i64) -> Result<Vec<DueRecord>, StoreError> {
     let mut select = tx.prepare_cached(
         "SELECT due_ms, physical FROM schedule WHERE due_ms <= ?1 ORDER BY due_ms, physical LIMIT ?2",
     )?;
-    let (mut rows, mut finder) = (select.query(params![now_ms, DELIVER_AT_ONCE])?, Finder::default());
+    let (mut rows, mut finder) = (select.query(params![now_ms, DELIVER_AT_ONCE])?, Finder::new(log));
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
         let physical = row.get(1)?;

@@ -269,6 +269,9 @@ async fn a_store_of_another_format_is_refused() {
 
 /// What format 2 had in place of runs.
 const FORMER_TABLES: &str = "
+    DROP INDEX commit_log_file;
+    ALTER TABLE commit_log DROP COLUMN file; ALTER TABLE commit_log DROP COLUMN at;
+    ALTER TABLE commit_log DROP COLUMN size; ALTER TABLE commit_log DROP COLUMN crc;
     ALTER TABLE commit_log RENAME COLUMN records TO record;
     ALTER TABLE consume_queue RENAME TO newer;
     CREATE TABLE consume_queue(
