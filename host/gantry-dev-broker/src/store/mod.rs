@@ -36,7 +36,7 @@ pub(crate) use recover::Recovered;
 
 use command::Command;
 use log::{Log, LogWriter};
-use queue::TailBudget;
+use queue::Tails;
 use recent::Recent;
 
 use crate::clock::Clock;
@@ -59,7 +59,6 @@ pub(crate) struct StoreCounters {
 /// What the writer thread and everybody else share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    budget: TailBudget,
     pub(crate) arrivals: Arrivals,
     pub(crate) counters: StoreCounters,
     /// When the next scheduled record is due, wall clock; `i64::MAX` when there is none.
@@ -113,7 +112,6 @@ impl Store {
         };
         let appending = appending.map_err(unusable)?;
         let shared = Arc::new(Shared {
-            budget: TailBudget::new(config.tail_cache_bytes),
             arrivals: Arrivals::default(),
             counters: StoreCounters::default(),
             next_due: AtomicI64::new(recovered.next_due),
@@ -126,6 +124,7 @@ impl Store {
             log: appending,
             commands: receiver,
             shared: Arc::clone(&shared),
+            tails: Tails::new(config.tail_cache_bytes),
             clock,
             next_physical: recovered.next_physical,
             known_queues: queues.iter().map(|queue| queue.id).collect(),

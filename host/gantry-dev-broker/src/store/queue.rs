@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -38,11 +38,13 @@ struct Tail {
     runs: VecDeque<Run>,
 }
 
-/// How many bytes the tails of all queues hold together, and may hold.
+/// What the tails of all queues hold together, and may hold: the oldest runs of all go first. Kept by the one who publishes.
 #[derive(Debug)]
-pub(crate) struct TailBudget {
+pub(super) struct Tails {
     limit: usize,
-    used: AtomicUsize,
+    used: usize,
+    /// The queue of each run, in the order they were published.
+    order: VecDeque<Arc<Queue>>,
 }
 
 /// Where a queue begins and ends.
@@ -88,13 +90,29 @@ impl Tail {
     }
 }
 
-impl TailBudget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+impl Tails {
+    /// Bounded by so many bytes, but for one run.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, used: 0, order: VecDeque::new() }
     }
 
-    fn exceeded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.limit
+    /// Makes a committed run visible, and drops the oldest ones past the bound.
+    pub(super) fn publish(&mut self, queue: &Arc<Queue>, run: Run) {
+        self.used += run.size();
+        queue.append(run);
+        self.order.push_back(Arc::clone(queue));
+        while self.used > self.limit
+            && self.order.len() > 1
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.used -= oldest.drop_oldest();
+        }
+    }
+
+    /// Forgets the tail of a deleted queue.
+    pub(super) fn forget(&mut self, queue: &Arc<Queue>) {
+        self.used -= queue.drop_all();
+        self.order.retain(|known| !Arc::ptr_eq(known, queue));
     }
 }
 
@@ -118,26 +136,21 @@ impl Queue {
         Span { min: tail.min, max: tail.max, last_stored_ms: tail.last_stored_ms }
     }
 
-    /// Makes a committed run visible, and drops the oldest of the cache past the budget.
-    pub(super) fn publish(&self, run: Run, budget: &TailBudget) {
+    fn append(&self, run: Run) {
         let mut tail = lock(&self.tail);
         tail.max = run.end;
         tail.last_stored_ms = run.stored_ms;
-        budget.used.fetch_add(run.size(), Ordering::Relaxed);
         tail.runs.push_back(run);
-        while budget.exceeded() && tail.runs.len() > 1 {
-            if let Some(oldest) = tail.runs.pop_front() {
-                budget.used.fetch_sub(oldest.size(), Ordering::Relaxed);
-            }
-        }
     }
 
-    /// Forgets the cache of a deleted queue.
-    pub(super) fn release(&self, budget: &TailBudget) {
-        let mut tail = lock(&self.tail);
-        for run in tail.runs.drain(..) {
-            budget.used.fetch_sub(run.size(), Ordering::Relaxed);
-        }
+    /// Answers the bytes it gave free.
+    fn drop_oldest(&self) -> usize {
+        lock(&self.tail).runs.pop_front().map_or(0, |run| run.size())
+    }
+
+    /// Answers the bytes it gave free.
+    fn drop_all(&self) -> usize {
+        lock(&self.tail).runs.drain(..).map(|run| run.size()).sum()
     }
 
     /// Reads from memory; `None` when the range begins before the cached tail.
@@ -196,8 +209,8 @@ mod tests {
     use super::*;
     use crate::store::run::Entry;
 
-    fn queue() -> Queue {
-        Queue::new(1, "t".into(), 0, Span { min: 0, max: 0, last_stored_ms: 0 })
+    fn queue() -> Arc<Queue> {
+        Arc::new(Queue::new(1, "t".into(), 0, Span { min: 0, max: 0, last_stored_ms: 0 }))
     }
 
     /// A run of records of ten bytes, each of so many messages and with this tag.
@@ -224,26 +237,26 @@ mod tests {
 
     #[test]
     fn a_read_stops_at_the_count_and_says_where_to_go_on() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..5).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         let read = queue.read_tail(&range(1, 2, 1000, Filter::All)).unwrap();
         assert_eq!((read.count, size(&read), read.next_offset), (2, 20, 3));
     }
 
     #[test]
     fn a_read_returns_one_record_even_past_its_bytes() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..3).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..3).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         let read = queue.read_tail(&range(0, 32, 5, Filter::All)).unwrap();
         assert_eq!((read.count, read.next_offset), (1, 1));
     }
 
     #[test]
     fn a_record_of_several_messages_is_read_whole_from_any_of_its_offsets() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        queue.publish(record(0, 0), &budget);
-        queue.publish(run(1, &[(5, 0)]), &budget);
-        queue.publish(record(6, 0), &budget);
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, record(0, 0));
+        tails.publish(&queue, run(1, &[(5, 0)]));
+        tails.publish(&queue, record(6, 0));
         assert_eq!(queue.span().max, 7);
         let read = |offset, most| queue.read_tail(&range(offset, most, 1000, Filter::All)).unwrap();
         assert_eq!((read(3, 32).count, read(3, 32).next_offset), (6, 7));
@@ -254,8 +267,8 @@ mod tests {
 
     #[test]
     fn filtered_records_are_passed_over() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..6).for_each(|offset| queue.publish(record(offset, offset % 3), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..6).for_each(|offset| tails.publish(&queue, record(offset, offset % 3)));
         let filter = Filter::codes([1]);
         let read = queue.read_tail(&range(0, 32, 1000, filter.clone())).unwrap();
         assert_eq!((read.count, read.next_offset), (2, 6));
@@ -265,8 +278,8 @@ mod tests {
 
     #[test]
     fn the_cache_keeps_to_its_budget_and_older_reads_go_to_the_database() {
-        let (queue, budget) = (queue(), TailBudget::new(52));
-        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(52));
+        (0..5).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         assert_eq!(queue.read_tail(&range(0, 1, 100, Filter::All)), None);
         assert_eq!(queue.read_tail(&range(3, 9, 100, Filter::All)).unwrap().count, 2);
         assert_eq!(queue.span().max, 5);
@@ -274,9 +287,9 @@ mod tests {
 
     #[test]
     fn a_run_is_read_from_any_of_its_records_and_up_to_any() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        queue.publish(run(0, &[(1, 0); 5]), &budget);
-        queue.publish(run(5, &[(1, 0); 5]), &budget);
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, run(0, &[(1, 0); 5]));
+        tails.publish(&queue, run(5, &[(1, 0); 5]));
         let read = |offset, most, bytes| {
             let read = queue.read_tail(&range(offset, most, bytes, Filter::All)).unwrap();
             (read.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), read.next_offset)
@@ -290,10 +303,23 @@ mod tests {
 
     #[test]
     fn what_a_filter_leaves_of_a_run_is_in_as_few_pieces_as_can_be() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        queue.publish(run(0, &[(1, 1), (1, 1), (1, 2), (1, 1), (1, 2)]), &budget);
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, run(0, &[(1, 1), (1, 1), (1, 2), (1, 1), (1, 2)]));
         let read = queue.read_tail(&range(0, 32, 1000, Filter::codes([1]))).unwrap();
         assert_eq!(read.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [20, 10]);
         assert_eq!((read.count, read.next_offset), (3, 5));
+    }
+
+    #[test]
+    fn the_oldest_run_of_all_queues_goes_first_and_a_deleted_queue_takes_no_room() {
+        let (idle, busy, mut tails) = (queue(), queue(), Tails::new(4 * 26));
+        let cached = |queue: &Queue, offset| queue.read_tail(&range(offset, 1, 100, Filter::All)).is_some();
+        tails.publish(&idle, record(0, 0));
+        (0..4).for_each(|offset| tails.publish(&busy, record(offset, 0)));
+        assert!(!cached(&idle, 0));
+        assert!((0..4).all(|offset| cached(&busy, offset)));
+        tails.forget(&busy);
+        (1..5).for_each(|offset| tails.publish(&idle, record(offset, 0)));
+        assert!((1..5).all(|offset| cached(&idle, offset)));
     }
 }

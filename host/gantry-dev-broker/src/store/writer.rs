@@ -13,7 +13,7 @@ use super::command::{Command, NewRecords, OffsetRow, Place, Settings, Stored};
 use super::find::Finder;
 use super::log::{End, Log, LogWriter};
 use super::open_run::OpenRun;
-use super::queue::Queue;
+use super::queue::{Queue, Tails};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::sync::lock;
@@ -31,6 +31,7 @@ pub(super) struct Writer {
     pub(super) log: LogWriter,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
+    pub(super) tails: Tails,
     pub(super) clock: Arc<Clock>,
     /// Physical offset of the next record.
     pub(super) next_physical: i64,
@@ -266,7 +267,7 @@ impl Writer {
     }
 
     /// Answers a command that was committed, its runs beginning at these physical offsets.
-    fn finish(&self, command: Command, begins: &[i64]) {
+    fn finish(&mut self, command: Command, begins: &[i64]) {
         match command {
             Command::Append { records, room, done } => {
                 let stored = records.iter().flat_map(|records| stored(records, begins)).collect();
@@ -276,7 +277,7 @@ impl Writer {
             Command::DeliverDue { taken, done, .. } => done(Ok(taken)),
             Command::Change { changed, done, .. } => done(Ok(changed)),
             Command::DeleteTopic { queues, done, .. } => {
-                queues.iter().for_each(|queue| queue.release(&self.shared.budget));
+                queues.iter().for_each(|queue| self.tails.forget(queue));
                 done(Ok(()));
             }
             Command::Put { done, .. }
@@ -289,9 +290,9 @@ impl Writer {
     }
 
     /// Makes a committed run visible.
-    fn publish(&self, run: OpenRun) {
+    fn publish(&mut self, run: OpenRun) {
         let (queue, messages) = (Arc::clone(&run.queue), run.messages);
-        queue.publish(run.close(), &self.shared.budget);
+        self.tails.publish(&queue, run.close());
         self.shared.counters.messages_stored.fetch_add(messages.unsigned_abs(), Ordering::Relaxed);
         self.shared.arrivals.mark(&queue);
     }
