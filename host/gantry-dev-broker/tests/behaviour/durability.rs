@@ -98,13 +98,13 @@ fn run(directory: &Path, fsync: &str) -> Running {
 }
 
 /// Sends without end from a few connections; answers the acknowledged bodies when the broker dies.
-async fn send_until_death(address: SocketAddr, worker: usize) -> Vec<String> {
+async fn send_until_death(address: SocketAddr, worker: usize, padding: usize) -> Vec<String> {
     let client = Client::connect(address).await;
     let mut acknowledged = Vec::new();
     for round in 0.. {
         let mut window = Vec::new();
         for number in 0..16 {
-            let body = format!("{worker}/{round}/{number}");
+            let body = format!("{worker}/{round}/{number}/{:padding$}", "");
             let Some(receiver) = client.try_start(send_request("t", 0, "", &body)).await else {
                 return acknowledged;
             };
@@ -121,7 +121,7 @@ async fn send_until_death(address: SocketAddr, worker: usize) -> Vec<String> {
     acknowledged
 }
 
-async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) {
+async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy, padding: usize) {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();
     for life in 0..3 {
@@ -130,7 +130,7 @@ async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) 
             Client::connect(running.address).await.create_topic("t", 1).await;
         }
         let workers: Vec<_> = (0..3)
-            .map(|worker| tokio::task::spawn(send_until_death(running.address, life * 10 + worker)))
+            .map(|worker| tokio::task::spawn(send_until_death(running.address, life * 10 + worker, padding)))
             .collect();
         let watch = Client::connect(running.address).await;
         watch.wait_for("t", acknowledged.len() as i64 + 100, 1).await;
@@ -164,12 +164,23 @@ async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_loses_nothing_acknowledged() {
-    nothing_acknowledged_is_lost("os", FsyncPolicy::Os).await;
+    nothing_acknowledged_is_lost("os", FsyncPolicy::Os, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_loses_nothing_acknowledged_with_a_flush_per_commit() {
-    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit).await;
+    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit, 0).await;
+}
+
+/// Such runs are in files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged_of_large_runs() {
+    nothing_acknowledged_is_lost("os", FsyncPolicy::Os, 20_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged_of_large_runs_with_a_flush_per_commit() {
+    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit, 20_000).await;
 }
 
 /// Pops up to eight messages of `t`, hidden for a minute; answers their bodies and the handles' beginning.
