@@ -1,4 +1,5 @@
-//! The embedded broker alone, for tests that kill it and for measuring: `broker DIR|memory [os|every-commit] [ADDRESS]`.
+//! The embedded broker alone, for tests that kill it and for measuring: `broker DIR|memory [os|every-commit] [ADDRESS [PULL]]`,
+//! PULL being the most messages of a pull.
 //! Prints its address, then serves until its standard input ends.
 #![allow(clippy::print_stdout, reason = "the address is the program's output")]
 
@@ -21,9 +22,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         path => Storage::Directory { path: path.into(), fsync },
     };
     let listen = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned()).parse()?;
+    let defaults = BrokerConfig::default();
+    let (max_pull_count, max_pull_bytes) = match arguments.next() {
+        Some(most) => (most.parse()?, 4 << 20),
+        None => (defaults.max_pull_count, defaults.max_pull_bytes),
+    };
+    let config = BrokerConfig { listen, storage, max_pull_count, max_pull_bytes, ..defaults };
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        let broker = Broker::start(BrokerConfig { listen, storage, ..BrokerConfig::default() }).await?;
+        let broker = Broker::start(config).await?;
         println!("{}", broker.local_addr());
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
         broker.stop().await;

@@ -8,8 +8,11 @@
 //! One SQLite database (or memory): messages in RocketMQ's own stored layout, topics, consumer groups' settings and
 //! offsets, the schedule of delays and timers, transactions that have not ended, popped messages that are not settled,
 //! in order or not.
-//! One thread writes, gathering what waits into one transaction; a send is answered after its commit, so an
-//! acknowledged message survives the death of the process, and with [`FsyncPolicy::EveryCommit`] a power failure. Pops
+//! One thread writes, gathering what waits into one transaction; what it stores of a queue is one run, a row. A run of
+//! 16 KiB or more is in a file beside the database, which has its place and checksum. A send is answered after its
+//! commit, so an acknowledged message survives the death of the process, and with [`FsyncPolicy::EveryCommit`] a power
+//! failure; without, what one kept from the disk is found and left out at the next start. Such a file goes when the
+//! last topic with messages in it is deleted. Pops
 //! are hidden in the transaction in which the group's offset passes them, so a kill at any instant neither loses one nor
 //! brings a settled one back. Group membership, queue locks, held pulls and replies on their way live in memory.
 //!

@@ -176,16 +176,33 @@ impl RemotingCommand {
     /// # Errors
     /// See [`EncodeError`]: what the frame format cannot express.
     pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
+        out.reserve(512 + self.body.len());
+        self.encode_head(self.body.len(), out)?;
+        out.extend_from_slice(&self.body);
+        Ok(())
+    }
+
+    /// Appends the frame up to its body, which is to follow in `body_length` bytes; the command's own body is not
+    /// looked at. On an error `out` is as it was.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_head(&self, body_length: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
         let start = out.len();
-        let written = self.encode_at(start, out);
+        let written = self.encode_head_at(start, body_length, out);
         if written.is_err() {
             out.truncate(start);
         }
         written
     }
 
-    fn encode_at(&self, start: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
-        out.reserve(512 + self.body.len());
+    fn encode_head_at(
+        &self,
+        start: usize,
+        body_length: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        out.reserve(512);
         out.put_u64(0);
         let kind = match self.serialize_type {
             SerializeType::Json => {
@@ -198,11 +215,10 @@ impl RemotingCommand {
             }
         };
         let header_length = out.len() - start - 8;
-        let length = 8 + header_length + self.body.len();
+        let length = (8 + header_length).saturating_add(body_length);
         if length > MAX_FRAME {
             return Err(EncodeError::FrameTooLong { length });
         }
-        out.extend_from_slice(&self.body);
         // Both fit: the frame is at most 16 MiB.
         let prefix = (length as u64 - 4) << 32 | u64::from(kind) << 24 | header_length as u64;
         if let Some(slot) = out.get_mut(start..start + 8) {

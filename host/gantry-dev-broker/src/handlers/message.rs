@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gantry_protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use gantry_protocol::properties::keys;
 use gantry_protocol::{MessageExt, MessageRecord, RecallHandle, ResponseCode, sys_flag, tag};
@@ -11,7 +11,7 @@ use crate::core::{Core, Refusal};
 use crate::filter::SEVERAL_TAGS;
 use crate::props::Properties;
 use crate::state::topics::TIMER_TOPIC;
-use crate::store::{NewRecord, Redeliver, Stored};
+use crate::store::{NewRecords, Redeliver};
 
 /// RocketMQ's timer ticks in seconds; only what clients are told is rounded to that here.
 const TIMER_PRECISION_MS: i64 = 1000;
@@ -19,7 +19,7 @@ const TIMER_PRECISION_MS: i64 = 1000;
 const TIMER_MAX_MS: i64 = 3 * 24 * 3600 * 1000;
 /// For how many seconds a prepared message is not asked about (RocketMQ: CHECK_IMMUNITY_TIME_IN_SECONDS).
 const CHECK_IMMUNITY: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
-const TIMERS: [&str; 3] = [keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
+pub(super) const TIMERS: [&str; 3] = [keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
 
 /// A message about to be stored, wherever it came from.
 #[derive(Debug)]
@@ -39,44 +39,50 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     /// Makes the record, in the schedule when the properties ask for a delay.
-    pub(super) fn into_record(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+    pub(super) fn into_record(mut self, core: &Core) -> Result<NewRecords, Refusal> {
         let due_ms = self.schedule(core)?;
-        let record = self.encode(core, due_ms.is_none())?;
-        Ok(NewRecord { due_ms, ..record })
+        let mut record = self.encode(core, due_ms.is_none())?;
+        record.due_ms = due_ms;
+        Ok(record)
     }
 
     /// Makes the record of a transaction that is not decided: out of every consumer's sight (RocketMQ:
     /// TransactionalMessageBridge.parseHalfMessageInner).
-    pub(super) fn into_prepared(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+    pub(super) fn into_prepared(mut self, core: &Core) -> Result<NewRecords, Refusal> {
         let immune_seconds = self.properties.number(CHECK_IMMUNITY).filter(|seconds| *seconds > 0);
         let timeout_ms = millis(core.config.timing.transaction_timeout.as_millis());
         let immune_ms = immune_seconds.map_or(timeout_ms, |seconds| seconds.saturating_mul(1000));
         self.move_to(TRANS_HALF_TOPIC, 0);
         self.sys_flag &= !sys_flag::TRANSACTION_MASK;
         let check_ms = Some(core.clock.wall_ms().saturating_add(immune_ms));
-        let record = self.encode(core, false)?;
-        Ok(NewRecord { check_ms, ..record })
+        let mut record = self.encode(core, false)?;
+        record.check_ms = check_ms;
+        Ok(record)
     }
 
     /// Makes the record of a message that cancels a timer: it is kept with the timers and never delivered.
-    pub(super) fn into_timer_mark(mut self, core: &Core) -> Result<NewRecord, Refusal> {
+    pub(super) fn into_timer_mark(mut self, core: &Core) -> Result<NewRecords, Refusal> {
         self.move_to(TIMER_TOPIC, 0);
         self.encode(core, false)
     }
 
     /// Makes one record of a batch of `messages`, which clients take apart (RocketMQ: MessageExtBatch.isInnerBatch).
-    pub(super) fn into_inner_batch(mut self, core: &Core, messages: usize) -> Result<NewRecord, Refusal> {
+    pub(super) fn into_inner_batch(mut self, core: &Core, messages: usize) -> Result<NewRecords, Refusal> {
         self.sys_flag |= sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
         self.properties.put(keys::CLUSTER, core.config.cluster.clone());
         self.properties.put(keys::INNER_NUM, messages.to_string());
-        let messages = i64::try_from(messages).map_err(|_| illegal(core))?;
-        Ok(NewRecord { messages, tags: SEVERAL_TAGS, ..self.encode(core, true)? })
+        let messages = u32::try_from(messages).map_err(|_| illegal(core))?;
+        let mut record = self.encode(core, true)?;
+        for entry in &mut record.entries {
+            (entry.messages, entry.tags) = (messages, SEVERAL_TAGS);
+        }
+        Ok(record)
     }
 
     /// The record as it is stored. Copies that wait for something are not found by key: the delivered record is.
-    pub(super) fn encode(self, core: &Core, found_by_key: bool) -> Result<NewRecord, Refusal> {
+    pub(super) fn encode(self, core: &Core, found_by_key: bool) -> Result<NewRecords, Refusal> {
         let keys = if found_by_key { key_hashes(&self.topic, &self.properties) } else { Vec::new() };
-        let queue = core.store.queue(&self.topic, self.queue_id);
+        let mut records = NewRecords::new(core.store.queue(&self.topic, self.queue_id));
         let tags = self.properties.get(keys::TAGS).map_or(0, tags_hash);
         let record = MessageRecord {
             topic: self.topic,
@@ -92,12 +98,8 @@ impl Draft<'_> {
             properties: Bytes::from(self.properties.encode()),
             ..MessageRecord::default()
         };
-        let mut bytes = BytesMut::with_capacity(record.encoded_len());
-        record.encode(&mut bytes).map_err(|_| illegal(core))?;
-        let timestamp_at = if self.born_host.is_ipv4() { 56 } else { 68 };
-        let (due_ms, check_ms) = (None, None);
-        let (messages, stored) = (1, Stored::default());
-        Ok(NewRecord { queue, bytes, timestamp_at, messages, tags, keys, due_ms, check_ms, stored })
+        records.push(&record, 1, tags, keys).map_err(|_| illegal(core))?;
+        Ok(records)
     }
 
     /// Applies DELAY and the timer properties as RocketMQ's HookUtils does, a level before a time: moves the
@@ -189,7 +191,7 @@ pub(crate) fn redeliver(core: Arc<Core>) -> Redeliver {
     })
 }
 
-fn deliverable(core: &Core, record: Bytes) -> Result<NewRecord, String> {
+fn deliverable(core: &Core, record: Bytes) -> Result<NewRecords, String> {
     let message = MessageExt::decode(record).map_err(|error| error.to_string())?;
     let text = message.properties_str();
     let mut properties = Properties::parse(&text);
@@ -204,18 +206,15 @@ fn deliverable(core: &Core, record: Bytes) -> Result<NewRecord, String> {
     }
     let keys = key_hashes(&topic, &properties);
     let tags = properties.get(keys::TAGS).map_or(0, tags_hash);
-    let queue = core.store.queue(&topic, queue_id);
+    let mut records = NewRecords::new(core.store.queue(&topic, queue_id));
     let record = MessageRecord {
         topic,
         queue_id,
         properties: Bytes::from(properties.encode()),
         ..MessageRecord::from(&message)
     };
-    let mut bytes = BytesMut::with_capacity(record.encoded_len());
-    record.encode(&mut bytes).map_err(|error| error.to_string())?;
-    let timestamp_at = if record.born_host.is_ipv4() { 56 } else { 68 };
-    let (messages, due_ms, check_ms, stored) = (1, None, None, Stored::default());
-    Ok(NewRecord { queue, bytes, timestamp_at, messages, tags, keys, due_ms, check_ms, stored })
+    records.push(&record, 1, tags, keys).map_err(|error| error.to_string())?;
+    Ok(records)
 }
 
 /// How many messages a record holds: 1, or those of an inner batch.
@@ -232,21 +231,45 @@ pub(super) fn tags_hash(tag: &str) -> i64 {
 
 /// Hashes under which a message is found: its unique key and each of its keys.
 fn key_hashes(topic: &str, properties: &Properties<'_>) -> Vec<i64> {
-    let unique = properties.get(keys::UNIQUE_KEY);
-    let given = properties.get(keys::KEYS).unwrap_or_default().split(' ').filter(|key| !key.is_empty());
-    let mut hashes: Vec<i64> = unique.into_iter().chain(given).map(|key| key_hash(topic, key)).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
+    let mut hashes = Vec::with_capacity(2);
+    let given = properties.get(keys::KEYS).unwrap_or_default();
+    KeyHasher::new(topic).hash_all(properties.get(keys::UNIQUE_KEY), given, &mut hashes);
     hashes
 }
 
-/// FNV-1a over topic, `#` and key: stable, since it is stored.
 pub(super) fn key_hash(topic: &str, key: &str) -> i64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    KeyHasher::new(topic).hash(key)
+}
+
+/// FNV-1a over topic, `#` and key: stable, since it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyHasher {
+    behind_topic: u64,
+}
+
+impl KeyHasher {
+    pub(super) fn new(topic: &str) -> Self {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        Self { behind_topic: fnv(fnv(OFFSET, topic), "#") }
+    }
+
+    fn hash(self, key: &str) -> i64 {
+        i64::from_ne_bytes(fnv(self.behind_topic, key).to_ne_bytes())
+    }
+
+    /// Hashes of a unique key and of keys joined by spaces, each once.
+    pub(super) fn hash_all(self, unique: Option<&str>, given: &str, hashes: &mut Vec<i64>) {
+        hashes.clear();
+        let given = given.split(' ').filter(|key| !key.is_empty());
+        hashes.extend(unique.into_iter().chain(given).map(|key| self.hash(key)));
+        hashes.sort_unstable();
+        hashes.dedup();
+    }
+}
+
+fn fnv(state: u64, text: &str) -> u64 {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = topic.bytes().chain(std::iter::once(b'#')).chain(key.bytes());
-    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    i64::from_ne_bytes(hash.to_ne_bytes())
+    text.bytes().fold(state, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
 /// What does not fit a record (RocketMQ: PutMessageStatus.MESSAGE_ILLEGAL and PROPERTIES_SIZE_EXCEEDED).

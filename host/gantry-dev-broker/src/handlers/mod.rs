@@ -25,6 +25,7 @@ mod revive;
 mod route;
 mod send;
 mod send_back;
+mod send_batch;
 mod take;
 mod topic;
 mod transaction;

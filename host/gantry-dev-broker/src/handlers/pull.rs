@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use gantry_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use gantry_protocol::{RemotingCommand, ResponseCode, perm, sys_flag};
 
@@ -249,7 +250,7 @@ fn hold(core: &Arc<Core>, pull: Pull, hold_ms: i64, next_offset: i64) {
 
 /// Reads from memory, or from the database in a task.
 fn read(core: &Arc<Core>, pull: Pull, span: Span) {
-    if let Some(read) = pull.queue.read_tail(&pull.range) {
+    if let Some(read) = core.store.read_at_once(&pull.queue, &pull.range) {
         return answer_read(pull, span, read);
     }
     let core_of_task = Arc::clone(core);
@@ -282,7 +283,26 @@ fn answer(pull: Pull, status: Status, span: Span, read: ReadResult) {
     };
     let response = RemotingCommand::response(status.code(pull.range.offset))
         .with_remark(status.remark())
-        .with_header(&header)
-        .with_body(read.body);
-    pull.call.answer(response);
+        .with_header(&header);
+    pull.call.answer_with(response, own(read.pieces));
+}
+
+/// Small pieces as one copy: a small piece would keep the whole run in memory that it is a part of.
+fn own(pieces: Vec<Bytes>) -> Vec<Bytes> {
+    const SMALL: usize = 32 * 1024;
+    if pieces.iter().all(|piece| piece.len() >= SMALL) {
+        return pieces;
+    }
+    let mut own = BytesMut::with_capacity(pieces.iter().map(Bytes::len).filter(|size| *size < SMALL).sum());
+    let mut all = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        if piece.len() < SMALL {
+            own.extend_from_slice(&piece);
+        } else {
+            all.extend([own.split().freeze(), piece]);
+        }
+    }
+    all.push(own.freeze());
+    all.retain(|piece| !piece.is_empty());
+    all
 }

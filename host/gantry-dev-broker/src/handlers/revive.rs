@@ -12,7 +12,7 @@ use super::message::Draft;
 use crate::core::{Core, Refusal};
 use crate::props::Properties;
 use crate::state::topics::new_topic;
-use crate::store::{Change, Expired, NewRecord};
+use crate::store::{Change, Expired, NewRecords};
 
 /// Brings back what is due; answers how many messages there were.
 pub(crate) async fn revive(core: &Core) -> Result<usize, Refusal> {
@@ -30,7 +30,7 @@ pub(crate) async fn revive(core: &Core) -> Result<usize, Refusal> {
                 Vec::new()
             }
         };
-        let topic = records.first().map(|record: &NewRecord| Arc::clone(&record.queue.topic));
+        let topic = records.first().map(|record: &NewRecords| Arc::clone(&record.queue.topic));
         // Unless it was settled, or hidden for longer, just now.
         core.store.change(vec![Change::Settle(expired.popped)], records).await?;
         topic.iter().for_each(|topic| core.popping.arrived(topic));
@@ -39,7 +39,7 @@ pub(crate) async fn revive(core: &Core) -> Result<usize, Refusal> {
 }
 
 /// The copy for the retry topic; `None` when the message is gone with its topic.
-async fn retry(core: &Core, expired: &Expired) -> Result<Option<NewRecord>, Refusal> {
+async fn retry(core: &Core, expired: &Expired) -> Result<Option<NewRecords>, Refusal> {
     let Some(record) = expired.record.clone() else { return Ok(None) };
     let message = MessageExt::decode(record)
         .map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;

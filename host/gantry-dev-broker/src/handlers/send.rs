@@ -1,7 +1,7 @@
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::body::TopicConfig;
 use gantry_protocol::header::{
     SendMessageRefusedHeader, SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
@@ -10,13 +10,14 @@ use gantry_protocol::properties::{MAX_PROPERTIES, keys};
 use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, message_id, names, perm, sys_flag};
 
 use super::message::{Draft, illegal, recall_handle};
+use super::send_batch::batch;
 use super::{no_such_topic, recall};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
 use crate::props::Properties;
 use crate::server::Call;
 use crate::state::topics::{self, new_topic};
-use crate::store::{NewRecord, Stored};
+use crate::store::{NewRecords, Stored};
 
 /// The region every reply names (RocketMQ: regionId).
 pub(super) const REGION: &str = "DefaultRegion";
@@ -25,13 +26,13 @@ const TRANSACTION_ID: &str = "__transactionId__";
 
 /// A send that passed its checks.
 #[derive(Default)]
-struct Checked {
-    records: Vec<NewRecord>,
-    queue_id: i32,
-    transaction_id: Option<String>,
+pub(super) struct Checked {
+    pub(super) records: Vec<NewRecords>,
+    pub(super) queue_id: i32,
+    pub(super) transaction_id: Option<String>,
     /// The unique key of an inner batch, by which the producer knows it as one.
-    batch_id: Option<String>,
-    recall_handle: Option<String>,
+    pub(super) batch_id: Option<String>,
+    pub(super) recall_handle: Option<String>,
 }
 
 /// SEND_MESSAGE 10, SEND_MESSAGE_V2 310, SEND_BATCH_MESSAGE 320: answered once the records are safe. Returns when
@@ -79,10 +80,17 @@ fn refuse(call: Call, refusal: Refusal) {
 }
 
 fn accepted(core: &Core, stored: &[Stored], checked: Checked) -> SendMessageResponseHeader {
-    let ids: Vec<String> =
-        stored.iter().map(|stored| message_id::offset_msg_id(core.address, stored.physical)).collect();
+    // The ids differ only in their last part, the physical offset of 16 digits.
+    let first = message_id::offset_msg_id(core.address, stored.first().map_or(0, |stored| stored.physical));
+    let host = first.get(..first.len() - 16).unwrap_or_default().to_owned();
+    let mut ids = first;
+    ids.reserve(stored.len() * (ids.len() + 1));
+    for stored in stored.iter().skip(1) {
+        // Writing to a String cannot fail.
+        let _ = write!(ids, ",{host}{:016X}", stored.physical);
+    }
     SendMessageResponseHeader {
-        msg_id: ids.join(","),
+        msg_id: ids,
         queue_id: checked.queue_id,
         queue_offset: stored.first().map_or(0, |stored| stored.offset),
         transaction_id: checked.transaction_id,
@@ -238,56 +246,7 @@ pub(super) async fn dead_letter_topic(core: &Core, group: &str) -> Result<String
     Ok(topic)
 }
 
-/// The items of a batch, each a record of its own; they keep their own properties and get none from the broker. In a topic
-/// for inner batches they stay together.
-fn batch(
-    core: &Core,
-    call: &Call,
-    header: &SendMessageRequestHeader,
-    (topic, queue_id): (&TopicConfig, i32),
-    body: Bytes,
-) -> Result<Checked, Refusal> {
-    if header.topic.starts_with(names::RETRY_PREFIX) {
-        let remark = format!("batch request does not support retry group {}", header.topic);
-        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
-    }
-    let items: Vec<BatchItem> = batch::decode(body.clone())
-        .collect::<Result<_, _>>()
-        .map_err(|error| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
-    if items.is_empty() {
-        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch holds no message"));
-    }
-    let of_batch = Properties::parse(header.properties.as_deref().unwrap_or_default());
-    let unique_key = of_batch.get(keys::UNIQUE_KEY).map(str::to_owned);
-    if topics::keeps_batches(topic)
-        && let Some(batch_id) = unique_key
-    {
-        let record = draft_of((call, header, queue_id), header.flag, body, of_batch)
-            .into_inner_batch(core, items.len())?;
-        let transaction_id = Some(batch_id.clone());
-        let records = vec![record];
-        return Ok(Checked {
-            records,
-            queue_id,
-            transaction_id,
-            batch_id: Some(batch_id),
-            recall_handle: None,
-        });
-    }
-    let mut records = Vec::with_capacity(items.len());
-    for item in items {
-        let text = String::from_utf8_lossy(&item.properties);
-        let mut properties = Properties::parse(&text);
-        // A batch has no delay: all its messages are visible at once, in order.
-        for name in [keys::DELAY, keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS] {
-            properties.remove(name);
-        }
-        records.push(draft_of((call, header, queue_id), item.flag, item.body, properties).into_record(core)?);
-    }
-    Ok(Checked { records, queue_id, transaction_id: unique_key, ..Checked::default() })
-}
-
-fn draft_of<'a>(
+pub(super) fn draft_of<'a>(
     (call, header, queue_id): (&Call, &SendMessageRequestHeader, i32),
     flag: i32,
     body: Bytes,

@@ -11,7 +11,7 @@ use super::{Answer, success};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
 use crate::props::Properties;
-use crate::store::NewRecord;
+use crate::store::NewRecords;
 
 /// The first retry's level; each further retry is one level longer.
 const FIRST_RETRY_LEVEL: i32 = 3;
@@ -63,7 +63,7 @@ fn copy(
     topic: String,
     queue_id: i32,
     level: i32,
-) -> Result<NewRecord, Refusal> {
+) -> Result<NewRecords, Refusal> {
     let text = message.properties_str();
     let first_id = message.offset_msg_id();
     let mut properties = Properties::parse(&text);
@@ -93,7 +93,7 @@ fn copy(
     draft.into_record(core)
 }
 
-async fn store(core: &Core, record: NewRecord) -> Result<(), StoreError> {
+async fn store(core: &Core, record: NewRecords) -> Result<(), StoreError> {
     let (sender, receiver) = oneshot::channel();
     // The asker may be gone; the copy is stored all the same.
     let done = move |stored: Result<_, StoreError>| drop(sender.send(stored.map(|_| ())));

@@ -241,7 +241,7 @@ async fn first_offset(core: &Core, wanted: &Wanted, queue: &Queue, retry: PopRet
 }
 
 async fn read(core: &Core, queue: &Queue, range: ReadRange) -> Result<ReadResult, Refusal> {
-    match queue.read_tail(&range) {
+    match core.store.read_at_once(queue, &range) {
         Some(read) => Ok(read),
         None => Ok(core.store.read_range(queue, range).await?),
     }
@@ -257,7 +257,7 @@ fn add(
 ) -> Result<(), Refusal> {
     let (mut offsets, mut ends) = (Vec::with_capacity(read.count), Vec::with_capacity(read.count));
     let mut start = None;
-    for message in decode_all(read.body) {
+    for message in read.pieces.into_iter().flat_map(decode_all) {
         let message = message.map_err(|error| Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string()))?;
         let offset = message.queue_offset();
         let first = *start.get_or_insert(offset);

@@ -13,7 +13,7 @@ use super::{Answer, no_such_topic, success};
 use crate::clock::millis;
 use crate::core::{Core, Refusal};
 use crate::props::Properties;
-use crate::store::{Change, NewRecord, Prepared};
+use crate::store::{Change, NewRecords, Prepared};
 
 /// Where messages go whose producers never said how the transaction ended (RocketMQ: TRANS_CHECK_MAX_TIME_TOPIC).
 pub(crate) const TRANS_CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
@@ -55,7 +55,7 @@ async fn prepared(core: &Core, header: &EndTransactionRequestHeader) -> Result<M
 }
 
 /// The record consumers see: where it was sent to, marked as committed, with the prepared record's offset.
-fn committed(core: &Core, prepared: &MessageExt) -> Result<NewRecord, Refusal> {
+fn committed(core: &Core, prepared: &MessageExt) -> Result<NewRecords, Refusal> {
     let text = prepared.properties_str();
     let draft = draft(prepared, Properties::parse(&text))?;
     if core.topics.get(&draft.topic).is_none() {
@@ -120,7 +120,7 @@ async fn give_up(core: &Core, prepared: &Prepared) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn given_up(core: &Core, prepared: &Prepared) -> Result<NewRecord, Refusal> {
+fn given_up(core: &Core, prepared: &Prepared) -> Result<NewRecords, Refusal> {
     let message = decode(prepared)?;
     let text = message.properties_str();
     let draft = Draft {

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use gantry_protocol::{FrameDecoder, MAX_FRAME, RemotingCommand, ResponseCode};
+use bytes::{Buf as _, BytesMut};
+use gantry_protocol::{FrameDecoder, MAX_FRAME, RemotingCommand};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::peer::weight;
+use super::output::{Frame, Output};
 use super::secure::{Halves, Reading, Writing};
 use super::{Call, CloseReason, Peer};
 use crate::core::Core;
@@ -118,23 +118,18 @@ async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand) {
 }
 
 /// Writes what is queued; when the connection closes, what is left, for a bounded time.
-async fn write(
-    peer: Arc<Peer>,
-    mut writing: Writing,
-    mut queued: mpsc::Receiver<RemotingCommand>,
-    drain: Duration,
-) {
-    let mut buffer = BytesMut::with_capacity(BLOCK);
+async fn write(peer: Arc<Peer>, mut writing: Writing, mut queued: mpsc::Receiver<Frame>, drain: Duration) {
+    let mut output = Output::new();
     loop {
         let first = tokio::select! {
             first = queued.recv() => first,
             () = peer.closing.cancelled() => break,
         };
         let Some(first) = first else { break };
-        gather(&peer, first, &mut queued, &mut buffer);
-        // write_all_buf takes from the buffer what it has written, so nothing is sent twice after a cancellation.
+        gather(&peer, first, &mut queued, &mut output);
+        // write_all_buf takes from the output what it has written, so nothing is sent twice after a cancellation.
         let written = tokio::select! {
-            written = writing.write_all_buf(&mut buffer) => written,
+            written = writing.write_all_buf(&mut output) => written,
             () = peer.closing.cancelled() => break,
         };
         if let Err(error) = written {
@@ -143,34 +138,19 @@ async fn write(
         }
     }
     queued.close();
-    while let Ok(command) = queued.try_recv() {
-        encode(&command, &mut buffer);
+    while let Ok(frame) = queued.try_recv() {
+        output.push(frame);
     }
     // The client may be gone, and then nobody misses these.
-    drop(tokio::time::timeout(drain, writing.write_all_buf(&mut buffer)).await);
+    drop(tokio::time::timeout(drain, writing.write_all_buf(&mut output)).await);
     drop(tokio::time::timeout(drain, writing.shutdown()).await);
 }
 
-fn gather(
-    peer: &Peer,
-    first: RemotingCommand,
-    queued: &mut mpsc::Receiver<RemotingCommand>,
-    buffer: &mut BytesMut,
-) {
+fn gather(peer: &Peer, first: Frame, queued: &mut mpsc::Receiver<Frame>, output: &mut Output) {
     let mut next = Some(first);
-    while let Some(command) = next {
-        peer.written(weight(&command));
-        encode(&command, buffer);
-        next = if buffer.len() < GATHER { queued.try_recv().ok() } else { None };
-    }
-}
-
-fn encode(command: &RemotingCommand, buffer: &mut BytesMut) {
-    let Err(error) = command.encode(buffer) else { return };
-    tracing::warn!(%error, code = command.code, "a reply cannot be sent as it is");
-    let mut instead = RemotingCommand::response(ResponseCode::SYSTEM_ERROR).with_remark(error.to_string());
-    instead.opaque = command.opaque;
-    if let Err(error) = instead.encode(buffer) {
-        tracing::error!(%error, "nor can the error that says so");
+    while let Some(frame) = next {
+        peer.written(frame.weight());
+        output.push(frame);
+        next = if output.remaining() < GATHER { queued.try_recv().ok() } else { None };
     }
 }

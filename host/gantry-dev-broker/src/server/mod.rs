@@ -2,6 +2,7 @@
 //! a request means.
 
 mod connection;
+mod output;
 mod peer;
 mod secure;
 

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use gantry_protocol::{RemotingCommand, ResponseCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
+use super::output::Frame;
 use crate::sync::lock;
 
 /// Most questions of the broker that one client has not answered yet.
@@ -21,7 +23,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The broker's own address on this connection.
     pub(crate) reached_at: Option<SocketAddr>,
-    outgoing: mpsc::Sender<RemotingCommand>,
+    outgoing: mpsc::Sender<Frame>,
     queued_bytes: AtomicUsize,
     limit_bytes: usize,
     next_opaque: AtomicI32,
@@ -53,7 +55,7 @@ impl Peer {
     pub(super) fn new(
         id: u64,
         (address, reached_at): (SocketAddr, Option<SocketAddr>),
-        outgoing: mpsc::Sender<RemotingCommand>,
+        outgoing: mpsc::Sender<Frame>,
         limit_bytes: usize,
     ) -> Self {
         Self {
@@ -72,11 +74,15 @@ impl Peer {
 
     /// Queues a command. A peer that does not read what is queued is closed when its bound is reached.
     pub(crate) fn send(&self, command: RemotingCommand) {
-        let size = weight(&command);
+        self.send_frame(Frame { command, pieces: Vec::new() });
+    }
+
+    fn send_frame(&self, frame: Frame) {
+        let size = frame.weight();
         let queued = self.queued_bytes.fetch_add(size, Ordering::Relaxed);
         // A single command may be larger than the bound; it is let through when nothing else waits.
         let over = queued > 0 && queued + size > self.limit_bytes;
-        if over || self.outgoing.try_send(command).is_err() {
+        if over || self.outgoing.try_send(frame).is_err() {
             self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
             self.close(CloseReason::SlowReader);
         }
@@ -153,11 +159,6 @@ impl Peer {
     }
 }
 
-/// What a queued command costs of the peer's bound.
-pub(super) fn weight(command: &RemotingCommand) -> usize {
-    256 + command.body.len()
-}
-
 impl Call {
     pub(super) fn new(peer: Arc<Peer>, request: &RemotingCommand) -> Self {
         Self { peer, opaque: request.opaque, oneway: request.is_oneway() }
@@ -167,6 +168,14 @@ impl Call {
     pub(crate) fn answer(self, response: RemotingCommand) {
         if !self.oneway {
             self.peer.send(RemotingCommand { opaque: self.opaque, ..response });
+        }
+    }
+
+    /// Sends the response with a body of pieces, whose memory it shares while it waits.
+    pub(crate) fn answer_with(self, response: RemotingCommand, pieces: Vec<Bytes>) {
+        if !self.oneway {
+            let command = RemotingCommand { opaque: self.opaque, ..response };
+            self.peer.send_frame(Frame { command, pieces });
         }
     }
 

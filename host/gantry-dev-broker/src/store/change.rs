@@ -6,6 +6,8 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::command::{Change, Popped};
+use super::find::Finder;
+use super::log::Log;
 use super::writer::save_offsets;
 use crate::error::StoreError;
 
@@ -73,58 +75,63 @@ pub(crate) struct Expired {
 }
 
 /// Prepared records to ask about, the longest waiting first.
-pub(super) fn to_check(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Prepared>> {
+pub(super) fn to_check(connection: &Connection, log: &Log, now_ms: i64) -> rusqlite::Result<Vec<Prepared>> {
     let mut select = connection.prepare_cached(
-        "SELECT p.physical, p.checks, l.record FROM prepared p JOIN commit_log l ON l.physical = p.physical
-         WHERE p.next_check_ms <= ?1 ORDER BY p.next_check_ms, p.physical LIMIT ?2",
+        "SELECT physical, checks FROM prepared WHERE next_check_ms <= ?1 ORDER BY next_check_ms, physical LIMIT ?2",
     )?;
-    let prepared =
-        |row: &Row<'_>| Ok(Prepared { physical: row.get(0)?, checks: row.get(1)?, record: blob(row, 2)? });
-    select.query_map(params![now_ms, AT_ONCE], prepared)?.collect()
+    let (mut rows, mut finder) = (select.query(params![now_ms, AT_ONCE])?, Finder::new(log));
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let physical = row.get(0)?;
+        if let Some(record) = finder.at(connection, physical)? {
+            found.push(Prepared { physical, checks: row.get(1)?, record });
+        }
+    }
+    Ok(found)
 }
 
 /// Popped records whose time is up, the longest waiting first.
-pub(super) fn expired(connection: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Expired>> {
+pub(super) fn expired(connection: &Connection, log: &Log, now_ms: i64) -> rusqlite::Result<Vec<Expired>> {
     let mut select = connection.prepare_cached(
-        "SELECT p.group_name, p.queue, p.position, p.popped_ms, l.record FROM popped p
-         LEFT JOIN consume_queue q ON q.queue = p.queue AND q.position = p.position
-         LEFT JOIN commit_log l ON l.physical = q.physical
-         WHERE p.due_ms <= ?1 ORDER BY p.due_ms, p.queue, p.position LIMIT ?2",
+        "SELECT group_name, queue, position, popped_ms FROM popped
+         WHERE due_ms <= ?1 ORDER BY due_ms, queue, position LIMIT ?2",
     )?;
-    let expired = |row: &Row<'_>| {
+    let popped = |row: &Row<'_>| {
         let group: String = row.get(0)?;
-        let popped = Popped {
+        Ok(Popped {
             group: Arc::from(group),
             queue: row.get(1)?,
             offset: row.get(2)?,
             popped_ms: row.get(3)?,
-        };
-        let bytes: Option<Vec<u8>> = row.get(4)?;
-        Ok(Expired { popped, record: bytes.map(Bytes::from) })
+        })
     };
-    select.query_map(params![now_ms, AT_ONCE], expired)?.collect()
+    let mut finder = Finder::new(log);
+    let rows = select.query_map(params![now_ms, AT_ONCE], popped)?;
+    rows.map(|popped| {
+        let popped = popped?;
+        let record = finder.of_queue(connection, popped.queue, popped.offset)?;
+        Ok(Expired { popped, record })
+    })
+    .collect()
 }
 
 /// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
 pub(super) fn find_scheduled(
     connection: &Connection,
+    log: &Log,
     from_ms: i64,
     until_ms: i64,
     wanted: impl Fn(Bytes) -> bool,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut select = connection.prepare_cached(
-        "SELECT s.due_ms, s.physical, l.record FROM schedule s JOIN commit_log l ON l.physical = s.physical
-         WHERE s.due_ms >= ?1 AND s.due_ms < ?2 ORDER BY s.due_ms, s.physical",
+        "SELECT due_ms, physical FROM schedule WHERE due_ms >= ?1 AND due_ms < ?2 ORDER BY due_ms, physical",
     )?;
-    let mut rows = select.query(params![from_ms, until_ms])?;
+    let (mut rows, mut finder) = (select.query(params![from_ms, until_ms])?, Finder::new(log));
     while let Some(row) = rows.next()? {
-        if wanted(blob(row, 2)?) {
-            return Ok(Some((row.get(0)?, row.get(1)?)));
+        let (due_ms, physical) = (row.get(0)?, row.get(1)?);
+        if finder.at(connection, physical)?.is_some_and(&wanted) {
+            return Ok(Some((due_ms, physical)));
         }
     }
     Ok(None)
-}
-
-fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
-    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
 }

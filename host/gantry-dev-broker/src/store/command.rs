@@ -1,37 +1,86 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use gantry_protocol::{MessageRecord, RecordError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::queue::Queue;
+use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS};
 use crate::error::StoreError;
 
 /// Called once on the writer thread when the write is safe, or has failed. Must not block.
 pub(crate) type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// Turns a scheduled record into the record to deliver; `None` drops it.
-pub(crate) type Redeliver = Arc<dyn Fn(Bytes, i64) -> Option<NewRecord> + Send + Sync>;
+pub(crate) type Redeliver = Arc<dyn Fn(Bytes, i64) -> Option<NewRecords> + Send + Sync>;
 
-/// A record on its way into the store: complete but for the three fields the writer knows.
+/// Records of one queue on their way into the store, end to end: complete but for the fields the writer knows. They
+/// stay together, so there are not more of them than a run takes.
 #[derive(Debug)]
-pub(crate) struct NewRecord {
+pub(crate) struct NewRecords {
     pub(crate) queue: Arc<Queue>,
-    /// The encoded record.
+    /// The encoded records.
     pub(crate) bytes: BytesMut,
-    /// Where in it the store timestamp is.
-    pub(crate) timestamp_at: usize,
-    /// How many messages it holds: 1, or those of an inner batch.
-    pub(crate) messages: i64,
-    /// Hash of its tag, 0 for none.
-    pub(crate) tags: i64,
-    /// Hashes of topic and key, for queries by key.
-    pub(crate) keys: Vec<i64>,
-    /// When to deliver a scheduled record.
+    /// One for each of them.
+    pub(crate) entries: Vec<Entry>,
+    /// Hashes of topic and key, for queries by key; record by record.
+    pub(crate) keys: Vec<KeyHash>,
+    /// When to deliver a scheduled record, which is the only one then.
     pub(crate) due_ms: Option<i64>,
-    /// When to ask for the first time how the transaction of a prepared record ended.
+    /// When to ask for the first time how the transaction of a prepared record ended, which is the only one then.
     pub(crate) check_ms: Option<i64>,
-    /// Where the writer put it.
-    pub(crate) stored: Stored,
+    /// Where the writer put them.
+    pub(super) place: Place,
+}
+
+/// Where in a transaction records were put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which of the transaction's runs.
+    pub(super) run: usize,
+    /// Which byte of it.
+    pub(super) at: usize,
+    /// Offset of the first message.
+    pub(super) offset: i64,
+}
+
+impl NewRecords {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self {
+            queue,
+            bytes: BytesMut::new(),
+            entries: Vec::new(),
+            keys: Vec::new(),
+            due_ms: None,
+            check_ms: None,
+            place: Place::default(),
+        }
+    }
+
+    /// Adds a record: its encoded form, how many messages it holds, hash of its tag, hashes of its keys.
+    ///
+    /// # Errors
+    /// What [`MessageRecord::encode`] says; nothing is added then.
+    pub(crate) fn push(
+        &mut self,
+        record: &MessageRecord,
+        messages: u32,
+        tags: i64,
+        keys: impl IntoIterator<Item = i64>,
+    ) -> Result<(), RecordError> {
+        // Frames are shorter than 4 GiB by far, and so is what is made of one.
+        let begin = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        record.encode(&mut self.bytes)?;
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.entries.push(Entry { end, messages, tags });
+        self.keys.extend(keys.into_iter().map(|hash| KeyHash { at: begin, hash }));
+        Ok(())
+    }
+
+    /// Whether a record of this size has no room beside those that are there.
+    pub(crate) fn is_full_for(&self, size: usize) -> bool {
+        !self.entries.is_empty() && (self.entries.len() >= RUN_RECORDS || self.bytes.len() + size > RUN_BYTES)
+    }
 }
 
 /// Where a record was put.
@@ -39,7 +88,6 @@ pub(crate) struct NewRecord {
 pub(crate) struct Stored {
     pub(crate) offset: i64,
     pub(crate) physical: i64,
-    pub(crate) stored_ms: i64,
 }
 
 /// One stored consumer offset.
@@ -97,9 +145,9 @@ pub(crate) enum Settings {
 /// What the writer thread is asked to do.
 pub(super) enum Command {
     /// Store records, all or none.
-    Append { records: Vec<NewRecord>, room: Option<OwnedSemaphorePermit>, done: Done<Vec<Stored>> },
+    Append { records: Vec<NewRecords>, room: Option<OwnedSemaphorePermit>, done: Done<Vec<Stored>> },
     /// Move scheduled records that are due to their queues.
-    DeliverDue { now_ms: i64, redeliver: Redeliver, built: Vec<NewRecord>, taken: usize, done: Done<usize> },
+    DeliverDue { now_ms: i64, redeliver: Redeliver, taken: usize, done: Done<usize> },
     /// Create or replace a topic's or a group's settings.
     Put { table: Settings, name: String, config: String, done: Done<()> },
     /// Remove a group's settings, and its offsets where asked.
@@ -107,7 +155,7 @@ pub(super) enum Command {
     /// Remove a topic with its records and offsets.
     DeleteTopic { name: Arc<str>, queues: Vec<Arc<Queue>>, done: Done<()> },
     /// Make the changes, and store the records if they changed anything; answers how many did.
-    Change { changes: Vec<Change>, records: Vec<NewRecord>, changed: usize, done: Done<usize> },
+    Change { changes: Vec<Change>, records: Vec<NewRecords>, changed: usize, done: Done<usize> },
     /// Write consumer offsets.
     SaveOffsets { rows: Vec<OffsetRow>, done: Done<()> },
     /// End, after what was asked before.

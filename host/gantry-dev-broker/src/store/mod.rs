@@ -6,9 +6,15 @@
 
 mod change;
 mod command;
+mod find;
+mod log;
+mod open_run;
+mod pick;
 mod queue;
 mod reader;
+mod recent;
 mod recover;
+mod run;
 mod schema;
 mod writer;
 
@@ -23,16 +29,18 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub(crate) use change::{Expired, Prepared};
-pub(crate) use command::{Change, Done, NewRecord, OffsetRow, Popped, Redeliver, Settings, Stored};
+pub(crate) use command::{Change, Done, NewRecords, OffsetRow, Popped, Redeliver, Settings, Stored};
 pub(crate) use queue::{Queue, ReadRange, ReadResult, Span};
 pub(crate) use reader::Boundary;
 pub(crate) use recover::Recovered;
 
 use command::Command;
-use queue::TailBudget;
+use log::{Log, LogWriter};
+use queue::Tails;
+use recent::Recent;
 
 use crate::clock::Clock;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, FsyncPolicy, Storage};
 use crate::error::{StartError, StoreError};
 use crate::sync::lock;
 
@@ -51,7 +59,6 @@ pub(crate) struct StoreCounters {
 /// What the writer thread and everybody else share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    budget: TailBudget,
     pub(crate) arrivals: Arrivals,
     pub(crate) counters: StoreCounters,
     /// When the next scheduled record is due, wall clock; `i64::MAX` when there is none.
@@ -73,6 +80,8 @@ type Registry = HashMap<Arc<str>, HashMap<i32, Arc<Queue>>>;
 /// The open store. Dropping it stops the threads after what was asked before.
 pub(crate) struct Store {
     pub(crate) shared: Arc<Shared>,
+    log: Arc<Log>,
+    recent: Arc<Mutex<Recent>>,
     queues: RwLock<Registry>,
     next_queue_id: AtomicI64,
     commands: mpsc::Sender<Command>,
@@ -86,11 +95,23 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes the store and says what was in it.
     pub(crate) fn open(config: &BrokerConfig, clock: Arc<Clock>) -> Result<(Self, Recovered), StartError> {
-        let database = schema::open(&config.storage, config.max_store_bytes)?;
-        let mut recovered = recover::recover(&lock(&database.writer))
-            .map_err(|source| StartError::Store { place: place(config), source })?;
+        let database = schema::open(&config.storage)?;
+        let unreadable = |source| StartError::Store { place: place(config), source };
+        let (directory, flush_commits) = match &config.storage {
+            Storage::Directory { path, fsync } => (Some(path.clone()), *fsync == FsyncPolicy::EveryCommit),
+            Storage::InMemory => (None, false),
+        };
+        let log = Arc::new(Log::new(directory));
+        log::drop_damaged(&lock(&database.writer), &log).map_err(unreadable)?;
+        let mut recovered = recover::recover(&lock(&database.writer)).map_err(unreadable)?;
+        let appending =
+            LogWriter::open(Arc::clone(&log), &lock(&database.writer), flush_commits, config.max_store_bytes);
+        let unusable = |error| StartError::DataDirectory {
+            path: place(config).into(),
+            source: std::io::Error::other(error),
+        };
+        let appending = appending.map_err(unusable)?;
         let shared = Arc::new(Shared {
-            budget: TailBudget::new(config.tail_cache_bytes),
             arrivals: Arrivals::default(),
             counters: StoreCounters::default(),
             next_due: AtomicI64::new(recovered.next_due),
@@ -100,8 +121,10 @@ impl Store {
         let (commands, receiver) = mpsc::channel(PENDING_COMMANDS);
         let writer = writer::Writer {
             connection: database.writer,
+            log: appending,
             commands: receiver,
             shared: Arc::clone(&shared),
+            tails: Tails::new(config.tail_cache_bytes),
             clock,
             next_physical: recovered.next_physical,
             known_queues: queues.iter().map(|queue| queue.id).collect(),
@@ -115,6 +138,8 @@ impl Store {
         let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let store = Self {
             shared,
+            log,
+            recent: Arc::default(),
             next_queue_id: AtomicI64::new(queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1),
             queues: RwLock::new(registry(queues)),
             commands,
@@ -150,7 +175,7 @@ impl Store {
     }
 
     /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit.
-    pub(crate) async fn append(&self, records: Vec<NewRecord>, done: Done<Vec<Stored>>) {
+    pub(crate) async fn append(&self, records: Vec<NewRecords>, done: Done<Vec<Stored>>) {
         let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
         let permits = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await.ok();
@@ -159,26 +184,28 @@ impl Store {
 
     /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
     pub(crate) async fn deliver_due(&self, now_ms: i64, redeliver: Redeliver) -> Result<usize, StoreError> {
-        self.ask(|done| Command::DeliverDue { now_ms, redeliver, built: Vec::new(), taken: 0, done }).await
+        self.ask(|done| Command::DeliverDue { now_ms, redeliver, taken: 0, done }).await
     }
 
     /// Makes changes beside the log, and stores the records if anything changed; answers how many rows did.
     pub(crate) async fn change(
         &self,
         changes: Vec<Change>,
-        records: Vec<NewRecord>,
+        records: Vec<NewRecords>,
     ) -> Result<usize, StoreError> {
         self.ask(|done| Command::Change { changes, records, changed: 0, done }).await
     }
 
     /// Prepared records to ask about now, a bounded number.
     pub(crate) async fn to_check(&self, now_ms: i64) -> Result<Vec<Prepared>, StoreError> {
-        self.question(move |connection| change::to_check(connection, now_ms)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::to_check(connection, &log, now_ms)).await
     }
 
     /// Popped records that were not settled in time, a bounded number.
     pub(crate) async fn expired(&self, now_ms: i64) -> Result<Vec<Expired>, StoreError> {
-        self.question(move |connection| change::expired(connection, now_ms)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::expired(connection, &log, now_ms)).await
     }
 
     /// The first scheduled record due from `from_ms` until before `until_ms` that is wanted: when it is due, and where.
@@ -188,7 +215,9 @@ impl Store {
         until_ms: i64,
         wanted: impl Fn(Bytes) -> bool + Send + 'static,
     ) -> Result<Option<(i64, i64)>, StoreError> {
-        self.question(move |connection| change::find_scheduled(connection, from_ms, until_ms, wanted)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| change::find_scheduled(connection, &log, from_ms, until_ms, wanted))
+            .await
     }
 
     /// Writes a topic's or a group's settings.
@@ -231,17 +260,26 @@ impl Store {
     pub(crate) async fn read_range(&self, queue: &Queue, range: ReadRange) -> Result<ReadResult, StoreError> {
         let id = queue.id;
         let until = queue.span().max;
-        self.question(move |connection| reader::read_range(connection, id, until, &range)).await
+        let (log, recent) = (Arc::clone(&self.log), Arc::clone(&self.recent));
+        self.question(move |connection| reader::read_range(connection, (&log, &recent), id, until, &range))
+            .await
+    }
+
+    /// Reads records without waiting for the database, where that can be.
+    pub(crate) fn read_at_once(&self, queue: &Queue, range: &ReadRange) -> Option<ReadResult> {
+        queue.read_tail(range).or_else(|| reader::read_recent(&self.recent, queue.id, range))
     }
 
     /// The record at a physical offset.
     pub(crate) async fn read_at(&self, physical: i64) -> Result<Option<Bytes>, StoreError> {
-        self.question(move |connection| reader::read_at(connection, physical)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| reader::read_at(connection, &log, physical)).await
     }
 
     /// Records whose topic and key have this hash, newest first.
     pub(crate) async fn read_by_key(&self, hash: i64, most: usize) -> Result<Vec<Bytes>, StoreError> {
-        self.question(move |connection| reader::read_by_key(connection, hash, most)).await
+        let log = Arc::clone(&self.log);
+        self.question(move |connection| reader::read_by_key(connection, &log, hash, most)).await
     }
 
     /// The offset of a point in time.
@@ -307,8 +345,10 @@ impl Store {
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let asked =
-            reader::Question::Ask(Box::new(move |connection| drop(sender.send(question(connection)))));
+        let asked = reader::Question::Ask(Box::new(move |connection| {
+            // The asker may have gone meanwhile; then nobody wants the answer.
+            drop(sender.send(question(connection)));
+        }));
         if self.questions.send(asked).await.is_err() {
             return Err(StoreError::Closed);
         }

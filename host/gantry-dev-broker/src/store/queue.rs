@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::pick::Picker;
+use super::run::Run;
 use crate::filter::Filter;
 use crate::sync::lock;
 
@@ -33,32 +35,16 @@ struct Tail {
     min: i64,
     max: i64,
     last_stored_ms: i64,
-    records: VecDeque<CachedRecord>,
+    runs: VecDeque<Run>,
 }
 
-/// A record that is kept in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct CachedRecord {
-    pub(crate) offset: i64,
-    /// How many messages it holds: as many offsets are its own.
-    pub(crate) messages: i64,
-    pub(crate) tags: i64,
-    pub(crate) stored_ms: i64,
-    pub(crate) bytes: Bytes,
-}
-
-impl CachedRecord {
-    /// Offset of the record behind it.
-    fn end(&self) -> i64 {
-        self.offset + self.messages
-    }
-}
-
-/// How many bytes the tails of all queues hold together, and may hold.
+/// What the tails of all queues hold together, and may hold: the oldest runs of all go first. Kept by the one who publishes.
 #[derive(Debug)]
-pub(crate) struct TailBudget {
+pub(super) struct Tails {
     limit: usize,
-    used: AtomicUsize,
+    used: usize,
+    /// The queue of each run, in the order they were published.
+    order: VecDeque<Arc<Queue>>,
 }
 
 /// Where a queue begins and ends.
@@ -83,44 +69,57 @@ pub(crate) struct ReadRange {
     pub(crate) filter: Filter,
 }
 
-/// What was read: records laid end to end, and where to go on.
+/// What was read, and where to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadResult {
-    pub(crate) body: Bytes,
-    /// Messages in it.
+    /// Records laid end to end, in pieces that share memory with what is kept of the queue.
+    pub(crate) pieces: Vec<Bytes>,
+    /// Messages in them.
     pub(crate) count: usize,
     pub(crate) next_offset: i64,
 }
 
 impl Tail {
-    /// The records from an offset on; `None` when some of them are not here any more.
-    fn from(&self, offset: i64) -> Option<impl Iterator<Item = &CachedRecord>> {
-        if offset < self.records.front()?.offset {
+    /// The runs from an offset on; `None` when some of them are not here any more.
+    fn from(&self, offset: i64) -> Option<impl Iterator<Item = &Run>> {
+        if offset < self.runs.front()?.offset {
             return None;
         }
-        let passed = self.records.partition_point(|record| record.end() <= offset);
-        Some(self.records.range(passed..))
+        let passed = self.runs.partition_point(|run| run.end <= offset);
+        Some(self.runs.range(passed..))
     }
 }
 
-impl TailBudget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+impl Tails {
+    /// Bounded by so many bytes, but for one run.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, used: 0, order: VecDeque::new() }
     }
 
-    fn exceeded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.limit
+    /// Makes a committed run visible, and drops the oldest ones past the bound.
+    pub(super) fn publish(&mut self, queue: &Arc<Queue>, run: Run) {
+        self.used += run.size();
+        queue.append(run);
+        self.order.push_back(Arc::clone(queue));
+        while self.used > self.limit
+            && self.order.len() > 1
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.used -= oldest.drop_oldest();
+        }
+    }
+
+    /// Forgets the tail of a deleted queue.
+    pub(super) fn forget(&mut self, queue: &Arc<Queue>) {
+        self.used -= queue.drop_all();
+        self.order.retain(|known| !Arc::ptr_eq(known, queue));
     }
 }
 
 impl Queue {
     pub(crate) fn new(id: i64, topic: Arc<str>, queue_id: i32, span: Span) -> Self {
-        let tail = Tail {
-            min: span.min,
-            max: span.max,
-            last_stored_ms: span.last_stored_ms,
-            records: VecDeque::new(),
-        };
+        let tail =
+            Tail { min: span.min, max: span.max, last_stored_ms: span.last_stored_ms, runs: VecDeque::new() };
         Self {
             id,
             topic,
@@ -137,49 +136,49 @@ impl Queue {
         Span { min: tail.min, max: tail.max, last_stored_ms: tail.last_stored_ms }
     }
 
-    /// Makes committed records visible, oldest first, and drops the oldest of the cache past the budget.
-    pub(super) fn publish(&self, record: CachedRecord, budget: &TailBudget) {
+    fn append(&self, run: Run) {
         let mut tail = lock(&self.tail);
-        tail.max = record.end();
-        tail.last_stored_ms = record.stored_ms;
-        budget.used.fetch_add(record.bytes.len(), Ordering::Relaxed);
-        tail.records.push_back(record);
-        while budget.exceeded() && tail.records.len() > 1 {
-            if let Some(oldest) = tail.records.pop_front() {
-                budget.used.fetch_sub(oldest.bytes.len(), Ordering::Relaxed);
-            }
-        }
+        tail.max = run.end;
+        tail.last_stored_ms = run.stored_ms;
+        tail.runs.push_back(run);
     }
 
-    /// Forgets the cache of a deleted queue.
-    pub(super) fn release(&self, budget: &TailBudget) {
-        let mut tail = lock(&self.tail);
-        for record in tail.records.drain(..) {
-            budget.used.fetch_sub(record.bytes.len(), Ordering::Relaxed);
-        }
+    /// Answers the bytes it gave free.
+    fn drop_oldest(&self) -> usize {
+        lock(&self.tail).runs.pop_front().map_or(0, |run| run.size())
+    }
+
+    /// Answers the bytes it gave free.
+    fn drop_all(&self) -> usize {
+        lock(&self.tail).runs.drain(..).map(|run| run.size()).sum()
     }
 
     /// Reads from memory; `None` when the range begins before the cached tail.
     pub(crate) fn read_tail(&self, range: &ReadRange) -> Option<ReadResult> {
-        let picked = self.pick(range)?;
-        let mut body = BytesMut::with_capacity(picked.size);
-        for record in &picked.records {
-            body.extend_from_slice(record);
+        let mut picker = Picker::new(range);
+        // Evaluating an expression takes longer than appends should wait, and so it is done outside the lock.
+        let runs = self.reachable(range)?;
+        for run in &runs {
+            if !picker.look(run) || picker.is_full() {
+                break;
+            }
         }
-        Some(ReadResult { body: body.freeze(), count: picked.count, next_offset: picked.next_offset })
+        Some(picker.finish())
     }
 
-    /// Chooses the records; copying them is done outside the lock.
-    fn pick(&self, range: &ReadRange) -> Option<Picked> {
+    /// The runs a read may get to.
+    fn reachable(&self, range: &ReadRange) -> Option<Vec<Run>> {
         let tail = lock(&self.tail);
-        let scanned = tail.from(range.offset)?.take(SCAN_LIMIT);
-        if !range.filter.reads_records() {
-            return Some(choose(scanned, range));
-        }
-        // Evaluating an expression takes longer than appends should wait.
-        let scanned: Vec<CachedRecord> = scanned.cloned().collect();
-        drop(tail);
-        Some(choose(scanned.iter(), range))
+        let (mut messages, mut records) = (0, 0);
+        let all_wanted = matches!(range.filter, Filter::All);
+        let near = tail.from(range.offset)?.take_while(|run| {
+            let near = records < SCAN_LIMIT && !(all_wanted && messages >= range.max_count);
+            // Of the first run only a part may be behind the offset.
+            messages += usize::try_from(run.end - run.offset.max(range.offset)).unwrap_or(0);
+            records += run.entries.len();
+            near
+        });
+        Some(near.cloned().collect())
     }
 
     /// Whether a record at `from` or later matches; records no longer cached count as matching.
@@ -188,53 +187,48 @@ impl Queue {
         if from >= tail.max {
             return false;
         }
-        let Some(records) = tail.from(from) else { return true };
-        let mut passing = records.filter(|record| filter.passes_tags(record.tags));
-        if !filter.reads_records() {
-            return passing.next().is_some();
+        let Some(runs) = tail.from(from) else { return true };
+        if matches!(filter, Filter::All) {
+            return true;
         }
-        let passing: Vec<Bytes> = passing.map(|record| record.bytes.clone()).collect();
+        let runs: Vec<Run> = runs.cloned().collect();
         drop(tail);
-        passing.iter().any(|record| filter.passes_record(record))
+        let matches = |run: &Run| {
+            run.entries_from(from).any(|(entry, begin, _)| {
+                filter.passes_tags(entry.tags)
+                    && (!filter.reads_records()
+                        || filter.passes_record(&run.bytes.slice(begin..entry.end as usize)))
+            })
+        };
+        runs.iter().any(matches)
     }
-}
-
-/// Records chosen for a read.
-#[derive(Debug, Default)]
-struct Picked {
-    records: Vec<Bytes>,
-    count: usize,
-    size: usize,
-    next_offset: i64,
-}
-
-fn choose<'a>(records: impl Iterator<Item = &'a CachedRecord>, range: &ReadRange) -> Picked {
-    let mut picked = Picked { next_offset: range.offset, ..Picked::default() };
-    for record in records {
-        if range.filter.passes_tags(record.tags) && range.filter.passes_record(&record.bytes) {
-            let size = picked.size + record.bytes.len();
-            let count = picked.count + usize::try_from(record.messages).unwrap_or(1);
-            if !picked.records.is_empty() && (count > range.max_count || size > range.max_bytes) {
-                break;
-            }
-            (picked.count, picked.size) = (count, size);
-            picked.records.push(record.bytes.clone());
-        }
-        picked.next_offset = record.end();
-    }
-    picked
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::run::Entry;
 
-    fn queue() -> Queue {
-        Queue::new(1, "t".into(), 0, Span { min: 0, max: 0, last_stored_ms: 0 })
+    fn queue() -> Arc<Queue> {
+        Arc::new(Queue::new(1, "t".into(), 0, Span { min: 0, max: 0, last_stored_ms: 0 }))
     }
 
-    fn record(offset: i64, tags: i64) -> CachedRecord {
-        CachedRecord { offset, messages: 1, tags, stored_ms: 1, bytes: Bytes::from(vec![b'a'; 10]) }
+    /// A run of records of ten bytes, each of so many messages and with this tag.
+    fn run(offset: i64, records: &[(u32, i64)]) -> Run {
+        let ends = (1..).map(|count: u32| count * 10);
+        let entries: Arc<[Entry]> =
+            records.iter().zip(ends).map(|(&(messages, tags), end)| Entry { end, messages, tags }).collect();
+        let messages: u32 = records.iter().map(|(messages, _)| messages).sum();
+        let bytes = Bytes::from(vec![b'a'; records.len() * 10]);
+        Run::of((offset, offset + i64::from(messages)), 1, entries, bytes).unwrap()
+    }
+
+    fn record(offset: i64, tags: i64) -> Run {
+        run(offset, &[(1, tags)])
+    }
+
+    fn size(read: &ReadResult) -> usize {
+        read.pieces.iter().map(Bytes::len).sum()
     }
 
     fn range(offset: i64, max_count: usize, max_bytes: usize, filter: Filter) -> ReadRange {
@@ -243,26 +237,26 @@ mod tests {
 
     #[test]
     fn a_read_stops_at_the_count_and_says_where_to_go_on() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..5).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         let read = queue.read_tail(&range(1, 2, 1000, Filter::All)).unwrap();
-        assert_eq!((read.count, read.body.len(), read.next_offset), (2, 20, 3));
+        assert_eq!((read.count, size(&read), read.next_offset), (2, 20, 3));
     }
 
     #[test]
     fn a_read_returns_one_record_even_past_its_bytes() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..3).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..3).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         let read = queue.read_tail(&range(0, 32, 5, Filter::All)).unwrap();
         assert_eq!((read.count, read.next_offset), (1, 1));
     }
 
     #[test]
     fn a_record_of_several_messages_is_read_whole_from_any_of_its_offsets() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        queue.publish(record(0, 0), &budget);
-        queue.publish(CachedRecord { messages: 5, ..record(1, 0) }, &budget);
-        queue.publish(record(6, 0), &budget);
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, record(0, 0));
+        tails.publish(&queue, run(1, &[(5, 0)]));
+        tails.publish(&queue, record(6, 0));
         assert_eq!(queue.span().max, 7);
         let read = |offset, most| queue.read_tail(&range(offset, most, 1000, Filter::All)).unwrap();
         assert_eq!((read(3, 32).count, read(3, 32).next_offset), (6, 7));
@@ -273,8 +267,8 @@ mod tests {
 
     #[test]
     fn filtered_records_are_passed_over() {
-        let (queue, budget) = (queue(), TailBudget::new(1000));
-        (0..6).for_each(|offset| queue.publish(record(offset, offset % 3), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        (0..6).for_each(|offset| tails.publish(&queue, record(offset, offset % 3)));
         let filter = Filter::codes([1]);
         let read = queue.read_tail(&range(0, 32, 1000, filter.clone())).unwrap();
         assert_eq!((read.count, read.next_offset), (2, 6));
@@ -284,10 +278,48 @@ mod tests {
 
     #[test]
     fn the_cache_keeps_to_its_budget_and_older_reads_go_to_the_database() {
-        let (queue, budget) = (queue(), TailBudget::new(25));
-        (0..5).for_each(|offset| queue.publish(record(offset, 0), &budget));
+        let (queue, mut tails) = (queue(), Tails::new(52));
+        (0..5).for_each(|offset| tails.publish(&queue, record(offset, 0)));
         assert_eq!(queue.read_tail(&range(0, 1, 100, Filter::All)), None);
         assert_eq!(queue.read_tail(&range(3, 9, 100, Filter::All)).unwrap().count, 2);
         assert_eq!(queue.span().max, 5);
+    }
+
+    #[test]
+    fn a_run_is_read_from_any_of_its_records_and_up_to_any() {
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, run(0, &[(1, 0); 5]));
+        tails.publish(&queue, run(5, &[(1, 0); 5]));
+        let read = |offset, most, bytes| {
+            let read = queue.read_tail(&range(offset, most, bytes, Filter::All)).unwrap();
+            (read.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), read.next_offset)
+        };
+        assert_eq!(read(0, 100, 1000), (vec![50, 50], 10));
+        assert_eq!(read(3, 4, 1000), (vec![20, 20], 7));
+        assert_eq!(read(6, 2, 1000), (vec![20], 8));
+        assert_eq!(read(0, 5, 1000), (vec![50], 5));
+        assert_eq!(read(2, 100, 45), (vec![30, 10], 6));
+    }
+
+    #[test]
+    fn what_a_filter_leaves_of_a_run_is_in_as_few_pieces_as_can_be() {
+        let (queue, mut tails) = (queue(), Tails::new(1000));
+        tails.publish(&queue, run(0, &[(1, 1), (1, 1), (1, 2), (1, 1), (1, 2)]));
+        let read = queue.read_tail(&range(0, 32, 1000, Filter::codes([1]))).unwrap();
+        assert_eq!(read.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [20, 10]);
+        assert_eq!((read.count, read.next_offset), (3, 5));
+    }
+
+    #[test]
+    fn the_oldest_run_of_all_queues_goes_first_and_a_deleted_queue_takes_no_room() {
+        let (idle, busy, mut tails) = (queue(), queue(), Tails::new(4 * 26));
+        let cached = |queue: &Queue, offset| queue.read_tail(&range(offset, 1, 100, Filter::All)).is_some();
+        tails.publish(&idle, record(0, 0));
+        (0..4).for_each(|offset| tails.publish(&busy, record(offset, 0)));
+        assert!(!cached(&idle, 0));
+        assert!((0..4).all(|offset| cached(&busy, offset)));
+        tails.forget(&busy);
+        (1..5).for_each(|offset| tails.publish(&idle, record(offset, 0)));
+        assert!((1..5).all(|offset| cached(&idle, offset)));
     }
 }

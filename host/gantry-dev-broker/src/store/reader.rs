@@ -1,16 +1,24 @@
 use std::sync::{Arc, Mutex};
 
-use bytes::{Bytes, BytesMut};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::mpsc;
 
-use super::queue::{ReadRange, ReadResult, SCAN_LIMIT, Span};
+use super::find::{Finder, physical_of, records};
+use super::log::Log;
+use super::pick::Picker;
+use super::queue::{ReadRange, ReadResult, Span};
+use super::recent::Recent;
+use super::run::{Run, find_key, unpack_entries};
 use crate::sync::lock;
+
+/// What is asked of the database.
+type Asked = Box<dyn FnOnce(&Connection) + Send>;
 
 /// What the reader thread is asked to do.
 pub(super) enum Question {
-    /// Answer this from the database.
-    Ask(Box<dyn FnOnce(&Connection) + Send>),
+    /// Answer this.
+    Ask(Asked),
     /// End.
     Stop,
 }
@@ -26,65 +34,79 @@ pub(super) fn run(connection: &Mutex<Connection>, mut questions: mpsc::Receiver<
 /// Records from `until` on are not visible yet.
 pub(super) fn read_range(
     connection: &Connection,
+    (log, recent): (&Log, &Mutex<Recent>),
     queue: i64,
     until: i64,
     range: &ReadRange,
 ) -> rusqlite::Result<ReadResult> {
     let mut index = connection.prepare_cached(
-        "SELECT position, physical, size, tags, messages FROM consume_queue
+        "SELECT position, physical, messages, stored_ms, entries FROM consume_queue
          WHERE queue = ?1 AND position < ?3 AND position >= COALESCE(
              (SELECT MAX(position) FROM consume_queue WHERE queue = ?1 AND position <= ?2), ?2)
-         ORDER BY position LIMIT ?4",
+         ORDER BY position",
     )?;
-    let mut log = connection.prepare_cached("SELECT record FROM commit_log WHERE physical = ?1")?;
-    let scan = i64::try_from(SCAN_LIMIT).unwrap_or(i64::MAX);
-    let mut rows = index.query(params![queue, range.offset, until, scan])?;
-    let mut body = BytesMut::new();
-    let (mut next_offset, mut count) = (range.offset, 0);
+    let mut rows = index.query(params![queue, range.offset, until])?;
+    let mut picker = Picker::new(range);
     while let Some(row) = rows.next()? {
-        let (position, physical): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (size, tags, messages): (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let with_it = count + usize::try_from(messages).unwrap_or(1);
-        if range.filter.passes_tags(tags) {
-            let full = with_it > range.max_count || body.len().saturating_add(size) > range.max_bytes;
-            // A record that would not fit need not be read, unless only its properties tell whether it is wanted.
-            if full && count > 0 && !range.filter.reads_records() {
-                break;
+        let known = lock(recent).get(queue, row.get(0)?);
+        let run = match known {
+            Some(run) => run,
+            None => {
+                let run = read_run(connection, log, row)?;
+                lock(recent).put(queue, run.clone());
+                run
             }
-            let read = |row: &rusqlite::Row<'_>| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
-            let record = log.query_row([physical], read)?;
-            if range.filter.passes_record(&record) {
-                if full && count > 0 {
-                    break;
-                }
-                body.extend_from_slice(&record);
-                count = with_it;
-            }
+        };
+        if !picker.look(&run) || picker.is_full() {
+            break;
         }
-        next_offset = position + messages;
     }
-    Ok(ReadResult { body: body.freeze(), count, next_offset })
+    Ok(picker.finish())
+}
+
+fn read_run(connection: &Connection, log: &Log, row: &Row<'_>) -> rusqlite::Result<Run> {
+    let (position, physical, messages): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let entries = unpack_entries(row.get_ref(4)?.as_blob()?);
+    let bytes = connection
+        .prepare_cached("SELECT records, file, at, size, crc FROM commit_log WHERE physical = ?1")?
+        .query_row([physical], |row| records(row, log))?;
+    let damaged = || rusqlite::Error::IntegralValueOutOfRange(4, physical);
+    Run::of((position, position + messages), row.get(3)?, entries, bytes).ok_or_else(damaged)
+}
+
+/// Reads from a run that was read lately; `None` when that is not all there is to be read.
+pub(super) fn read_recent(recent: &Mutex<Recent>, queue: i64, range: &ReadRange) -> Option<ReadResult> {
+    let run = lock(recent).get(queue, range.offset)?;
+    let mut picker = Picker::new(range);
+    (!picker.look(&run) || picker.is_full()).then(|| picker.finish())
 }
 
 /// The record at a physical offset, which must be where a record begins.
-pub(super) fn read_at(connection: &Connection, physical: i64) -> rusqlite::Result<Option<Bytes>> {
-    connection
-        .prepare_cached("SELECT record FROM commit_log WHERE physical = ?1")?
-        .query_row([physical], |row| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)))
-        .optional()
+pub(super) fn read_at(connection: &Connection, log: &Log, physical: i64) -> rusqlite::Result<Option<Bytes>> {
+    Finder::new(log).at(connection, physical)
 }
 
 /// Records with the hash of a key, newest first. The caller compares the keys themselves.
-pub(super) fn read_by_key(connection: &Connection, hash: i64, most: usize) -> rusqlite::Result<Vec<Bytes>> {
-    let mut select = connection.prepare_cached(
-        "SELECT l.record FROM message_key k JOIN commit_log l ON l.physical = k.physical
-         WHERE k.hash = ?1 ORDER BY k.rowid DESC LIMIT ?2",
-    )?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = select
-        .query_map(params![hash, most], |row| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)))?;
-    rows.collect()
+pub(super) fn read_by_key(
+    connection: &Connection,
+    log: &Log,
+    hash: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Bytes>> {
+    let mut select =
+        connection.prepare_cached("SELECT physical, hashes FROM message_key ORDER BY physical DESC")?;
+    let (mut rows, mut records, mut finder) = (select.query([])?, Vec::new(), Finder::new(log));
+    while let Some(row) = rows.next()? {
+        let physical: i64 = row.get(0)?;
+        for at in find_key(row.get_ref(1)?.as_blob()?, hash) {
+            if records.len() == most {
+                return Ok(records);
+            }
+            let place = physical.saturating_add(i64::try_from(at).unwrap_or(i64::MAX));
+            records.extend(finder.at(connection, place)?);
+        }
+    }
+    Ok(records)
 }
 
 /// Which end of the records of one point in time is asked for (RocketMQ: BoundaryType).
@@ -122,18 +144,17 @@ pub(super) fn offset_at(
     })
 }
 
-/// Bytes from the beginning of the record at an offset to the beginning of the newest record.
+/// Bytes from the beginning of the record at an offset to the beginning of what was stored last.
 pub(super) fn bytes_since(
     connection: &Connection,
     queue: i64,
     position: i64,
 ) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached(
-            "SELECT (SELECT MAX(physical) FROM commit_log) - physical FROM consume_queue WHERE queue = ?1 AND position = ?2",
-        )?
-        .query_row(params![queue, position], |row| row.get(0))
-        .optional()
+    let Some(physical) = physical_of(connection, queue, position)? else { return Ok(None) };
+    let newest: i64 = connection
+        .prepare_cached("SELECT COALESCE(MAX(physical), 0) FROM commit_log")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Some((newest - physical).max(0)))
 }
 
 /// When the record that an offset belongs to was stored.

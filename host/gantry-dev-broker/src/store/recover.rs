@@ -97,7 +97,7 @@ fn span(connection: &Connection, queue: i64) -> rusqlite::Result<Span> {
 fn next_physical(connection: &Connection) -> rusqlite::Result<i64> {
     let newest = connection
         .query_row(
-            "SELECT physical + length(record) FROM commit_log ORDER BY physical DESC LIMIT 1",
+            "SELECT physical + COALESCE(size, length(records)) FROM commit_log ORDER BY physical DESC LIMIT 1",
             [],
             |row| row.get::<_, i64>(0),
         )

@@ -9,16 +9,38 @@ use crate::config::{FsyncPolicy, Storage};
 use crate::error::StartError;
 
 /// Raised with every change of the tables.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// What makes a database of format 1 one of format 2.
-const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEGER NOT NULL DEFAULT 1";
+const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEGER NOT NULL DEFAULT 1;";
+/// What makes a database of format 2, which had a row for each record, one of format 3: each record becomes a run.
+/// The blobs are those of [`super::run`].
+const FROM_FORMAT_2: &str = "
+ALTER TABLE commit_log RENAME COLUMN record TO records;
+ALTER TABLE commit_log ADD COLUMN file INTEGER;
+ALTER TABLE commit_log ADD COLUMN at INTEGER;
+ALTER TABLE commit_log ADD COLUMN size INTEGER;
+ALTER TABLE commit_log ADD COLUMN crc INTEGER;
+ALTER TABLE consume_queue RENAME TO former_queue;
+CREATE TABLE consume_queue(
+    queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, messages INTEGER NOT NULL,
+    stored_ms INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY(queue, position)) WITHOUT ROWID;
+INSERT INTO consume_queue SELECT queue, position, physical, messages, stored_ms,
+    unhex(printf('%08X%08X%016X', size, messages, tags)) FROM former_queue ORDER BY queue, position;
+DROP TABLE former_queue;
+ALTER TABLE message_key RENAME TO former_key;
+CREATE TABLE message_key(physical INTEGER PRIMARY KEY, hashes BLOB NOT NULL);
+INSERT INTO message_key SELECT physical, unhex(group_concat(printf('00000000%016X', hash), ''))
+    FROM former_key GROUP BY physical;
+DROP TABLE former_key;
+";
 const PAGE_SIZE: i64 = 8192;
 /// Pages between the points where the write-ahead log goes into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
 
 /// The names follow RocketMQ: records in a commit log, ordered by physical offset; a consume queue per queue
 /// that points into it; message keys in the order of storing, without an index: they are searched rarely and
-/// written always.
+/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]). The records
+/// of a large one are in a file ([`super::log`]), and empty here.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS topic(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
@@ -27,12 +49,13 @@ CREATE TABLE IF NOT EXISTS consumer_offset(
     group_name TEXT NOT NULL, topic TEXT NOT NULL, queue_id INTEGER NOT NULL, next_offset INTEGER NOT NULL,
     PRIMARY KEY(group_name, topic, queue_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, queue_id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS commit_log(physical INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS commit_log(
+    physical INTEGER PRIMARY KEY, records BLOB NOT NULL, file INTEGER, at INTEGER, size INTEGER, crc INTEGER);
+CREATE INDEX IF NOT EXISTS commit_log_file ON commit_log(file, at) WHERE file IS NOT NULL;
 CREATE TABLE IF NOT EXISTS consume_queue(
-    queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, size INTEGER NOT NULL,
-    tags INTEGER NOT NULL, stored_ms INTEGER NOT NULL, messages INTEGER NOT NULL DEFAULT 1,
-    PRIMARY KEY(queue, position)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS message_key(hash INTEGER NOT NULL, physical INTEGER NOT NULL);
+    queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, messages INTEGER NOT NULL,
+    stored_ms INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY(queue, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS message_key(physical INTEGER PRIMARY KEY, hashes BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS schedule(
     due_ms INTEGER NOT NULL, physical INTEGER NOT NULL, PRIMARY KEY(due_ms, physical)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prepared(
@@ -58,40 +81,37 @@ pub(super) struct Database {
 }
 
 /// Opens or makes the database.
-pub(super) fn open(storage: &Storage, max_bytes: Option<u64>) -> Result<Database, StartError> {
+pub(super) fn open(storage: &Storage) -> Result<Database, StartError> {
     match storage {
         Storage::InMemory => {
             let place = "memory".to_owned();
             let connection = Connection::open_in_memory()
-                .and_then(|connection| prepare_in_memory(&connection, max_bytes).map(|()| connection))
+                .and_then(|connection| prepare_in_memory(&connection).map(|()| connection))
                 .map_err(|source| StartError::Store { place, source })?;
             let shared = Arc::new(Mutex::new(connection));
             Ok(Database { writer: Arc::clone(&shared), reader: shared, lock_file: None })
         }
-        Storage::Directory { path, fsync } => open_directory(path, *fsync, max_bytes),
+        Storage::Directory { path, fsync } => open_directory(path, *fsync),
     }
 }
 
-fn prepare_in_memory(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+fn prepare_in_memory(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
-    limit_size(connection, max_bytes)?;
     connection.execute_batch(TABLES)
 }
 
-fn open_directory(path: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> Result<Database, StartError> {
+fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartError> {
     let lock_file = hold_directory(path)?;
     let file = path.join("store.db");
     let place = file.display().to_string();
     let failed = |source| StartError::Store { place: place.clone(), source };
-    let writer = open_writer(&file, fsync, max_bytes).map_err(failed)?;
+    let writer = open_writer(&file, fsync).map_err(failed)?;
     let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
         0 => writer.pragma_update(None, "user_version", FORMAT).map_err(failed)?,
-        1 => {
-            let both = format!("BEGIN; {FROM_FORMAT_1}; PRAGMA user_version = {FORMAT}; COMMIT;");
-            writer.execute_batch(&both).map_err(failed)?;
-        }
+        1 => convert(&writer, &[FROM_FORMAT_1, FROM_FORMAT_2]).map_err(failed)?,
+        2 => convert(&writer, &[FROM_FORMAT_2]).map_err(failed)?,
         FORMAT => {}
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }
@@ -120,7 +140,17 @@ fn hold_directory(path: &Path) -> Result<File, StartError> {
     }
 }
 
-fn open_writer(file: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> rusqlite::Result<Connection> {
+/// Makes a database of an older format one of the current format, or leaves it as it was.
+fn convert(writer: &Connection, steps: &[&str]) -> rusqlite::Result<()> {
+    let steps = steps.concat();
+    let converted = writer.execute_batch(&format!("BEGIN; {steps} PRAGMA user_version = {FORMAT}; COMMIT;"));
+    if converted.is_err() && !writer.is_autocommit() {
+        writer.execute_batch("ROLLBACK")?;
+    }
+    converted
+}
+
+fn open_writer(file: &Path, fsync: FsyncPolicy) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
@@ -135,7 +165,6 @@ fn open_writer(file: &Path, fsync: FsyncPolicy, max_bytes: Option<u64>) -> rusql
     connection.pragma_update(None, "synchronous", level)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -64 * 1024)?;
-    limit_size(&connection, max_bytes)?;
     Ok(connection)
 }
 
@@ -147,7 +176,8 @@ fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+/// Bounds the database. A conversion at its opening needs room for both forms for a moment, so this comes after.
+pub(super) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
     match max_bytes {
         Some(bytes) => {
             let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / PAGE_SIZE).max(1);

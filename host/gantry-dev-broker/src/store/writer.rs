@@ -3,13 +3,17 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::change;
-use super::command::{Command, NewRecord, OffsetRow, Settings, Stored};
-use super::queue::{CachedRecord, Queue};
+use super::command::{Command, NewRecords, OffsetRow, Place, Settings, Stored};
+use super::find::Finder;
+use super::log::{End, Log, LogWriter};
+use super::open_run::OpenRun;
+use super::queue::{Queue, Tails};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::sync::lock;
@@ -24,8 +28,10 @@ const DELIVER_AT_ONCE: i64 = 256;
 /// only then answers.
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) log: LogWriter,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
+    pub(super) tails: Tails,
     pub(super) clock: Arc<Clock>,
     /// Physical offset of the next record.
     pub(super) next_physical: i64,
@@ -37,6 +43,11 @@ pub(super) struct Writer {
 struct Pending {
     next_physical: i64,
     next_offsets: HashMap<i64, i64>,
+    /// In the order of their physical offsets; those from `written` on are still to be written.
+    runs: Vec<OpenRun>,
+    written: usize,
+    /// The run of each queue that takes more records.
+    open: HashMap<i64, usize>,
     new_queues: Vec<i64>,
     earliest_due: i64,
     delivered: bool,
@@ -52,9 +63,20 @@ impl Writer {
                 break;
             }
         }
-        if let Err(error) = lock(&self.connection).execute_batch("PRAGMA optimize") {
-            tracing::debug!(%error, "the message store was closed without its statistics");
+        if let Err(error) = self.close() {
+            tracing::debug!(%error, "the message store was closed without its last flush or its statistics");
         }
+    }
+
+    /// Flushes the files, and notes it, so that the next start need not look at them.
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.log.flush()?;
+        let connection = lock(&self.connection);
+        connection.execute(
+            "INSERT OR REPLACE INTO meta(name, value) VALUES('flushed_physical', ?1)",
+            [self.next_physical],
+        )?;
+        Ok(connection.execute_batch("PRAGMA optimize")?)
     }
 
     fn gather(&mut self, first: Command) -> Vec<Command> {
@@ -72,7 +94,11 @@ impl Writer {
     /// needs more room than there is, does not refuse its neighbours.
     fn write_group(&mut self, mut group: Vec<Command>) {
         match self.commit(&mut group) {
-            Ok(()) => group.into_iter().for_each(|command| self.finish(command)),
+            Ok(runs) => {
+                let begins: Vec<i64> = runs.iter().map(|run| run.physical).collect();
+                runs.into_iter().for_each(|run| self.publish(run));
+                group.into_iter().for_each(|command| self.finish(command, &begins));
+            }
             Err(error) if group.len() > 1 => {
                 tracing::debug!(%error, commands = group.len(), "a group of writes failed; trying each alone");
                 for command in group {
@@ -87,13 +113,26 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, group: &mut [Command]) -> Result<(), StoreError> {
+    /// Answers the runs that were written.
+    fn commit(&mut self, group: &mut [Command]) -> Result<Vec<OpenRun>, StoreError> {
+        let end = self.log.end();
+        let committed = self.commit_from(group, end);
+        if committed.is_err() {
+            self.log.back_to(end);
+        }
+        committed
+    }
+
+    fn commit_from(&mut self, group: &mut [Command], end: End) -> Result<Vec<OpenRun>, StoreError> {
         let connection = Arc::clone(&self.connection);
         let mut connection = lock(&connection);
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut pending = Pending {
             next_physical: self.next_physical,
             next_offsets: HashMap::new(),
+            runs: Vec::new(),
+            written: 0,
+            open: HashMap::new(),
             new_queues: Vec::new(),
             earliest_due: i64::MAX,
             delivered: false,
@@ -101,39 +140,47 @@ impl Writer {
         for command in group.iter_mut() {
             self.apply(&transaction, &mut pending, command)?;
         }
+        self.write_runs(&transaction, &mut pending)?;
         let next_due = if pending.delivered { Some(next_due(&transaction)?) } else { None };
+        self.log.before_commit(end)?;
         transaction.commit()?;
+        if group.iter().any(|command| matches!(command, Command::DeleteTopic { .. }))
+            && let Err(error) = self.log.forget_dead(&connection)
+        {
+            tracing::warn!(%error, "files of deleted topics were not removed; the next start does it");
+        }
         self.next_physical = pending.next_physical;
         self.known_queues.extend(pending.new_queues);
         match next_due {
             Some(due) => self.shared.set_next_due(due),
             None => self.shared.lower_next_due(pending.earliest_due),
         }
-        Ok(())
+        Ok(pending.runs)
     }
 
     fn apply(
-        &self,
+        &mut self,
         tx: &Transaction<'_>,
         pending: &mut Pending,
         command: &mut Command,
     ) -> Result<(), StoreError> {
         match command {
             Command::Append { records, .. } => {
-                records.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+                records.iter_mut().try_for_each(|records| self.append(tx, pending, records))
             }
-            Command::DeliverDue { now_ms, redeliver, built, taken, .. } => {
-                let due = due_records(tx, *now_ms)?;
+            Command::DeliverDue { now_ms, redeliver, taken, .. } => {
+                let due = due_records(tx, &self.log.log, *now_ms)?;
                 *taken = due.len();
-                built.clear();
                 let mut delete =
                     tx.prepare_cached("DELETE FROM schedule WHERE due_ms = ?1 AND physical = ?2")?;
                 for (due_ms, physical, record) in due {
                     delete.execute(params![due_ms, physical])?;
-                    built.extend(record.and_then(|record| redeliver(record.into(), physical)));
+                    if let Some(mut records) = record.and_then(|record| redeliver(record, physical)) {
+                        self.append(tx, pending, &mut records)?;
+                    }
                 }
                 pending.delivered = true;
-                built.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+                Ok(())
             }
             Command::Change { changes, records, changed, .. } => {
                 *changed = 0;
@@ -143,11 +190,13 @@ impl Writer {
                 if *changed == 0 {
                     return Ok(());
                 }
-                records.iter_mut().try_for_each(|record| self.append(tx, pending, record))
+                records.iter_mut().try_for_each(|records| self.append(tx, pending, records))
             }
             Command::Put { table, name, config, .. } => put_settings(tx, *table, name, config),
             Command::DeleteGroup { name, offsets, .. } => delete_group(tx, name, *offsets),
             Command::DeleteTopic { name, queues, .. } => {
+                // What was appended before goes too.
+                self.write_runs(tx, pending)?;
                 delete_topic(tx, name, queues, pending.next_physical)
             }
             Command::SaveOffsets { rows, .. } => save_offsets(tx, rows),
@@ -155,53 +204,47 @@ impl Writer {
         }
     }
 
+    /// Puts records behind those of their queue; [`Self::write_runs`] writes them.
     fn append(
         &self,
         tx: &Transaction<'_>,
         pending: &mut Pending,
-        record: &mut NewRecord,
+        records: &mut NewRecords,
     ) -> Result<(), StoreError> {
-        let queue = &record.queue;
+        let queue = &records.queue;
         if queue.deleted.load(Ordering::Relaxed) {
             return Err(StoreError::Database(format!("topic {} was deleted meanwhile", queue.topic)));
         }
         self.ensure_queue_row(tx, pending, queue)?;
         let next_offset = pending.next_offsets.entry(queue.id).or_insert_with(|| queue.span().max);
-        let stored =
-            Stored { offset: *next_offset, physical: pending.next_physical, stored_ms: self.clock.wall_ms() };
-        stamp(record, stored);
-        let size = i64::try_from(record.bytes.len()).unwrap_or(i64::MAX);
-        tx.prepare_cached("INSERT INTO commit_log(physical, record) VALUES(?1, ?2)")?
-            .execute(params![stored.physical, &record.bytes[..]])?;
-        tx.prepare_cached(
-            "INSERT INTO consume_queue(queue, position, physical, size, tags, stored_ms, messages)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            record.queue.id,
-            stored.offset,
-            stored.physical,
-            size,
-            record.tags,
-            stored.stored_ms,
-            record.messages
-        ])?;
-        for hash in &record.keys {
-            tx.prepare_cached("INSERT INTO message_key(hash, physical) VALUES(?1, ?2)")?
-                .execute(params![hash, stored.physical])?;
+        let open = pending.open.get(&queue.id).copied();
+        let with_room =
+            open.filter(|index| pending.runs.get(*index).is_some_and(|run| run.has_room(records)));
+        let index = with_room.unwrap_or_else(|| {
+            pending.runs.push(OpenRun::new(Arc::clone(queue), *next_offset));
+            pending.open.insert(queue.id, pending.runs.len() - 1);
+            pending.runs.len() - 1
+        });
+        if let Some(run) = pending.runs.get_mut(index) {
+            records.place = Place { run: index, at: run.bytes.len(), offset: *next_offset };
+            *next_offset += run.push(records);
         }
-        if let Some(due_ms) = record.due_ms {
-            tx.prepare_cached("INSERT INTO schedule(due_ms, physical) VALUES(?1, ?2)")?
-                .execute(params![due_ms, stored.physical])?;
-            pending.earliest_due = pending.earliest_due.min(due_ms);
+        Ok(())
+    }
+
+    /// Writes the runs that were not written yet.
+    fn write_runs(&mut self, tx: &Transaction<'_>, pending: &mut Pending) -> Result<(), StoreError> {
+        pending.open.clear();
+        let (stored_ms, written) = (self.clock.wall_ms(), pending.written);
+        for run in pending.runs.iter_mut().skip(written) {
+            run.stamp(pending.next_physical, stored_ms);
+            let in_file = self.log.append(tx, &run.bytes)?;
+            pending.next_physical += run.write(tx, in_file)?;
+            if let Some(due_ms) = run.earliest_due() {
+                pending.earliest_due = pending.earliest_due.min(due_ms);
+            }
         }
-        if let Some(check_ms) = record.check_ms {
-            tx.prepare_cached("INSERT INTO prepared(physical, checks, next_check_ms) VALUES(?1, 0, ?2)")?
-                .execute(params![stored.physical, check_ms])?;
-        }
-        record.stored = stored;
-        *next_offset += record.messages;
-        pending.next_physical += size;
+        pending.written = pending.runs.len();
         Ok(())
     }
 
@@ -223,27 +266,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a committed command visible and answers it.
-    fn finish(&self, command: Command) {
+    /// Answers a command that was committed, its runs beginning at these physical offsets.
+    fn finish(&mut self, command: Command, begins: &[i64]) {
         match command {
             Command::Append { records, room, done } => {
-                let stored = records.iter().map(|record| record.stored).collect();
-                records.into_iter().for_each(|record| self.publish(record));
-                drop(room);
+                let stored = records.iter().flat_map(|records| stored(records, begins)).collect();
+                drop((records, room));
                 done(Ok(stored));
             }
-            Command::DeliverDue { built, taken, done, .. } => {
-                built.into_iter().for_each(|record| self.publish(record));
-                done(Ok(taken));
-            }
-            Command::Change { records, changed, done, .. } => {
-                if changed > 0 {
-                    records.into_iter().for_each(|record| self.publish(record));
-                }
-                done(Ok(changed));
-            }
+            Command::DeliverDue { taken, done, .. } => done(Ok(taken)),
+            Command::Change { changed, done, .. } => done(Ok(changed)),
             Command::DeleteTopic { queues, done, .. } => {
-                queues.iter().for_each(|queue| queue.release(&self.shared.budget));
+                queues.iter().for_each(|queue| self.tails.forget(queue));
                 done(Ok(()));
             }
             Command::Put { done, .. }
@@ -255,43 +289,42 @@ impl Writer {
         }
     }
 
-    fn publish(&self, record: NewRecord) {
-        let NewRecord { queue, bytes, messages, tags, stored, .. } = record;
-        let Stored { offset, stored_ms, .. } = stored;
-        let cached = CachedRecord { offset, messages, tags, stored_ms, bytes: bytes.freeze() };
-        queue.publish(cached, &self.shared.budget);
+    /// Makes a committed run visible.
+    fn publish(&mut self, run: OpenRun) {
+        let (queue, messages) = (Arc::clone(&run.queue), run.messages);
+        self.tails.publish(&queue, run.close());
         self.shared.counters.messages_stored.fetch_add(messages.unsigned_abs(), Ordering::Relaxed);
         self.shared.arrivals.mark(&queue);
     }
 }
 
-/// Writes what only the store knows into the record: queue offset, physical offset, store timestamp.
-fn stamp(record: &mut NewRecord, stored: Stored) {
-    const QUEUE_OFFSET_AT: usize = 20;
-    const PHYSICAL_OFFSET_AT: usize = 28;
-    let fields = [
-        (QUEUE_OFFSET_AT, stored.offset),
-        (PHYSICAL_OFFSET_AT, stored.physical),
-        (record.timestamp_at, stored.stored_ms),
-    ];
-    for (at, value) in fields {
-        if let Some(slot) = record.bytes.get_mut(at..at + 8) {
-            slot.copy_from_slice(&value.to_be_bytes());
-        }
-    }
+/// Where each of the records was put.
+fn stored<'a>(records: &'a NewRecords, begins: &[i64]) -> impl Iterator<Item = Stored> + 'a {
+    let begin = begins.get(records.place.run).copied().unwrap_or_default();
+    let physical = |at: usize| begin + i64::try_from(at).unwrap_or_default();
+    let mut next = (records.place.offset, physical(records.place.at));
+    let first = next.1;
+    records.entries.iter().map(move |entry| {
+        let (offset, physical) = next;
+        next = (offset + i64::from(entry.messages), first + i64::from(entry.end));
+        Stored { offset, physical }
+    })
 }
 
 /// Scheduled records that are due: when, where, and the record unless its topic was deleted.
-type DueRecord = (i64, i64, Option<Vec<u8>>);
+type DueRecord = (i64, i64, Option<Bytes>);
 
-fn due_records(tx: &Transaction<'_>, now_ms: i64) -> Result<Vec<DueRecord>, StoreError> {
+fn due_records(tx: &Transaction<'_>, log: &Log, now_ms: i64) -> Result<Vec<DueRecord>, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT s.due_ms, s.physical, l.record FROM schedule s LEFT JOIN commit_log l ON l.physical = s.physical
-         WHERE s.due_ms <= ?1 ORDER BY s.due_ms, s.physical LIMIT ?2",
+        "SELECT due_ms, physical FROM schedule WHERE due_ms <= ?1 ORDER BY due_ms, physical LIMIT ?2",
     )?;
-    let rows = select
-        .query_map(params![now_ms, DELIVER_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let (mut rows, mut finder) = (select.query(params![now_ms, DELIVER_AT_ONCE])?, Finder::new(log));
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        let physical = row.get(1)?;
+        due.push((row.get(0)?, physical, finder.at(tx, physical)?));
+    }
+    Ok(due)
 }
 
 fn next_due(tx: &Transaction<'_>) -> Result<i64, StoreError> {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage};
+use gantry_protocol::header::PullMessageRequestHeader;
 use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode};
 use serde_json::{Value, json};
 
@@ -98,13 +99,13 @@ fn run(directory: &Path, fsync: &str) -> Running {
 }
 
 /// Sends without end from a few connections; answers the acknowledged bodies when the broker dies.
-async fn send_until_death(address: SocketAddr, worker: usize) -> Vec<String> {
+async fn send_until_death(address: SocketAddr, worker: usize, padding: usize) -> Vec<String> {
     let client = Client::connect(address).await;
     let mut acknowledged = Vec::new();
     for round in 0.. {
         let mut window = Vec::new();
         for number in 0..16 {
-            let body = format!("{worker}/{round}/{number}");
+            let body = format!("{worker}/{round}/{number}/{:padding$}", "");
             let Some(receiver) = client.try_start(send_request("t", 0, "", &body)).await else {
                 return acknowledged;
             };
@@ -121,7 +122,7 @@ async fn send_until_death(address: SocketAddr, worker: usize) -> Vec<String> {
     acknowledged
 }
 
-async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) {
+async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy, padding: usize) {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();
     for life in 0..3 {
@@ -130,7 +131,7 @@ async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) 
             Client::connect(running.address).await.create_topic("t", 1).await;
         }
         let workers: Vec<_> = (0..3)
-            .map(|worker| tokio::task::spawn(send_until_death(running.address, life * 10 + worker)))
+            .map(|worker| tokio::task::spawn(send_until_death(running.address, life * 10 + worker, padding)))
             .collect();
         let watch = Client::connect(running.address).await;
         watch.wait_for("t", acknowledged.len() as i64 + 100, 1).await;
@@ -164,12 +165,23 @@ async fn nothing_acknowledged_is_lost(fsync: &'static str, policy: FsyncPolicy) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_loses_nothing_acknowledged() {
-    nothing_acknowledged_is_lost("os", FsyncPolicy::Os).await;
+    nothing_acknowledged_is_lost("os", FsyncPolicy::Os, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_loses_nothing_acknowledged_with_a_flush_per_commit() {
-    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit).await;
+    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit, 0).await;
+}
+
+/// Such runs are in files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged_of_large_runs() {
+    nothing_acknowledged_is_lost("os", FsyncPolicy::Os, 20_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_loses_nothing_acknowledged_of_large_runs_with_a_flush_per_commit() {
+    nothing_acknowledged_is_lost("every-commit", FsyncPolicy::EveryCommit, 20_000).await;
 }
 
 /// Pops up to eight messages of `t`, hidden for a minute; answers their bodies and the handles' beginning.
@@ -262,33 +274,93 @@ async fn a_store_of_another_format_is_refused() {
     drop(connection);
     let refused = Broker::start(on_disk(directory.path(), FsyncPolicy::Os)).await.expect_err("it started");
     assert!(
-        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 2, .. }),
+        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 3, .. }),
         "{refused}"
     );
+}
+
+/// What format 2 had in place of runs.
+const FORMER_TABLES: &str = "
+    DROP INDEX commit_log_file;
+    ALTER TABLE commit_log DROP COLUMN file; ALTER TABLE commit_log DROP COLUMN at;
+    ALTER TABLE commit_log DROP COLUMN size; ALTER TABLE commit_log DROP COLUMN crc;
+    ALTER TABLE commit_log RENAME COLUMN records TO record;
+    ALTER TABLE consume_queue RENAME TO newer;
+    CREATE TABLE consume_queue(
+        queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, size INTEGER NOT NULL,
+        tags INTEGER NOT NULL, stored_ms INTEGER NOT NULL, messages INTEGER NOT NULL DEFAULT 1,
+        PRIMARY KEY(queue, position)) WITHOUT ROWID;
+    INSERT INTO consume_queue SELECT queue, position, physical, length(record), 0, stored_ms, messages
+        FROM newer JOIN commit_log USING(physical);
+    DROP TABLE newer; DROP TABLE message_key;
+    CREATE TABLE message_key(hash INTEGER NOT NULL, physical INTEGER NOT NULL);
+    PRAGMA user_version = 2;";
+
+/// Makes a store with two messages in the tables of an older format, changed further by `change`.
+async fn older_store(directory: &Path, change: &str) {
+    let (broker, client) = broker_with(on_disk(directory, FsyncPolicy::Os)).await;
+    client.create_topic("t", 1).await;
+    for body in ["one", "two"] {
+        client.sent("t", 0, "KEYS\u{1}k\u{2}", body).await;
+    }
+    broker.stop().await;
+    let connection = rusqlite::Connection::open(directory.join("store.db")).unwrap();
+    connection.execute_batch(&format!("BEGIN; {FORMER_TABLES} {change} COMMIT;")).unwrap();
+}
+
+async fn by_key(client: &Client) -> Vec<String> {
+    let fields = [
+        ("topic", "t"),
+        ("key", "k"),
+        ("maxNum", "9"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+    ];
+    bodies(&messages(&client.ask_with(RequestCode::QUERY_MESSAGE, &fields).await))
 }
 
 #[tokio::test]
 async fn a_store_of_the_first_format_is_read_on() {
     let directory = tempfile::tempdir().unwrap();
-    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
-    client.create_topic("t", 1).await;
-    client.sent("t", 0, "", "one").await;
-    broker.stop().await;
-    // What format 2 has and format 1 had not.
-    let connection = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
-    connection
-        .execute_batch(
-            "ALTER TABLE consume_queue DROP COLUMN messages; DROP TABLE popped_in_order; PRAGMA user_version = 1;",
-        )
-        .unwrap();
-    drop(connection);
-    for body in ["two", "three"] {
+    let first = "ALTER TABLE consume_queue DROP COLUMN messages; DROP TABLE popped_in_order; PRAGMA user_version = 1;";
+    older_store(directory.path(), first).await;
+    for body in ["three", "four"] {
         let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
         client.sent("t", 0, "", body).await;
         broker.stop().await;
     }
     let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
-    assert_eq!(bodies(&messages(&client.pull("g", "t", 0, 0).await)), ["one", "two", "three"]);
+    assert_eq!(bodies(&messages(&client.pull("g", "t", 0, 0).await)), ["one", "two", "three", "four"]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_of_the_second_format_keeps_its_tags_and_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    // Java's hashes of the tags "A" and "B", one of them as if it were negative; and keys as that format hashed them.
+    let fnv = |text: &str| {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        i64::from_ne_bytes(text.bytes().fold(0xcbf2_9ce4_8422_2325, step).to_ne_bytes())
+    };
+    let second = format!(
+        "UPDATE consume_queue SET tags = 65 + position; UPDATE consume_queue SET tags = -7 WHERE position = 1;
+         INSERT INTO message_key SELECT {}, physical FROM commit_log;
+         INSERT INTO message_key SELECT {}, physical FROM commit_log;",
+        fnv("t#k"),
+        fnv("t#l")
+    );
+    older_store(directory.path(), &second).await;
+    let (broker, client) = broker_with(on_disk(directory.path(), FsyncPolicy::Os)).await;
+    assert_eq!(by_key(&client).await, ["two", "one"]);
+    let only_a = PullMessageRequestHeader {
+        subscription: Some("A".to_owned()),
+        ..crate::client::pull_header("g", "t", 0, 0)
+    };
+    let pulled = client.ask(RequestCode::PULL_MESSAGE, &only_a).await;
+    assert_eq!(
+        (bodies(&messages(&pulled)), field(&pulled, "nextBeginOffset")),
+        (vec!["one".to_owned()], "2")
+    );
     broker.stop().await;
 }
 

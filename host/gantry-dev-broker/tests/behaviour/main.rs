@@ -14,6 +14,7 @@ mod batches;
 mod captured;
 mod client;
 mod durability;
+mod files;
 mod filters;
 mod groups;
 mod inventory;

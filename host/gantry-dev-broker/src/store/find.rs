@@ -1,0 +1,91 @@
+//! Finding a record by its physical offset, or by its place in a queue.
+
+use bytes::Bytes;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::log::{InFile, Log};
+use super::run::{record_at, unpack_entries};
+
+/// The records of a run that was looked at last: what is looked for one after the other is often in one run.
+#[derive(Debug)]
+pub(super) struct Finder<'a> {
+    log: &'a Log,
+    last: Option<(i64, Bytes)>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(log: &'a Log) -> Self {
+        Self { log, last: None }
+    }
+
+    /// The record at a physical offset, which must be where a record begins.
+    pub(super) fn at(&mut self, connection: &Connection, physical: i64) -> rusqlite::Result<Option<Bytes>> {
+        if let Some((begin, run)) = &self.last
+            && let Some(place) = place(*begin, physical).filter(|place| *place < run.len())
+        {
+            return Ok(record_at(run, place));
+        }
+        let mut select = connection.prepare_cached(
+            "SELECT records, file, at, size, crc, physical FROM commit_log WHERE physical <= ?1
+             ORDER BY physical DESC LIMIT 1",
+        )?;
+        let found = |row: &Row<'_>| Ok((row.get(5)?, records(row, self.log)?));
+        self.last = select.query_row([physical], found).optional()?;
+        let Some((begin, run)) = &self.last else { return Ok(None) };
+        Ok(place(*begin, physical).and_then(|place| record_at(run, place)))
+    }
+
+    /// The record that begins at an offset of a queue ([`super::Queue::id`]).
+    pub(super) fn of_queue(
+        &mut self,
+        connection: &Connection,
+        queue: i64,
+        position: i64,
+    ) -> rusqlite::Result<Option<Bytes>> {
+        match physical_of(connection, queue, position)? {
+            Some(physical) => self.at(connection, physical),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The physical offset of the record that begins at an offset of a queue.
+pub(super) fn physical_of(
+    connection: &Connection,
+    queue: i64,
+    position: i64,
+) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached(
+        "SELECT position, physical, entries FROM consume_queue WHERE queue = ?1 AND position <= ?2
+         ORDER BY position DESC LIMIT 1",
+    )?;
+    let found = select.query_row(params![queue, position], |row| {
+        let entries = unpack_entries(row.get_ref(2)?.as_blob()?);
+        let (mut offset, mut physical): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let begin = physical;
+        for entry in entries.iter() {
+            if offset >= position {
+                break;
+            }
+            offset += i64::from(entry.messages);
+            physical = begin + i64::from(entry.end);
+        }
+        let in_run = entries.last().is_some_and(|entry| physical < begin + i64::from(entry.end));
+        Ok((offset == position && in_run).then_some(physical))
+    });
+    Ok(found.optional()?.flatten())
+}
+
+/// The records of a run, its row beginning with records, file, at, size and crc.
+pub(super) fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
+    let Some(file) = row.get(1)? else {
+        return Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
+    };
+    let place = InFile { file, at: row.get(2)?, size: row.get(3)?, crc: row.get(4)? };
+    log.read(place).map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into()))
+}
+
+fn place(begin: i64, physical: i64) -> Option<usize> {
+    usize::try_from(physical.checked_sub(begin)?).ok()
+}

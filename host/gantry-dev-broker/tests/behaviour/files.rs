@@ -1,0 +1,129 @@
+//! What is stored together and large lies in files beside the database.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use gantry_dev_broker::{BrokerConfig, FsyncPolicy, Storage};
+use gantry_protocol::RequestCode;
+
+use crate::client::{Client, bodies, broker_with, in_memory, messages};
+
+/// Without a cache, so that everything is read from the disk.
+fn on_disk(path: &Path) -> BrokerConfig {
+    let storage = Storage::Directory { path: path.into(), fsync: FsyncPolicy::Os };
+    BrokerConfig { storage, tail_cache_bytes: 1, ..in_memory() }
+}
+
+fn large(first: char) -> String {
+    first.to_string().repeat(20_000)
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("records.")).collect();
+    files.sort();
+    files
+}
+
+/// The first characters of the bodies of queue 0.
+async fn stored(client: &Client, topic: &str) -> String {
+    let mut stored = String::new();
+    let mut offset = 0;
+    loop {
+        let pulled = messages(&client.pull("g", topic, 0, offset).await);
+        let Some(last) = pulled.last() else { return stored };
+        offset = last.queue_offset() + 1;
+        stored.extend(bodies(&pulled).iter().filter_map(|body| body.chars().next()));
+    }
+}
+
+#[tokio::test]
+async fn large_and_small_messages_are_read_in_their_order_before_and_after_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.create_topic("t", 1).await;
+    for body in [&large('a'), "b", &large('c'), "d"] {
+        client.sent("t", 0, "KEYS\u{1}k\u{2}", body).await;
+    }
+    assert_eq!(stored(&client, "t").await, "abcd");
+    broker.stop().await;
+    assert_eq!(files(directory.path()).len(), 1);
+
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.sent("t", 0, "", &large('e')).await;
+    assert_eq!(stored(&client, "t").await, "abcde");
+    let by_key = [
+        ("topic", "t"),
+        ("key", "k"),
+        ("maxNum", "9"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+    ];
+    let found = messages(&client.ask_with(RequestCode::QUERY_MESSAGE, &by_key).await);
+    let firsts: String = bodies(&found).iter().filter_map(|body| body.chars().next()).collect();
+    assert_eq!(firsts, "dcba");
+    let place = found[1].physical_offset().to_string();
+    let by_id = client.ask_with(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", &place)]).await;
+    assert_eq!(bodies(&messages(&by_id)), [large('c')]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn files_of_deleted_topics_go_and_their_numbers_do_not_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    for (topic, first) in [("gone", 'a'), ("kept", 'b')] {
+        client.create_topic(topic, 1).await;
+        client.sent(topic, 0, "", &large(first)).await;
+        client.ask_with(RequestCode::DELETE_TOPIC_IN_BROKER, &[("topic", "gone")]).await;
+    }
+    let left = files(directory.path());
+    assert_eq!(left, [directory.path().join("records.2")]);
+    broker.stop().await;
+    // What no transaction knows of is removed at the start.
+    std::fs::write(directory.path().join("records.7"), "of a transaction that did not commit").unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    assert_eq!(files(directory.path()), left);
+    assert_eq!(stored(&client, "kept").await, "b");
+    broker.stop().await;
+}
+
+/// Makes a store as one that was not stopped: the database and the files as they are while the broker runs.
+async fn copied(from: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn what_a_power_failure_kept_from_the_disk_is_left_out_and_the_rest_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.create_topic("t", 1).await;
+    for body in [&large('a'), &large('b'), "c", &large('d')] {
+        client.sent("t", 0, "", body).await;
+    }
+    let intact = copied(directory.path()).await;
+    let damaged = copied(directory.path()).await;
+    broker.stop().await;
+    // The last record ends with the file, and the second lies in its middle.
+    let file = std::fs::File::options().write(true).open(&files(damaged.path())[0]).unwrap();
+    file.write_all_at(&[0; 100], 25_000).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 10).unwrap();
+
+    let (broker, client) = broker_with(on_disk(intact.path())).await;
+    assert_eq!(stored(&client, "t").await, "abcd");
+    broker.stop().await;
+    let (broker, client) = broker_with(on_disk(damaged.path())).await;
+    assert_eq!(stored(&client, "t").await, "ac");
+    client.sent("t", 0, "", &large('e')).await;
+    assert_eq!(stored(&client, "t").await, "ace");
+    broker.stop().await;
+    let (broker, client) = broker_with(on_disk(damaged.path())).await;
+    assert_eq!(stored(&client, "t").await, "ace");
+    broker.stop().await;
+}
