@@ -46,6 +46,10 @@ fn said(panic: &(dyn Any + Send)) -> String {
 fn yield_to_others() {
     const NICE: i32 = 10;
     let this = rustix::thread::gettid();
+    // A host that is nicer already stays so: root could take that back.
+    if rustix::process::getpriority_process(Some(this)).is_ok_and(|nice| nice >= NICE) {
+        return;
+    }
     if let Err(error) = rustix::process::setpriority_process(Some(this), NICE) {
         tracing::debug!(%error, "the thread keeps the host's priority");
     }

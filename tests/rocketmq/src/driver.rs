@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Longest wait for an answer: a Java client's first heartbeat may stall it for 30 s.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Events that may wait to be taken; then the process waits.
 const EVENTS: usize = 1 << 16;

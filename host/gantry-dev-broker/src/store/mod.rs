@@ -19,7 +19,6 @@ mod schema;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -38,6 +37,7 @@ use command::Command;
 use log::{Log, LogWriter};
 use queue::Tails;
 use recent::Recent;
+use schema::HeldDirectory;
 
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FsyncPolicy, Storage};
@@ -89,7 +89,7 @@ pub(crate) struct Store {
     room: Arc<Semaphore>,
     room_bytes: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    lock_file: Mutex<Option<File>>,
+    directory: Mutex<Option<HeldDirectory>>,
 }
 
 impl Store {
@@ -147,7 +147,7 @@ impl Store {
             room: Arc::new(Semaphore::new(room_bytes)),
             room_bytes,
             threads: Mutex::new(threads),
-            lock_file: Mutex::new(database.lock_file),
+            directory: Mutex::new(database.directory),
         };
         Ok((store, recovered))
     }
@@ -307,7 +307,7 @@ impl Store {
 
     /// Stops the threads after everything asked so far, and lets go of the data directory.
     pub(crate) async fn close(&self) {
-        let (threads, lock_file) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.lock_file).take());
+        let (threads, directory) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.directory).take());
         self.send(Command::Stop).await;
         // The reader thread may be gone already; then there is nothing to stop.
         drop(self.questions.send(reader::Question::Stop).await);
@@ -317,7 +317,7 @@ impl Store {
                     tracing::error!("a thread of the message store panicked");
                 }
             }
-            drop(lock_file);
+            drop(directory);
         });
         if joined.await.is_err() {
             tracing::error!("the message store was not closed in order");

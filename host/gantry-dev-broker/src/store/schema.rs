@@ -77,7 +77,18 @@ pub(super) struct Database {
     /// Read by the one reader thread. In memory there is one connection for both.
     pub(super) reader: Arc<Mutex<Connection>>,
     /// Held as long as the store is open, so that no other broker opens the directory.
-    pub(super) lock_file: Option<File>,
+    pub(super) directory: Option<HeldDirectory>,
+}
+
+/// The lock of a data directory.
+#[derive(Debug)]
+pub(super) struct HeldDirectory(File);
+
+impl Drop for HeldDirectory {
+    /// Closing the file is not enough: a process that is being started has a copy of it until it runs its own program.
+    fn drop(&mut self) {
+        let _closed_all_the_same = self.0.unlock();
+    }
 }
 
 /// Opens or makes the database.
@@ -89,7 +100,7 @@ pub(super) fn open(storage: &Storage) -> Result<Database, StartError> {
                 .and_then(|connection| prepare_in_memory(&connection).map(|()| connection))
                 .map_err(|source| StartError::Store { place, source })?;
             let shared = Arc::new(Mutex::new(connection));
-            Ok(Database { writer: Arc::clone(&shared), reader: shared, lock_file: None })
+            Ok(Database { writer: Arc::clone(&shared), reader: shared, directory: None })
         }
         Storage::Directory { path, fsync } => open_directory(path, *fsync),
     }
@@ -102,7 +113,7 @@ fn prepare_in_memory(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartError> {
-    let lock_file = hold_directory(path)?;
+    let directory = hold_directory(path)?;
     let file = path.join("store.db");
     let place = file.display().to_string();
     let failed = |source| StartError::Store { place: place.clone(), source };
@@ -120,11 +131,11 @@ fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartErro
     Ok(Database {
         writer: Arc::new(Mutex::new(writer)),
         reader: Arc::new(Mutex::new(reader)),
-        lock_file: Some(lock_file),
+        directory: Some(directory),
     })
 }
 
-fn hold_directory(path: &Path) -> Result<File, StartError> {
+fn hold_directory(path: &Path) -> Result<HeldDirectory, StartError> {
     let unusable = |source| StartError::DataDirectory { path: PathBuf::from(path), source };
     std::fs::create_dir_all(path).map_err(unusable)?;
     let file = File::options()
@@ -134,7 +145,7 @@ fn hold_directory(path: &Path) -> Result<File, StartError> {
         .open(path.join("broker.lock"))
         .map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(HeldDirectory(file)),
         Err(TryLockError::WouldBlock) => Err(StartError::DataDirectoryHeld { path: PathBuf::from(path) }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
@@ -185,5 +196,20 @@ pub(super) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rus
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_let_go_is_free_though_another_process_has_a_copy_of_its_lock() {
+        let place = tempfile::tempdir().unwrap();
+        let held = hold_directory(place.path()).unwrap();
+        let _copy = held.0.try_clone().unwrap();
+        assert!(matches!(hold_directory(place.path()), Err(StartError::DataDirectoryHeld { .. })));
+        drop(held);
+        assert!(hold_directory(place.path()).is_ok());
     }
 }

@@ -53,7 +53,14 @@ pub(crate) struct StateDirectory {
     path: PathBuf,
     former_client_ids: Vec<String>,
     /// Locked; the system lets go of it with the process.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for StateDirectory {
+    /// Closing the file is not enough: a process that is being started has a copy of it until it runs its own program.
+    fn drop(&mut self) {
+        let _closed_all_the_same = self.lock.unlock();
+    }
 }
 
 impl StateDirectory {
@@ -81,7 +88,7 @@ impl StateDirectory {
     fn held(path: PathBuf, lock: File) -> Self {
         let former_client_ids = client_ids_or_none(&path);
         tracing::info!("the host's state is in {}", path.display());
-        Self { path, former_client_ids, _lock: lock }
+        Self { path, former_client_ids, lock }
     }
 
     /// Where it is.
@@ -225,6 +232,15 @@ mod tests {
         assert_eq!(name(held.last().unwrap()), "h-64");
         let error = StateDirectory::take(base.path(), "h").unwrap_err().to_string();
         assert!(error.contains("h-2 to h-64") && error.contains("instance-name"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_was_let_go_is_free_though_another_process_has_a_copy_of_its_lock() {
+        let base = tempfile::tempdir().unwrap();
+        let held = StateDirectory::take(base.path(), "h").unwrap();
+        let _copy = held.lock.try_clone().unwrap();
+        drop(held);
+        assert_eq!(name(&StateDirectory::take(base.path(), "h").unwrap()), "h");
     }
 
     #[test]
