@@ -8,7 +8,7 @@ use gantry_engine::{
     BatchReport, Cause, ConsumeContext, ConsumeJob, Fault, Job, MessageBatch, Order, Record,
 };
 use gantry_protocol::{MessageExt, Namespace};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::batch::{Corrupt, HostBatch};
 use super::counters::BatchCounts;
@@ -85,6 +85,15 @@ impl Consumption {
         };
         let job = self.job(call, way, sound, move |report| back.report(report));
         self.threads.try_submit(listener.id, job).map_err(|_busy| NotTaken(id))
+    }
+
+    /// Brings an answer to the group's task, from a guest thread.
+    fn tell(&self, input: Input) {
+        // Waiting takes some readying, and there is nearly always room. The group may be gone: then nobody waits for the
+        // answer, and the next owner gets the messages again.
+        if let Err(TrySendError::Full(input)) = self.inputs.try_send(input) {
+            let _group_gone = self.inputs.blocking_send(input);
+        }
     }
 
     /// What a guest thread is given; `done` is called there.
@@ -180,8 +189,7 @@ impl Return {
         settlements.resize(self.messages, AGAIN);
         let outcomes = counts.outcomes();
         self.tally.consumed(outcomes.succeeded, outcomes.reconsumed + outcomes.dead_lettered, took);
-        // The group may be gone: then nobody waits for the answer, and the next owner gets the messages again.
-        let _group_gone = self.consumption.inputs.blocking_send(Input::Consumed(self.id, settlements));
+        self.consumption.tell(Input::Consumed(self.id, settlements));
     }
 
     /// Counts the batch for whoever judges the version that ran it, and hands a copy to a version in the shadow.
