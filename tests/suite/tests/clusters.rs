@@ -90,7 +90,11 @@ async fn send(client: &ClientInstance, numbers: std::ops::Range<usize>) {
 async fn create_topic(client: &ClientInstance) {
     let settings =
         TopicSettings { read_queue_nums: QUEUES, write_queue_nums: QUEUES, ..TopicSettings::default() };
-    client.create_topic(TOPIC, &settings).await.unwrap();
+    // The slave may have made itself known before its master has.
+    eventually_within(BOUND, "there is a master to create the topic", async || {
+        client.create_topic(TOPIC, &settings).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     writable(client).await;
 }
 
