@@ -21,7 +21,8 @@ pub(crate) fn of(plugins: &Path, part: [&str; 2], numbers: &[String]) -> Result<
     let Ok(output) = run else { return Ok(None) };
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "a run under Valgrind failed: {said}");
-    let counted = figure(&said).with_context(|| format!("Valgrind does not tell the instructions: {said}"))?;
+    let counted =
+        figure(&said).with_context(|| format!("Valgrind does not tell the instructions: {said}"))?;
     Ok(Some(counted))
 }
 
