@@ -17,15 +17,19 @@ impl Outside {
         Self { surface, grants }
     }
 
-    /// The interfaces of this host's package among the exports, with their version.
-    fn interfaces(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The worlds of this host's package that the component is of, by their names, with their version. The order of the
+    /// exports is the compiler's.
+    fn worlds(&self) -> Vec<(&str, &str)> {
         let ours = self.surface.exports.iter().filter_map(|export| export.strip_prefix(PACKAGE));
-        ours.map(|name| name.split_once('@').unwrap_or((name, "")))
+        let named = ours.map(|name| name.split_once('@').unwrap_or((name, "")));
+        let mut worlds: Vec<_> = named.map(|(interface, version)| (world(interface), version)).collect();
+        worlds.sort_unstable();
+        worlds
     }
 
     pub(super) fn print(&self) {
-        for (interface, version) in self.interfaces() {
-            println!("  world           {} (gantry:rocketmq@{version})", world(interface));
+        for (world, version) in self.worlds() {
+            println!("  world           {world} (gantry:rocketmq@{version})");
         }
         for export in &self.surface.exports {
             println!("  exports         {export}");
@@ -53,10 +57,9 @@ impl Outside {
     }
 
     pub(super) fn as_json(&self) -> Map<String, Value> {
-        let worlds: Vec<Value> = self
-            .interfaces()
-            .map(|(interface, version)| json!({ "world": world(interface), "package": format!("gantry:rocketmq@{version}") }))
-            .collect();
+        let as_json =
+            |(world, version)| json!({ "world": world, "package": format!("gantry:rocketmq@{version}") });
+        let worlds: Vec<Value> = self.worlds().into_iter().map(as_json).collect();
         let import = |import: &ComponentImport| {
             let (grant, granted) = match import.needs {
                 ImportNeeds::Nothing => (None, true),
@@ -100,7 +103,9 @@ mod tests {
             functions: vec!["now".into()],
             needs,
         };
-        let exports = vec!["gantry:rocketmq/listener@0.1.0".to_owned(), "acme:thing/api@1.0.0".to_owned()];
+        let exports =
+            ["gantry:rocketmq/strategy@0.1.0", "gantry:rocketmq/listener@0.1.0", "acme:thing/api@1.0.0"];
+        let exports = exports.map(str::to_owned).into();
         Outside::new(ComponentSurface { imports: vec![import], exports, core_instances: 1 }, grants)
     }
 
@@ -123,9 +128,12 @@ mod tests {
         let all = outside(ImportNeeds::NotOffered, Grants::NONE).as_json();
         assert_eq!(
             all["worlds"],
-            json!([{ "world": "message-listener", "package": "gantry:rocketmq@0.1.0" }])
+            json!([
+                { "world": "allocate-message-queue-strategy", "package": "gantry:rocketmq@0.1.0" },
+                { "world": "message-listener", "package": "gantry:rocketmq@0.1.0" },
+            ])
         );
         assert_eq!(all["imports"][0]["allowed"], false);
-        assert_eq!(all["exports"].as_array().unwrap().len(), 2);
+        assert_eq!(all["exports"].as_array().unwrap().len(), 3);
     }
 }
