@@ -1,10 +1,9 @@
 //! Finding a record by its physical offset, or by its place in a queue.
 
 use bytes::Bytes;
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::log::{InFile, Log};
+use super::log::{InFile, Log, unreadable};
 use super::run::{record_at, unpack_entries};
 
 /// The records of a run that was looked at last: what is looked for one after the other is often in one run.
@@ -83,7 +82,7 @@ pub(super) fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
         return Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
     };
     let place = InFile { file, at: row.get(2)?, size: row.get(3)?, crc: row.get(4)? };
-    log.read(place).map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into()))
+    log.read(place).map_err(unreadable)
 }
 
 fn place(begin: i64, physical: i64) -> Option<usize> {

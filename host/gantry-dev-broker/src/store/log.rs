@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::StoreError;
@@ -57,6 +58,17 @@ impl Log {
         let mut bytes = vec![0; place.size as usize];
         self.file(place.file, false)?.read_exact_at(&mut bytes, place.at.into())?;
         Ok(bytes.into())
+    }
+
+    /// Whether all of a run is there. An error where that cannot be told: then nothing is known to be lost.
+    fn holds(&self, place: InFile) -> io::Result<bool> {
+        match self.read(place) {
+            Ok(run) => Ok(crc32fast::hash(&run) == place.crc),
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn file(&self, number: i64, create: bool) -> io::Result<Arc<File>> {
@@ -109,7 +121,7 @@ pub(super) fn drop_damaged(connection: &Connection, log: &Log) -> rusqlite::Resu
     };
     for row in select.query_map([], place)? {
         let (physical, place) = row?;
-        if log.read(place).is_ok_and(|run| crc32fast::hash(&run) == place.crc) {
+        if log.holds(place).map_err(unreadable)? {
             continue;
         }
         tracing::warn!(physical, bytes = place.size, "messages were lost in a power failure");
@@ -276,6 +288,11 @@ impl LogWriter {
     }
 }
 
+/// A run whose file cannot be read, as the database's error.
+pub(super) fn unreadable(error: io::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into())
+}
+
 fn failed(error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull => StoreError::Full,
@@ -312,6 +329,22 @@ mod tests {
         assert_eq!((first.at, third.at), (0, 16 * 1024));
         assert_eq!(writer.log.read(first).unwrap(), vec![1; LARGE]);
         assert_eq!(writer.log.read(third).unwrap(), vec![3; LARGE]);
+    }
+
+    #[test]
+    fn a_run_is_lost_where_it_is_cut_off_or_damaged_and_not_where_it_cannot_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, connection) = writer(directory.path(), None);
+        let run = writer.append(&connection, &vec![1; LARGE]).unwrap().unwrap();
+        let log = || Log::new(Some(directory.path().into()));
+        assert!(log().holds(run).unwrap());
+        assert!(!log().holds(InFile { crc: run.crc ^ 1, ..run }).unwrap());
+        assert!(!log().holds(InFile { size: run.size + 1, ..run }).unwrap());
+        assert!(!log().holds(InFile { file: run.file + 1, ..run }).unwrap());
+        let path = directory.path().join(format!("records.{}", run.file));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(log().holds(run).is_err());
     }
 
     #[test]
