@@ -40,7 +40,10 @@ impl Contestant {
             let beside = std::env::current_exe()?.with_file_name("broker");
             return embedded(argument, beside);
         }
-        let (name, address) = (argument.to_owned(), argument.parse()?);
+        let address = argument.parse().map_err(|_| {
+            format!("{argument} is no contestant: `apache`, `embedded`, NAME=PROGRAM, or the ADDRESS:PORT of a broker")
+        })?;
+        let name = argument.to_owned();
         Ok(Self { name, address, process: None, _keeper: Keeper::Somebody, _files: None })
     }
 
@@ -85,16 +88,21 @@ fn apache() -> Result<Contestant, Failure> {
 
 fn embedded(name: &str, program: PathBuf) -> Result<Contestant, Failure> {
     let files = tempfile::tempdir()?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(&program)
         .arg(files.path())
         .args(["os", "127.0.0.1:0", "1024"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| {
+            let program = program.display();
+            format!("cannot start {program}: {error}; `cargo build --release -p gantry-dev-broker --examples` builds it")
+        })?;
     let output = child.stdout.take().ok_or("no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    let (address, process) = (line.trim().parse()?, Some(child.id()));
+    let address = line.trim().parse().map_err(|_| format!("{} told no address", program.display()))?;
+    let process = Some(child.id());
     let keeper = Keeper::Embedded(child);
     Ok(Contestant { name: name.to_owned(), address, process, _keeper: keeper, _files: Some(files) })
 }

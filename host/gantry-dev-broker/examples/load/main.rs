@@ -50,6 +50,12 @@ fn main() -> Result<(), Failure> {
             _ => contestants.push(Contestant::start(&argument)?),
         }
     }
+    if contestants.is_empty() {
+        return Err(
+            "name what is measured: `apache`, `embedded`, NAME=PROGRAM, or the ADDRESS:PORT of a broker"
+                .into(),
+        );
+    }
     // Whole batches on each queue.
     size.messages = size.messages.next_multiple_of(512);
     let mut all: Vec<Vec<Vec<Measured>>> = contestants.iter().map(|_| Vec::new()).collect();
