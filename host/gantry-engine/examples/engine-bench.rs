@@ -110,7 +110,7 @@ fn load(component: &[u8], cache_dir: PathBuf) -> Result<(f64, ListenerModule), B
 }
 
 fn call(module: &ListenerModule, batch: &Arc<dyn MessageBatch>) {
-    black_box(consume_isolated(module, &CONTEXT, batch, DEADLINE, Order::Any));
+    black_box(consume_isolated(module, &CONTEXT, batch, 0..batch.len(), DEADLINE, Order::Any));
 }
 
 /// Nanoseconds of the median round.

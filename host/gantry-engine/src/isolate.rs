@@ -16,7 +16,7 @@
 //! deadlines, plus the time of the messages that do finish.
 
 use std::{
-    ops::Deref as _,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -108,7 +108,7 @@ impl Cause {
 /// What became of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchReport {
-    /// One for each message, in their order.
+    /// One for each message handed over, in their order.
     pub outcomes: Vec<Outcome>,
     /// Why the call with the whole batch failed, if it did.
     pub batch_failure: Option<Arc<GuestFailure>>,
@@ -129,24 +129,26 @@ impl BatchReport {
     }
 }
 
-/// Hands `batch` to the listener and sees to it that every message has an outcome. `deadline` is that of one call; `order`
-/// says whether a message that is not consumed stops those behind it. Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
+/// Hands the messages of `range` to the listener, for which they are the whole batch, and sees to it that every one of them
+/// has an outcome. `deadline` is that of one call; `order` says whether a message that is not consumed stops those behind
+/// it. Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
 #[must_use]
 pub fn consume_isolated(
     module: &ListenerModule,
     context: &ConsumeContext<'_>,
     batch: &Arc<dyn MessageBatch>,
+    range: Range<usize>,
     deadline: Duration,
     order: Order,
 ) -> BatchReport {
-    isolate(batch.deref().len(), order, &mut Guests { module, context, batch, deadline })
+    isolate(range.len(), order, &mut Guests { module, context, batch, range, deadline })
 }
 
 /// The calls the policy makes.
 trait Calls {
     /// With the whole batch, in any instance.
     fn whole(&mut self) -> Called;
-    /// With one message, in an instance no other call has touched.
+    /// With one message of it, in an instance no other call has touched.
     fn alone(&mut self, index: usize) -> Called;
 }
 
@@ -170,11 +172,12 @@ struct Guests<'a> {
     module: &'a ListenerModule,
     context: &'a ConsumeContext<'a>,
     batch: &'a Arc<dyn MessageBatch>,
+    range: Range<usize>,
     deadline: Duration,
 }
 
 impl Guests<'_> {
-    fn call(&self, instance: Result<Instance, InstantiateError>, range: std::ops::Range<usize>) -> Called {
+    fn call(&self, instance: Result<Instance, InstantiateError>, range: Range<usize>) -> Called {
         let mut instance = match instance {
             Ok(instance) => instance,
             Err(error) => return Called { answer: Answer::NoInstance(error), settled: Settled::default() },
@@ -191,10 +194,11 @@ impl Guests<'_> {
 
 impl Calls for Guests<'_> {
     fn whole(&mut self) -> Called {
-        self.call(self.module.checkout(), 0..self.batch.deref().len())
+        self.call(self.module.checkout(), self.range.clone())
     }
 
     fn alone(&mut self, index: usize) -> Called {
+        let index = self.range.start + index;
         self.call(self.module.fresh(), index..index + 1)
     }
 }

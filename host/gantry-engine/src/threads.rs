@@ -60,7 +60,7 @@ impl ConsumeJob {
             broker_name: &broker_name,
             queue_id,
         };
-        let consume = || consume_isolated(lease.module(), &context, &batch, deadline, order);
+        let consume = || consume_isolated(lease.module(), &context, &batch, 0..batch.len(), deadline, order);
         let ran = catch_unwind(AssertUnwindSafe(consume));
         let report = ran.unwrap_or_else(|panic| {
             let message = report_panic(panics, &*panic);

@@ -154,7 +154,7 @@ pub(crate) fn native(batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
 fn guest(module: &ListenerModule, batch: &Arc<dyn MessageBatch>) -> Vec<ConsumeResult> {
     let context =
         ConsumeContext { consumer_group: "counts", topic: TOPIC, broker_name: "broker", queue_id: 0 };
-    let report = consume_isolated(module, &context, batch, DEADLINE, Order::Any);
+    let report = consume_isolated(module, &context, batch, 0..batch.len(), DEADLINE, Order::Any);
     report.outcomes.into_iter().map(|outcome| outcome.result).collect()
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn batch(bodies: &[&str]) -> Arc<dyn MessageBatch> {
 }
 
 pub(crate) fn consume(module: &ListenerModule, bodies: &[&str], deadline: Duration) -> BatchReport {
-    let report = consume_isolated(module, &CONTEXT, &batch(bodies), deadline, Order::Any);
+    let report = consume_isolated(module, &CONTEXT, &batch(bodies), 0..bodies.len(), deadline, Order::Any);
     assert_eq!(report.outcomes.len(), bodies.len(), "one outcome for each message");
     report
 }

@@ -213,7 +213,8 @@ fn both_forms_of_listener_are_told_the_same() {
     };
     let messages: Arc<dyn MessageBatch> = Arc::new((0..5).map(message).collect::<Vec<_>>());
     let told = |name: &str| {
-        let report = consume_isolated(&guest(name), &CONTEXT, &messages, PATIENCE, Order::Any);
+        let report =
+            consume_isolated(&guest(name), &CONTEXT, &messages, 0..messages.len(), PATIENCE, Order::Any);
         report.outcomes.into_iter().map(|outcome| outcome.result).collect::<Vec<_>>()
     };
     let packed = told("tells");
@@ -234,7 +235,8 @@ fn an_orderly_batch_stops_at_the_first_message_that_is_not_consumed() {
     let module = guest("orderly");
     assert_eq!(module.description().consume_mode, ConsumeMode::Orderly);
     let run = |bodies: &[&str], deadline| {
-        let report = consume_isolated(&module, &CONTEXT, &batch(bodies), deadline, Order::Kept);
+        let report =
+            consume_isolated(&module, &CONTEXT, &batch(bodies), 0..bodies.len(), deadline, Order::Kept);
         assert_eq!(report.outcomes.len(), bodies.len());
         (causes(&report), report.outcomes.into_iter().map(|outcome| outcome.result).collect::<Vec<_>>())
     };
@@ -274,7 +276,7 @@ fn a_message_seen_before_says_so() {
     let mut message = OwnedMessage::new("id", "once");
     message.reconsume_times = 1;
     let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(vec![message]);
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE, Order::Any);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, 0..batch.len(), PATIENCE, Order::Any);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
 }
 
@@ -292,7 +294,7 @@ fn a_property_is_answered_while_the_batch_is_at_hand_also_when_a_message_is_trie
         message("property:NONE=x", "fourth"),
     ];
     let batch: std::sync::Arc<dyn gantry_engine::MessageBatch> = std::sync::Arc::new(messages);
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, PATIENCE, Order::Any);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch, 0..batch.len(), PATIENCE, Order::Any);
     assert_eq!(causes(&report), ["answered-alone", "trap", "answered-alone", "answered-alone"]);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
     assert_eq!(report.outcomes[2].result, ConsumeResult::Success);
@@ -300,7 +302,16 @@ fn a_property_is_answered_while_the_batch_is_at_hand_also_when_a_message_is_trie
 }
 
 #[test]
+fn a_part_of_a_batch_is_a_batch_of_its_own() {
+    let messages = batch(&["panic", "ok", "panic", "later", "panic"]);
+    let run = |range| consume_isolated(&guest("scripted"), &CONTEXT, &messages, range, PATIENCE, Order::Any);
+    assert_eq!(causes(&run(1..4)), ["answered-alone", "trap", "answered-alone"]);
+    assert_eq!(causes(&run(3..4)), ["answered"]);
+    assert_eq!(run(2..2).calls, 0);
+}
+
+#[test]
 fn an_empty_batch_calls_nothing() {
-    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch(&[]), PATIENCE, Order::Any);
+    let report = consume_isolated(&guest("scripted"), &CONTEXT, &batch(&[]), 0..0, PATIENCE, Order::Any);
     assert_eq!((report.outcomes.len(), report.calls), (0, 0));
 }

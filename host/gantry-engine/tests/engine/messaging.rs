@@ -34,7 +34,8 @@ fn a_handler_is_told_topic_content_type_and_the_users_properties() {
         ..OwnedMessage::new("id", "told")
     };
     let batch: Arc<dyn MessageBatch> = Arc::new(vec![message]);
-    let report = consume_isolated(&guest("messaging"), &CONTEXT, &batch, PATIENCE, Order::Any);
+    let report =
+        consume_isolated(&guest("messaging"), &CONTEXT, &batch, 0..batch.len(), PATIENCE, Order::Any);
     assert_eq!(report.outcomes[0].result, ConsumeResult::Success);
 }
 

@@ -57,7 +57,7 @@ fn in_order_it_counts_as_far_as_all_before_it_are_consumed() {
     both(|module| {
         let run = |bodies: &[&str]| {
             let messages: std::sync::Arc<dyn MessageBatch> = batch(bodies);
-            causes(&consume_isolated(module, &CONTEXT, &messages, PATIENCE, Order::Kept))
+            causes(&consume_isolated(module, &CONTEXT, &messages, 0..messages.len(), PATIENCE, Order::Kept))
         };
         assert_eq!(run(&["settle", "settle-panic", "ok"]), ["settled", "settled", "answered-alone"]);
         assert_eq!(run(&["later", "settle", "ok"]), ["answered", "held-back", "held-back"]);

@@ -40,7 +40,8 @@ fn component(name: &str) -> Vec<u8> {
 
 /// What a guest tells of each message.
 fn told(module: &ListenerModule, batch: &Arc<dyn MessageBatch>) -> Vec<String> {
-    let report = consume_isolated(module, &CONTEXT, batch, Duration::from_secs(60), Order::Any);
+    let report =
+        consume_isolated(module, &CONTEXT, batch, 0..batch.len(), Duration::from_secs(60), Order::Any);
     let reason = |outcome: gantry_engine::Outcome| match (outcome.cause, outcome.result) {
         (Cause::Answered, ConsumeResult::DeadLetter(reason)) => reason,
         other => panic!("{other:?}"),

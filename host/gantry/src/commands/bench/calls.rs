@@ -25,8 +25,9 @@ pub(super) fn measure(component: &[u8], cache: PathBuf, calls: usize) -> anyhow:
     let module = engine.load(component, &Grants::NONE).context("the sample plugin cannot be loaded")?;
     let batch = batch();
     let in_batch = |nanoseconds: Vec<f64>| nanoseconds.into_iter().map(|n| n / BATCH as f64).collect();
-    let guest =
-        times(calls, || drop(black_box(consume_isolated(&module, &CONTEXT, &batch, DEADLINE, Order::Any))));
+    let guest = times(calls, || {
+        drop(black_box(consume_isolated(&module, &CONTEXT, &batch, 0..batch.len(), DEADLINE, Order::Any)))
+    });
     let native = Native::new("group");
     let native = times(calls, || drop(black_box(native.consume(&CONTEXT, &*batch))));
     Ok(vec![

@@ -66,7 +66,16 @@ pub(super) fn measure(
         let batch = batch(size.messages)?;
         let each = |samples: Vec<f64>| samples.into_iter().map(|n| n / size.messages as f64).collect();
         let guest = |module: &ListenerModule| {
-            let call = || drop(black_box(consume_isolated(module, &CONTEXT, &batch, DEADLINE, Order::Any)));
+            let call = || {
+                drop(black_box(consume_isolated(
+                    module,
+                    &CONTEXT,
+                    &batch,
+                    0..batch.len(),
+                    DEADLINE,
+                    Order::Any,
+                )))
+            };
             each(times(calls, call))
         };
         let own = Native::new("group");

@@ -64,8 +64,9 @@ pub(super) fn measure(
         let batch = batch(messages, size);
         let each =
             |rounds: Vec<f64>| rounds.into_iter().map(|nanoseconds| nanoseconds / size as f64).collect();
-        let guest =
-            plan.rounds(|| drop(black_box(consume_isolated(module, &context, &batch, DEADLINE, order))));
+        let guest = plan.rounds(|| {
+            drop(black_box(consume_isolated(module, &context, &batch, 0..batch.len(), DEADLINE, order)))
+        });
         let native = plan.rounds(|| drop(black_box(nothing(&*batch))));
         figures.push(Figure::new(key, label, "ns", each(guest)));
         figures.push(Figure::new(native_key, native_label, "ns", each(native)));
@@ -101,7 +102,7 @@ fn answers(
     let mut counts = BTreeMap::<&str, usize>::new();
     for message in messages {
         let batch = batch(std::slice::from_ref(message), 1);
-        let report = consume_isolated(module, context, &batch, DEADLINE, order);
+        let report = consume_isolated(module, context, &batch, 0..batch.len(), DEADLINE, order);
         let outcome = report.outcomes.first().context("no outcome")?;
         if outcome.cause != Cause::Answered {
             let why = outcome.cause.failure().map(ToString::to_string).unwrap_or_default();

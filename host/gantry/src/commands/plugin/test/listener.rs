@@ -124,7 +124,7 @@ fn call(module: &ListenerModule, settings: &Settings, queue: &Queue, batch: &[Pe
     };
     let messages: Arc<dyn MessageBatch> =
         Arc::new(batch.iter().map(|pending| pending.message.clone()).collect::<Vec<_>>());
-    consume_isolated(module, &context, &messages, settings.deadline, settings.order)
+    consume_isolated(module, &context, &messages, 0..messages.len(), settings.deadline, settings.order)
 }
 
 /// Keeps the results. What an orderly queue held back is returned: it comes again as if the message before it had been
