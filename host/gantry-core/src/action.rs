@@ -66,7 +66,9 @@ pub enum Action {
     Pull(PullRequest),
     /// Hand a batch to its listener and report the results by
     /// [`handle_consumed`](crate::ConsumerGroup::handle_consumed), or give the batch back untouched by
-    /// [`handle_returned`](crate::ConsumerGroup::handle_returned).
+    /// [`handle_returned`](crate::ConsumerGroup::handle_returned). Of a batch of several calls, what some of them came to
+    /// may be reported before the others ([`handle_consumed_part`](crate::ConsumerGroup::handle_consumed_part),
+    /// [`handle_returned_part`](crate::ConsumerGroup::handle_returned_part)): each message once.
     Consume(Batch),
     /// Give a message back to its broker (CONSUMER_SEND_MSG_BACK, 5 s) and report it by
     /// [`handle_sent_back`](crate::ConsumerGroup::handle_sent_back).
@@ -210,8 +212,11 @@ pub struct Batch {
     /// The queue the messages were pulled from, which may be one of the retry topic; of popped messages their topic's, also
     /// where they come again.
     pub mq: MessageQueue,
-    /// At least one, at most the listener's `batch_max_size`.
+    /// At least one, at most the listener's `batch_max_size`; or so many for each of several calls, where
+    /// [`calls_together`](crate::GroupConfig::calls_together) are allowed and the listener is quick.
     pub messages: Vec<MessageExt>,
+    /// Most messages in one call (the listener's `batch_max_size`): the first so many are those of the first call, and so on.
+    pub call_size: usize,
     /// How often the first of them has come again in place, in an orderly group: to be added to the `reconsume_times` it
     /// was stored with.
     pub head_retries: u32,

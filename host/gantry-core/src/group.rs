@@ -182,6 +182,7 @@ impl ConsumerGroup {
         let defaults = ListenerDefaults {
             batch_max_size: self.config.consume_message_batch_max_size,
             max_reconsume_times: self.config.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
+            calls_together: if self.is_orderly() { 1 } else { self.config.calls_together },
         };
         let change = self.subscriptions.replace(now_ms, defaults, listeners)?;
         for topic in &change.removed {
@@ -214,10 +215,11 @@ impl ConsumerGroup {
         }
     }
 
-    /// Lets a paused listener have its messages.
+    /// Lets a paused listener have its messages, one call a batch at first.
     pub fn resume_listener(&mut self, id: ListenerId) {
         if let Some(listener) = self.subscriptions.listener_mut(id) {
             listener.paused = false;
+            listener.together.forget();
         }
         let keys: Vec<QueueKey> = self.queues.keys().copied().collect();
         for key in keys {

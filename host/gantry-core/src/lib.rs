@@ -57,6 +57,7 @@ mod start_offset;
 mod status;
 mod subscription;
 mod timer;
+mod together;
 mod which_node;
 
 pub use action::{

@@ -155,6 +155,7 @@ impl PopConsumerGroup {
         let defaults = ListenerDefaults {
             batch_max_size: self.config.consume_message_batch_max_size,
             max_reconsume_times: self.config.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
+            calls_together: 1,
         };
         let change = self.subscriptions.replace(now_ms, defaults, listeners)?;
         for topic in &change.removed {

@@ -82,7 +82,7 @@ pub struct BatchStatus {
     pub topic: Arc<str>,
     /// The queue it was pulled from; none once that has been let go, so that the results will be ignored.
     pub mq: Option<MessageQueue>,
-    /// Its messages.
+    /// Its messages that have not come back.
     pub messages: usize,
     /// For how long it has been there.
     pub running: Duration,

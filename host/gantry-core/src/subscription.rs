@@ -12,6 +12,7 @@ use gantry_protocol::{MessageExt, names};
 use crate::config::{check_batch_max_size, check_max_reconsume_times};
 use crate::id::ListenerId;
 use crate::listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
+use crate::together::Together;
 
 /// A group's subscription to one topic, the union of what its listeners want (RocketMQ: SubscriptionData).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(crate) struct Listener {
     pub(crate) batch_max_size: usize,
     pub(crate) max_reconsume_times: i32,
     pub(crate) paused: bool,
+    pub(crate) together: Together,
 }
 
 /// What a listener has to do with one topic.
@@ -111,6 +113,7 @@ impl<'t> TopicRoutes<'t> {
 pub(crate) struct ListenerDefaults {
     pub(crate) batch_max_size: u32,
     pub(crate) max_reconsume_times: u32,
+    pub(crate) calls_together: u32,
 }
 
 impl SubscriptionTable {
@@ -271,6 +274,7 @@ fn check_listeners(
             batch_max_size: batch_max_size as usize,
             max_reconsume_times: i32::try_from(max_reconsume_times).unwrap_or(i32::MAX),
             paused: spec.paused,
+            together: Together::new(defaults.calls_together),
         });
     }
     Ok(listeners)
@@ -346,7 +350,8 @@ impl TopicSubscription {
 mod tests {
     use super::*;
 
-    const DEFAULTS: ListenerDefaults = ListenerDefaults { batch_max_size: 1, max_reconsume_times: 16 };
+    const DEFAULTS: ListenerDefaults =
+        ListenerDefaults { batch_max_size: 1, max_reconsume_times: 16, calls_together: 1 };
 
     fn tag(topic: &str, text: &str) -> Subscription {
         Subscription { topic: topic.to_owned(), expression: FilterExpression::Tag(text.to_owned()) }

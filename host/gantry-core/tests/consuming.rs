@@ -12,7 +12,7 @@
 mod solo;
 
 use gantry_core::*;
-use gantry_protocol::{MessageQueue, ResponseCode};
+use gantry_protocol::{MessageExt, MessageQueue, ResponseCode};
 use solo::{RETRY_TOPIC, Solo, answered, found, listener, message, message_with, mq, ms, take};
 
 const LATER: Settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
@@ -203,6 +203,71 @@ fn a_wrong_number_of_results_gives_the_whole_batch_back() {
     assert!(
         solo.events.iter().any(|event| matches!(event, Event::ResultCountWrong { expected: 3, got: 2, .. }))
     );
+}
+
+fn together(calls: u32) -> Solo {
+    let config = GroupConfig { calls_together: calls, ..GroupConfig::new("orders") };
+    let one = ListenerSpec { batch_max_size: Some(1), ..listener(1, &[("t", "*")]) };
+    Solo::consuming(config, &[one], &[0])
+}
+
+/// What the listener is given, each batch consumed after so long, until there is no more.
+fn sizes(solo: &mut Solo, took: std::time::Duration, settlement: &Settlement) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while solo.has(|action| matches!(action, Action::Consume(_))) {
+        let batches: Vec<_> =
+            (0..solo.count(|action| matches!(action, Action::Consume(_)))).map(|_| solo.batch()).collect();
+        solo.now += took;
+        for batch in batches {
+            assert_eq!(batch.call_size, 1);
+            sizes.push(batch.messages.len());
+            solo.consumed(&batch, settlement);
+        }
+    }
+    sizes
+}
+
+#[test]
+fn calls_of_a_quick_listener_are_handed_over_together_until_one_is_slow_or_fails() {
+    let mut solo = together(8);
+    solo.feed(0..100);
+    assert_eq!(sizes(&mut solo, ms(0), &Settlement::Success)[..20], [1; 20], "before anything is known");
+    solo.feed(100..200);
+    assert_eq!(sizes(&mut solo, ms(5), &Settlement::Success)[..3], [8, 8, 8]);
+    solo.feed(200..300);
+    assert_eq!(sizes(&mut solo, ms(6), &Settlement::Success)[..12], [8; 12]);
+    solo.feed(300..400);
+    assert_eq!(sizes(&mut solo, ms(6), &Settlement::Success)[..20], [1; 20]);
+}
+
+#[test]
+fn parts_of_a_batch_settle_for_themselves_and_the_rest_goes_on() {
+    let mut solo = Solo::plain();
+    solo.feed(0..5);
+    let batch = solo.batch();
+    let part = vec![(0, Settlement::Success), (2, Settlement::ReconsumeLater(RetryDelay::Level(3)))];
+    solo.group.handle_consumed_part(solo.now, batch.id, part);
+    let back = take!(solo, Action::SendBack(request) => request);
+    assert_eq!((back.delay_level, back.message.queue_offset()), (3, 2));
+    let status = solo.status(0);
+    assert_eq!((status.commit_offset, status.in_flight, status.sending_back), (1, 3, 1));
+    assert_eq!(solo.group.batches(solo.now)[0].messages, 3);
+
+    solo.group.handle_returned_part(solo.now, batch.id, &[3, 4]);
+    solo.pump();
+    let again = solo.batch();
+    let offsets: Vec<_> = again.messages.iter().map(MessageExt::queue_offset).collect();
+    assert_eq!(offsets, [3, 4], "given out again");
+    solo.consumed(&again, &Settlement::Success);
+    solo.group.handle_sent_back(solo.now, back.id, Ok(()));
+    assert_eq!(solo.status(0).commit_offset, 1);
+
+    solo.group.handle_consumed_part(solo.now, batch.id, vec![(1, Settlement::Success)]);
+    assert_eq!((solo.status(0).commit_offset, solo.status(0).in_flight), (5, 0));
+    assert_eq!(solo.group.batches(solo.now).len(), 0);
+    solo.group.handle_consumed_part(solo.now, batch.id, vec![(1, Settlement::Success)]);
+    let stats = solo.group.stats();
+    assert_eq!((stats.delivered, stats.succeeded, stats.reconsumed), (5, 4, 1));
 }
 
 #[test]

@@ -71,6 +71,7 @@ struct Plan {
     threshold: u32,
     span: u32,
     send_backs: u32,
+    together: u32,
     slowest_ms: u64,
     drain_ms: u64,
     last_offset: bool,
@@ -108,7 +109,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let sizes = (1..5i32, 0..3u32, 1..6u32, 5..200u32, 10..300u32, 1..4u32);
+    let sizes =
+        (1..5i32, 0..3u32, 1..6u32, 5..200u32, 10..300u32, 1..4u32, prop_oneof![Just(1u32), Just(32)]);
     let times = (
         prop_oneof![Just(0u64), Just(20), Just(400), Just(4_000)],
         prop_oneof![Just(0u64), Just(300), Just(5_000)],
@@ -123,7 +125,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     ];
     (any::<u64>(), sizes, times, prop::bool::weighted(0.2), any::<bool>(), kind, ops).prop_map(
         |(seed, sizes, (slowest_ms, drain_ms), last_offset, retry_topic_on_heartbeat, kind, ops)| {
-            let (queues, faults, threads, threshold, span, send_backs) = sizes;
+            let (queues, faults, threads, threshold, span, send_backs, together) = sizes;
             let faults = [0.0, 0.05, 0.3][faults as usize];
             Plan {
                 seed,
@@ -133,6 +135,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 threshold,
                 span,
                 send_backs,
+                together,
                 slowest_ms,
                 drain_ms,
                 last_offset,
@@ -163,6 +166,7 @@ fn world_of(plan: &Plan) -> World {
         pull_threshold_for_queue: plan.threshold,
         consume_concurrently_max_span: plan.span,
         max_send_backs_in_flight: plan.send_backs,
+        calls_together: plan.together,
         drain_timeout: ms(plan.drain_ms),
         consume_from_where: if plan.last_offset {
             ConsumeFromWhere::LastOffset

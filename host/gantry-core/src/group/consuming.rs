@@ -10,7 +10,7 @@ use crate::id::{BatchId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
 use crate::places::Seq;
 use crate::retry::{SendBack, delay_level};
-use crate::running::RunningBatch;
+use crate::running::{Returned, RunningBatch};
 use crate::subscription::SubscriptionTable;
 use crate::timer::Timer;
 
@@ -70,6 +70,7 @@ impl ConsumerGroup {
         };
         let taken = if in_order { queue.lanes.take_in_order(most) } else { queue.lanes.take(most) }?;
         let listener = self.subscriptions.listener(taken.listener)?;
+        let call_size = listener.batch_max_size;
         let mut messages = Vec::with_capacity(taken.places.len());
         messages.extend(taken.places.iter().filter_map(|seq| queue.window.take(seq).cloned()));
         let id = BatchId { queue: key, serial };
@@ -81,6 +82,7 @@ impl ConsumerGroup {
         queue.running += 1;
         queue.in_flight += taken.places.len();
         self.stats.delivered += messages.len() as u64;
+        let left = taken.places.len();
         let running = RunningBatch {
             listener: listener.id,
             mq: queue.mq.clone(),
@@ -88,17 +90,23 @@ impl ConsumerGroup {
             max_reconsume_times: listener.max_reconsume_times,
             places: taken.places,
             since: now,
+            left,
         };
         self.batches.insert(id, running);
         let (listener, topic, mq) = (listener.id, taken.topic, queue.mq.clone());
-        Some(Batch { id, listener, topic, mq, messages, head_retries, in_order })
+        Some(Batch { id, listener, topic, mq, messages, call_size, head_retries, in_order })
     }
 
     /// A listener's results, one for each message of the batch in their order. Any other number is a contract error: the
     /// whole batch is reconsumed later. In an orderly group the first that is no success ends the batch: what follows it is
     /// given out again, whatever its results.
     pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {
-        let Some(batch) = self.end_batch(now, id) else { return };
+        let Some(returned) = self.batches.rest(id) else { return };
+        let succeeded = settlements.iter().all(|settlement| *settlement == Settlement::Success);
+        if let Some(listener) = self.subscriptions.listener_mut(returned.batch.listener) {
+            listener.together.learn(now.saturating_duration_since(returned.batch.since), succeeded);
+        }
+        let Some(batch) = self.take_back(now, id, returned) else { return };
         let expected = batch.places.len();
         if self.is_orderly() {
             self.settle_in_order(now, id.queue, &batch, settlements);
@@ -118,33 +126,69 @@ impl ConsumerGroup {
         self.event(Event::ResultCountWrong { listener, expected, got });
     }
 
-    /// A batch that no listener has seen, to be given out again: its listener went away before the call.
-    pub fn handle_returned(&mut self, now: Instant, id: BatchId) {
-        let Some(batch) = self.end_batch(now, id) else { return };
-        let Some(queue) = self.queues.get_mut(&id.queue) else { return };
-        self.stats.delivered -= batch.places.len() as u64;
-        let consuming = queue.is_consuming();
-        for seq in batch.places.iter() {
-            queue.window.put_back(seq);
-        }
-        if consuming {
-            self.route_queue_anew(id.queue);
+    /// What some calls of a batch came to, while others go on: each message by its place in the batch. The others follow by
+    /// this, or by [`handle_returned_part`](Self::handle_returned_part). Not in an orderly group, whose batches are one call.
+    pub fn handle_consumed_part(&mut self, now: Instant, id: BatchId, results: Vec<(usize, Settlement)>) {
+        let Some(batch) = self.take_part_back(now, id, results.len()) else { return };
+        let places: Vec<Seq> = batch.places.iter().collect();
+        for (place, settlement) in results {
+            if let Some(&seq) = places.get(place) {
+                self.settle(id.queue, &batch, seq, settlement);
+            }
         }
         self.after_settling(now, id.queue);
     }
 
-    /// Takes a batch off the list; none when its queue has been let go meanwhile, so that it no longer counts.
-    fn end_batch(&mut self, now: Instant, id: BatchId) -> Option<RunningBatch> {
-        let batch = self.batches.remove(id)?;
+    /// A batch that no listener has seen, to be given out again: its listener went away before the call.
+    pub fn handle_returned(&mut self, now: Instant, id: BatchId) {
+        let Some(returned) = self.batches.rest(id) else { return };
+        let Some(batch) = self.take_back(now, id, returned) else { return };
+        self.give_out_again(now, id.queue, batch.places.iter());
+    }
+
+    /// Messages of a batch that no listener has seen, by their places in it, to be given out again: the calls before them
+    /// take long.
+    pub fn handle_returned_part(&mut self, now: Instant, id: BatchId, messages: &[usize]) {
+        let Some(batch) = self.take_part_back(now, id, messages.len()) else { return };
+        let places: Vec<Seq> = batch.places.iter().collect();
+        let returned = messages.iter().filter_map(|&place| places.get(place).copied());
+        self.give_out_again(now, id.queue, returned);
+    }
+
+    fn give_out_again(&mut self, now: Instant, key: QueueKey, places: impl Iterator<Item = Seq>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        for seq in places {
+            queue.window.put_back(seq);
+            self.stats.delivered -= 1;
+        }
+        if queue.is_consuming() {
+            self.route_queue_anew(key);
+        }
+        self.after_settling(now, key);
+    }
+
+    /// Takes so many messages of a batch back: it takes long, so its listener has one call a batch next.
+    fn take_part_back(&mut self, now: Instant, id: BatchId, messages: usize) -> Option<RunningBatch> {
+        let returned = self.batches.part(id, messages)?;
+        if let Some(listener) = self.subscriptions.listener_mut(returned.batch.listener) {
+            listener.together.forget();
+        }
+        self.take_back(now, id, returned)
+    }
+
+    /// Counts messages as no longer at their listener; none when their queue has been let go meanwhile, so that they no
+    /// longer count.
+    fn take_back(&mut self, now: Instant, id: BatchId, returned: Returned) -> Option<RunningBatch> {
+        let Returned { batch, messages, whole } = returned;
         let Some(queue) = self.queues.get_mut(&id.queue).filter(|queue| queue.settles()) else {
-            self.stats.late_results += batch.places.len() as u64;
+            self.stats.late_results += messages as u64;
             if let Some(&next) = self.owned.get(&batch.mq) {
                 self.join_line(next);
             }
             return None;
         };
-        queue.running -= 1;
-        queue.in_flight -= batch.places.len();
+        queue.running -= usize::from(whole);
+        queue.in_flight -= messages;
         queue.last_consume = Some(now);
         Some(batch)
     }
@@ -251,10 +295,10 @@ impl ConsumerGroup {
     }
 }
 
-/// A listener's largest batch; none while it is paused.
+/// A listener's largest batch now; none while it is paused.
 fn largest_batch(subscriptions: &SubscriptionTable, listener: usize) -> Option<usize> {
     subscriptions
         .listener(listener)
         .filter(|listener| !listener.paused)
-        .map(|listener| listener.batch_max_size)
+        .map(|listener| listener.together.messages(listener.batch_max_size))
 }

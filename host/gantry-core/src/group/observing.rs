@@ -50,7 +50,7 @@ impl ConsumerGroup {
             listener: batch.listener,
             topic: batch.topic.clone(),
             mq: self.queues.get(&id.queue).map(|queue| queue.mq.clone()),
-            messages: batch.places.len(),
+            messages: batch.left,
             running: now.saturating_duration_since(batch.since),
         };
         let mut batches: Vec<BatchStatus> = self.batches.iter().map(status).collect();

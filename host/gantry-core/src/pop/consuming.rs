@@ -77,7 +77,8 @@ impl PopConsumerGroup {
         let listener = listener.id;
         self.sweep_at(running.lengthen_at(now, self.config.pop_invisible_time));
         self.batches.insert(id, running);
-        Some(Batch { id, listener, topic, mq, messages, head_retries: 0, in_order: false })
+        let call_size = messages.len();
+        Some(Batch { id, listener, topic, mq, messages, call_size, head_retries: 0, in_order: false })
     }
 
     /// A listener's results, one for each message of the batch in their order. Any other number is a contract error: the

@@ -45,12 +45,19 @@ pub(crate) fn expected_listener(variant: usize, topic: &str, tag: Option<&str>) 
     listeners(variant).into_iter().find(|spec| spec.subscriptions.iter().any(wants)).map(|spec| spec.id)
 }
 
+/// A batch at its listener, and the places of those of its messages that have not come back.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) batch: Batch,
+    pub(crate) left: Vec<usize>,
+}
+
 pub(crate) struct Member {
     pub(crate) group: ConsumerGroup,
     pub(crate) client_id: String,
     /// When the last request reaches the broker: one connection keeps their order.
     pub(crate) channel_free: Instant,
-    pub(crate) running: BTreeMap<BatchId, Batch>,
+    pub(crate) running: BTreeMap<BatchId, Running>,
     pub(crate) pulls: BTreeMap<PullId, MessageQueue>,
     pub(crate) send_backs: usize,
     pub(crate) terminated: Option<TerminationReport>,
@@ -80,9 +87,12 @@ impl Member {
     pub(crate) fn given(&mut self, variant: usize, batch: &Batch) {
         let spec = listeners(variant).into_iter().find(|spec| spec.id == batch.listener);
         let spec = spec.expect("batches go to present listeners");
-        let (count, most) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
+        let (count, call_size) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
+        let calls = if batch.in_order { 1 } else { self.group.config().calls_together as usize };
+        let most = call_size.max(32.min(call_size * calls));
         assert!((1..=most).contains(&count), "{count} messages for a batch of at most {most}");
-        let beside = self.running.values().any(|running| running.mq == batch.mq);
+        assert_eq!(batch.call_size, call_size);
+        let beside = self.running.values().any(|running| running.batch.mq == batch.mq);
         assert!(!(batch.in_order && beside), "{} has two batches at once", batch.mq);
         for message in &batch.messages {
             assert_eq!(*batch.topic, *message.origin_topic(), "a batch has one topic");
@@ -96,7 +106,7 @@ impl Member {
                 batch.mq
             );
         }
-        self.running.insert(batch.id, batch.clone());
+        self.running.insert(batch.id, Running { batch: batch.clone(), left: (0..count).collect() });
     }
 
     pub(crate) fn keep(&mut self, QueueJournal { mq, settled }: QueueJournal) {
@@ -106,10 +116,10 @@ impl Member {
         }
     }
 
-    pub(crate) fn returned(&mut self, batch: &Batch) {
+    pub(crate) fn returned(&mut self, batch: &Batch, places: &[usize]) {
         if let Some(offsets) = self.delivered.get_mut(&batch.mq) {
-            for message in &batch.messages {
-                offsets.remove(&message.queue_offset());
+            for &place in places {
+                offsets.remove(&batch.messages[place].queue_offset());
             }
         }
     }

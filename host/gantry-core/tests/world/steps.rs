@@ -6,6 +6,7 @@ use gantry_core::*;
 use gantry_protocol::{MessageExt, MessageQueue, ResponseCode, names};
 
 use super::broker::{GROUP, Retry, uid_of};
+use super::member::Running;
 use super::{Answers, World, always_wanted, ms};
 
 #[derive(Debug)]
@@ -430,12 +431,19 @@ impl World {
 
     fn batch_ends(&mut self, id: usize, batch: BatchId) {
         let now = self.now;
-        let Some(batch) = self.members.get_mut(&id).and_then(|member| member.running.remove(&batch)) else {
+        let Some(running) = self.members.get_mut(&id).and_then(|member| member.running.remove(&batch)) else {
             return;
         };
-        if self.answers == Answers::Mixed && self.random.u32(0..30) == 0 {
+        let mixed = self.answers == Answers::Mixed;
+        let is_whole = running.left.len() == running.batch.messages.len();
+        let in_part = mixed && !running.batch.in_order && self.random.u32(0..5) == 0;
+        if in_part || !is_whole {
+            return self.part_ends(id, running);
+        }
+        let batch = running.batch;
+        if mixed && self.random.u32(0..30) == 0 {
             let member = self.members.get_mut(&id).unwrap();
-            member.returned(&batch);
+            member.returned(&batch, &running.left);
             return member.group.handle_returned(now, batch.id);
         }
         let wrong_count = self.answers == Answers::Mixed && self.random.u32(0..40) == 0;
@@ -457,6 +465,36 @@ impl World {
             }
         }
         self.members.get_mut(&id).unwrap().group.handle_consumed(now, batch.id, settlements);
+    }
+
+    /// Some messages of a batch come back, consumed or untouched; the others will.
+    fn part_ends(&mut self, id: usize, mut running: Running) {
+        let (now, elapsed) = (self.now, self.elapsed());
+        let at_once = self.random.usize(1..=running.left.len());
+        self.random.shuffle(&mut running.left);
+        let places = running.left.split_off(running.left.len() - at_once);
+        let batch = running.batch.clone();
+        if !running.left.is_empty() {
+            let took = Duration::from_millis(self.random.u64(0..=self.slowest.as_millis() as u64));
+            self.at(now + took, Step::Input(id, Input::Consumed(batch.id)));
+            self.members.get_mut(&id).unwrap().running.insert(batch.id, running);
+        }
+        if self.random.u32(0..4) == 0 {
+            let member = self.members.get_mut(&id).unwrap();
+            member.returned(&batch, &places);
+            return member.group.handle_returned_part(now, batch.id, &places);
+        }
+        let results: Vec<_> = places.into_iter().map(|place| (place, self.settlement())).collect();
+        for (place, settlement) in &results {
+            let message = &batch.messages[*place];
+            let uid = uid_of(message);
+            self.consumed_at.entry(uid).or_default().push(elapsed);
+            if *settlement == Settlement::Success {
+                *self.succeeded.entry(uid).or_default() += 1;
+                self.broker.entry_mut(&batch.mq, message.queue_offset()).settled = true;
+            }
+        }
+        self.members.get_mut(&id).unwrap().group.handle_consumed_part(now, batch.id, results);
     }
 
     fn settlement(&mut self) -> Settlement {
