@@ -80,7 +80,7 @@ pub use slot::{Generation, Lease, Retired, Slot};
 pub use state::PluginState;
 pub use strategy::{StrategyFailure, StrategyModule};
 pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, surface};
-pub use threads::{ConsumeJob, GuestThreads, Job, Rejected, ShutdownReport, ThreadsStats};
+pub use threads::{Calls, ConsumeJob, GuestThreads, Job, Panics, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
     FilterExpression, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,

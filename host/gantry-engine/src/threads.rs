@@ -1,9 +1,9 @@
 //! The threads guests run on: their own, so that a guest that spins delays nothing of the host.
 
 mod crew;
+mod job;
 
 use std::{
-    any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -16,102 +16,14 @@ use std::{
 
 use thiserror::Error;
 
-use self::crew::{Crew, Refused};
-
-use crate::{
-    isolate::{BatchReport, Cause, Order, consume_isolated},
-    message::MessageBatch,
-    slot::Lease,
-    wit::ConsumeContext,
+use self::{
+    crew::{Crew, Refused},
+    job::{Piece, Queued},
 };
+pub use job::{Calls, ConsumeJob, Job, Panics};
 
 /// Room for the guest's stack (512 KiB) and the host's calls around it.
 const STACK_BYTES: usize = 4 << 20;
-
-/// One batch on its way to a listener.
-pub struct ConsumeJob {
-    /// The generation it was dispatched to.
-    pub lease: Lease,
-    /// On whose behalf it was pulled.
-    pub consumer_group: Arc<str>,
-    /// The topic the listener subscribed to.
-    pub topic: Arc<str>,
-    /// The broker that holds the queue.
-    pub broker_name: Arc<str>,
-    /// The queue's number at that broker.
-    pub queue_id: u32,
-    /// The messages.
-    pub batch: Arc<dyn MessageBatch>,
-    /// What one call may take.
-    pub deadline: Duration,
-    /// Whether a message that is not consumed stops those behind it.
-    pub order: Order,
-    /// Called on the guest thread with what became of the batch, exactly once if the job runs. Hand the report on and
-    /// return: it holds up the thread.
-    pub done: Box<dyn FnOnce(BatchReport) + Send>,
-}
-
-impl ConsumeJob {
-    fn run(self, panics: &AtomicU64) {
-        let Self { lease, consumer_group, topic, broker_name, queue_id, batch, deadline, order, done } = self;
-        let context = ConsumeContext {
-            consumer_group: &consumer_group,
-            topic: &topic,
-            broker_name: &broker_name,
-            queue_id,
-        };
-        let consume = || consume_isolated(lease.module(), &context, &batch, 0..batch.len(), deadline, order);
-        let ran = catch_unwind(AssertUnwindSafe(consume));
-        let report = ran.unwrap_or_else(|panic| {
-            let message = report_panic(panics, &*panic);
-            let messages = catch_unwind(AssertUnwindSafe(|| (*batch).len())).unwrap_or(0);
-            BatchReport::given_back(messages, &Cause::HostPanic(message.into()))
-        });
-        // The generation may go as soon as its work is done, whatever the callback does.
-        drop(lease);
-        done(report);
-    }
-}
-
-impl fmt::Debug for ConsumeJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsumeJob")
-            .field("generation", &self.lease.generation().number())
-            .field("topic", &self.topic)
-            .field("queue_id", &self.queue_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a guest thread can be given.
-pub enum Job {
-    /// A batch for a listener.
-    Consume(ConsumeJob),
-    /// Any other work that may block, such as loading a component.
-    Work(Box<dyn FnOnce() + Send>),
-}
-
-impl Job {
-    /// Other work.
-    pub fn work(work: impl FnOnce() + Send + 'static) -> Self {
-        Job::Work(Box::new(work))
-    }
-}
-
-impl From<ConsumeJob> for Job {
-    fn from(job: ConsumeJob) -> Self {
-        Job::Consume(job)
-    }
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Job::Consume(job) => job.fmt(f),
-            Job::Work(_) => f.write_str("Work"),
-        }
-    }
-}
 
 /// A job that was not taken, given back as it came.
 #[derive(Debug, Error)]
@@ -166,15 +78,12 @@ impl ShutdownReport {
     }
 }
 
-/// A job and the span it was submitted in.
-type Queued = (tracing::Span, Job);
-
 /// What the threads of a pool share.
 struct Shared {
     crew: Crew<Queued>,
     busy: AtomicUsize,
     finished: AtomicU64,
-    panics: AtomicU64,
+    panics: Panics,
 }
 
 /// A fixed number of threads fed by one bounded queue.
@@ -196,7 +105,7 @@ impl GuestThreads {
             crew: Crew::new(count, queue.max(1), cores),
             busy: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
+            panics: Panics::default(),
         });
         let pool = Self { shared, threads: Mutex::new(Vec::with_capacity(count)), count };
         for number in 0..count {
@@ -216,8 +125,8 @@ impl GuestThreads {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(format!("gantry-guest-{number}")).stack_size(STACK_BYTES);
         thread.spawn(move || {
-            while let Some((span, job)) = shared.crew.next(number) {
-                span.in_scope(|| shared.run(job));
+            while let Some(piece) = shared.crew.next(number) {
+                shared.run(piece);
             }
         })
     }
@@ -231,10 +140,14 @@ impl GuestThreads {
     /// # Errors
     /// The job itself, when the queue is full or closed.
     pub fn try_submit(&self, job: impl Into<Job>) -> Result<(), Rejected> {
-        self.shared.crew.push((tracing::Span::current(), job.into())).map_err(|refused| match refused {
-            Refused::Full((_, job)) => Rejected::Full(job),
-            Refused::Closed((_, job)) => Rejected::ShuttingDown(job),
-        })
+        let queued = Queued::new(tracing::Span::current(), job.into());
+        let Err(refused) = self.shared.crew.push(queued) else { return Ok(()) };
+        let (queued, rejected): (_, fn(Job) -> Rejected) = match refused {
+            Refused::Full(queued) => (queued, Rejected::Full),
+            Refused::Closed(queued) => (queued, Rejected::ShuttingDown),
+        };
+        // Nobody has taken it: it is still there.
+        queued.into_job().map_or(Ok(()), |job| Err(rejected(job)))
     }
 
     /// What the threads have done so far.
@@ -245,7 +158,7 @@ impl GuestThreads {
             busy: self.shared.busy.load(Ordering::Relaxed),
             queued: self.shared.crew.waiting(),
             finished: self.shared.finished.load(Ordering::Relaxed),
-            panics: self.shared.panics.load(Ordering::Relaxed),
+            panics: self.shared.panics.counted(),
         }
     }
 
@@ -254,7 +167,7 @@ impl GuestThreads {
     pub fn shutdown(&self, bound: Duration) -> ShutdownReport {
         self.shared.crew.close();
         let threads_left = self.shared.crew.wait(bound);
-        let jobs_dropped = self.shared.crew.abandon().len();
+        let jobs_dropped = self.shared.crew.abandon();
         if threads_left == 0 {
             for thread in self.handles(std::mem::take) {
                 // A job's panic is contained in the thread: there is nothing to learn from joining but its end.
@@ -279,29 +192,14 @@ impl fmt::Debug for GuestThreads {
 
 impl Shared {
     /// Runs a job; a panic in it ends neither the thread nor the jobs behind it.
-    fn run(&self, job: Job) {
+    fn run(&self, piece: Piece) {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        let ran = catch_unwind(AssertUnwindSafe(|| match job {
-            Job::Consume(job) => job.run(&self.panics),
-            Job::Work(work) => work(),
-        }));
-        if let Err(panic) = ran {
-            report_panic(&self.panics, &*panic);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| piece.run(&self.panics))) {
+            self.panics.count(&*panic);
         }
         self.busy.fetch_sub(1, Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn report_panic(panics: &AtomicU64, panic: &(dyn Any + Send)) -> String {
-    panics.fetch_add(1, Ordering::Relaxed);
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned());
-    tracing::error!("host code panicked on a guest thread: {message}");
-    message
 }
 
 #[cfg(test)]

@@ -115,9 +115,8 @@ impl Host {
     ) -> Result<Self, StartError> {
         let state = Arc::new(take_state(&config)?);
         let events = plugins::watch(&config.plugins)?;
-        let cores = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         let engine = Engine::new(engine_config(&config))?;
-        let threads = Arc::new(ListenerThreads::new(config.engine.threads.unwrap_or(cores)));
+        let threads = Arc::new(ListenerThreads::new(config.engine.threads()));
         let tracing = Tasks::default();
         let clusters = Clusters::start(&config, &tracing).await?;
         remember(&state, &clusters);

@@ -7,7 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use gantry_dev_broker::{Broker, BrokerConfig};
@@ -78,6 +79,7 @@ async fn setup_with(ahead: Duration, mode: RequestMode) -> Setup {
     config.admin.enabled = false;
     config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
     config.consumer.mode = Some(mode);
+    config.engine.threads = Some(3);
     let host = Host::start(config, Arc::new(Unobserved)).await.unwrap();
     Setup { broker, client, host, directory, seen: Seen::default() }
 }
@@ -227,5 +229,44 @@ async fn a_file_of_its_name_leaves_a_native_listener_alone() {
     setup.until("the other file is gone", |setup| !other(setup)).await;
     setup.send(&["still here"]).await;
     setup.until("it is consumed", |setup| setup.outcomes().succeeded == 1).await;
+    setup.end().await;
+}
+
+/// Calls of a quick listener are handed over together. Two that turn out to take long hold up no other, nor what the others
+/// came to; and each message comes once.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_take_long_hold_up_none_that_were_handed_over_with_them() {
+    const EACH: u64 = 400;
+    let setup = setup().await;
+    let (held, gate) = (Arc::new(AtomicU32::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
+    let (holds, opens) = (Arc::clone(&held), Arc::clone(&gate));
+    let answer = move |body: &str, _| {
+        if body == "long" {
+            holds.fetch_add(1, Ordering::Relaxed);
+            let (open, opened) = &*opens;
+            drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        }
+        Some(ConsumeResult::Success)
+    };
+    setup
+        .add_as(ListenerDescription { consume_message_batch_max_size: Some(1), ..description() }, answer)
+        .await
+        .unwrap();
+    setup.send(&["quick"; EACH as usize]).await;
+    setup.until("all are quick", |setup| setup.outcomes().succeeded == EACH).await;
+    let mut bodies = ["quick"; EACH as usize];
+    (bodies[70], bodies[75]) = ("long", "long");
+    setup.send(&bodies).await;
+    setup.until("all others are consumed", |setup| setup.outcomes().succeeded == 2 * EACH - 2).await;
+    assert_eq!(held.load(Ordering::Relaxed), 2);
+    let settled = |setup: &Setup| {
+        let groups = setup.host.status().groups;
+        groups[0].queues.iter().map(|queue| queue.cached_messages).sum::<usize>() <= 2
+    };
+    setup.until("what they came to is known to the group", settled).await;
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    setup.until("these too", |setup| setup.outcomes().succeeded == 2 * EACH).await;
+    assert_eq!(setup.seen().len() as u64, 2 * EACH, "each once");
     setup.end().await;
 }

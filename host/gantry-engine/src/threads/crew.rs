@@ -21,6 +21,18 @@ const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// How long it waits at most between two looks; each time twice as long as the time before.
 const RAREST_LOOK: Duration = Duration::from_micros(1600);
 
+/// What waits for a thread: a job, or several, which threads take one by one.
+pub(super) trait Waiting {
+    /// One job.
+    type Job;
+
+    /// How many have not been taken.
+    fn left(&self) -> usize;
+
+    /// Takes the next; none when there is none any more.
+    fn take(&mut self) -> Option<Self::Job>;
+}
+
 /// A bounded queue of jobs, and what each of a fixed number of threads does about it.
 pub(super) struct Crew<T> {
     state: Mutex<State<T>>,
@@ -37,9 +49,11 @@ pub(super) enum Refused<T> {
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
-    /// How many may wait.
+    waiting: VecDeque<Entry<T>>,
+    /// How many entries may wait.
     room: usize,
+    /// How many jobs all that waits was counted as.
+    jobs: usize,
     open: bool,
     /// What each thread does.
     duties: Box<[Duty]>,
@@ -56,6 +70,12 @@ struct State<T> {
     taken: u64,
 }
 
+struct Entry<T> {
+    jobs: T,
+    /// How many jobs of it are counted as waiting. It may lose some by itself.
+    counted: usize,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Duty {
     Work,
@@ -63,13 +83,14 @@ enum Duty {
     Watch,
 }
 
-impl<T> Crew<T> {
+impl<T: Waiting> Crew<T> {
     /// For `threads` threads, each of which calls [`Crew::next`] until there is nothing more, and room for `room` waiting
-    /// jobs; on a machine of so many cores.
+    /// entries; on a machine of so many cores.
     pub(super) fn new(threads: usize, room: usize, cores: usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             room,
+            jobs: 0,
             open: true,
             duties: vec![Duty::Work; threads].into(),
             resting: Vec::with_capacity(threads),
@@ -83,16 +104,16 @@ impl<T> Crew<T> {
         Self { state: Mutex::new(state), bells, ended: Condvar::new() }
     }
 
-    /// Queues a job, and calls whoever is needed for it. Never blocks for long.
-    pub(super) fn push(&self, job: T) -> Result<(), Refused<T>> {
+    /// Queues jobs, and calls whoever is needed for them. Never blocks for long.
+    pub(super) fn push(&self, jobs: T) -> Result<(), Refused<T>> {
         let mut state = self.lock();
         if !state.open {
-            return Err(Refused::Closed(job));
+            return Err(Refused::Closed(jobs));
         }
         if state.waiting.len() >= state.room {
-            return Err(Refused::Full(job));
+            return Err(Refused::Full(jobs));
         }
-        state.waiting.push_back(job);
+        state.put(jobs);
         let called = state.needed();
         drop(state);
         self.ring(called);
@@ -101,11 +122,10 @@ impl<T> Crew<T> {
 
     /// The next job for the thread with this index, which rests until there is one; none when there will be none any more,
     /// and the thread has ended.
-    pub(super) fn next(&self, me: usize) -> Option<T> {
+    pub(super) fn next(&self, me: usize) -> Option<T::Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.waiting.pop_front() {
-                state.taken += 1;
+            if let Some(job) = state.take() {
                 return Some(job);
             }
             if !state.open {
@@ -141,12 +161,17 @@ impl<T> Crew<T> {
 
     /// Jobs waiting.
     pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().jobs
     }
 
-    /// Gives up the jobs that wait.
-    pub(super) fn abandon(&self) -> VecDeque<T> {
-        std::mem::take(&mut self.lock().waiting)
+    /// Gives up the jobs that wait. How many there were.
+    pub(super) fn abandon(&self) -> usize {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(waiting);
+        jobs
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -196,7 +221,32 @@ impl<T> Crew<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T: Waiting> State<T> {
+    fn put(&mut self, jobs: T) {
+        let counted = jobs.left();
+        self.jobs += counted;
+        self.waiting.push_back(Entry { jobs, counted });
+    }
+
+    fn take(&mut self) -> Option<T::Job> {
+        while let Some(entry) = self.waiting.front_mut() {
+            let job = entry.jobs.take();
+            if job.is_some() && entry.counted > 0 {
+                entry.counted -= 1;
+                self.jobs -= 1;
+            }
+            if entry.jobs.left() == 0 {
+                self.jobs -= entry.counted;
+                self.waiting.pop_front();
+            }
+            if job.is_some() {
+                self.taken += 1;
+                return job;
+            }
+        }
+        None
+    }
+
     fn duty(&self, index: usize) -> Duty {
         self.duties.get(index).copied().unwrap_or(Duty::Work)
     }
@@ -222,7 +272,7 @@ impl<T> State<T> {
     }
 
     fn are_behind(&self) -> bool {
-        self.awake < self.cores && self.waiting.len() > BACKLOG * self.awake
+        self.awake < self.cores && self.jobs > BACKLOG * self.awake
     }
 
     /// Calls one thread to work: one that rests, else the one that watches.
@@ -247,7 +297,7 @@ impl<T> State<T> {
         }
         let spent = interval.as_nanos().saturating_mul(self.awake as u128);
         if spent > QUICK.as_nanos().saturating_mul(taken.into()) {
-            let wanted = self.waiting.len();
+            let wanted = self.jobs;
             return std::iter::from_fn(|| self.call()).take(wanted).collect();
         }
         if self.are_behind() { self.call().into_iter().collect() } else { nobody }
@@ -263,8 +313,27 @@ mod tests {
 
     const BOUND: Duration = Duration::from_secs(60);
 
+    /// So many jobs.
+    struct Jobs<T>(VecDeque<T>);
+
+    impl<T> Waiting for Jobs<T> {
+        type Job = T;
+
+        fn left(&self) -> usize {
+            self.0.len()
+        }
+
+        fn take(&mut self) -> Option<T> {
+            self.0.pop_front()
+        }
+    }
+
+    fn one<T>(job: T) -> Jobs<T> {
+        Jobs(VecDeque::from([job]))
+    }
+
     /// A crew of resting threads that nobody runs.
-    fn resting(threads: usize, cores: usize) -> State<usize> {
+    fn resting(threads: usize, cores: usize) -> State<Jobs<usize>> {
         let crew = Crew::new(threads, 1024, cores);
         let mut state = crew.state.into_inner().unwrap();
         (state.awake, state.resting) = (0, (0..threads).collect());
@@ -273,9 +342,9 @@ mod tests {
     }
 
     /// Comes with so many jobs; who is called.
-    fn come(state: &mut State<usize>, jobs: usize) -> Vec<usize> {
+    fn come(state: &mut State<Jobs<usize>>, jobs: usize) -> Vec<usize> {
         let job = |job| {
-            state.waiting.push_back(job);
+            state.put(one(job));
             state.needed()
         };
         (0..jobs).filter_map(job).collect()
@@ -308,7 +377,7 @@ mod tests {
     fn a_watcher_calls_one_for_each_slow_job_and_itself_last() {
         let mut state = resting(8, 2);
         come(&mut state, 3);
-        state.waiting.pop_front();
+        state.take();
         assert_eq!(state.look(6, FIRST_LOOK, 1), [5, 4]);
         come(&mut state, 20);
         assert_eq!(state.look(6, FIRST_LOOK, 0), [3, 2, 1, 0, 6]);
@@ -320,7 +389,7 @@ mod tests {
     fn a_watcher_rests_when_nothing_comes() {
         let mut state = resting(4, 2);
         come(&mut state, 2);
-        state.waiting.clear();
+        while state.take().is_some() {}
         assert!(state.look(2, FIRST_LOOK, 2).is_empty());
         assert_eq!(state.watcher, Some(2));
         assert!(state.look(2, FIRST_LOOK, 0).is_empty());
@@ -331,13 +400,13 @@ mod tests {
     fn the_watcher_is_called_where_nobody_else_rests() {
         let mut state = resting(2, 2);
         assert_eq!(come(&mut state, 2), [1, 0]);
-        state.waiting.clear();
+        while state.take().is_some() {}
         (state.awake, state.duties[1]) = (0, Duty::Work);
         assert_eq!(come(&mut state, 1), [0]);
         assert_eq!((state.awake, state.watcher), (1, None));
     }
 
-    fn start<T: Send + 'static>(threads: usize, run: fn(T)) -> Arc<Crew<T>> {
+    fn start<T: Send + 'static>(threads: usize, run: fn(T)) -> Arc<Crew<Jobs<T>>> {
         let crew = Arc::new(Crew::new(threads, 1024, 2));
         for index in 0..threads {
             let crew = Arc::clone(&crew);
@@ -360,12 +429,28 @@ mod tests {
         for _ in 0..20 {
             let (all, (done, ended)) = (Arc::new(Barrier::new(THREADS)), mpsc::channel());
             for _ in 0..THREADS {
-                assert!(crew.push((Arc::clone(&all), done.clone())).is_ok());
+                assert!(crew.push(one((Arc::clone(&all), done.clone()))).is_ok());
             }
             (0..THREADS).for_each(|_| ended.recv_timeout(BOUND).unwrap());
         }
         crew.close();
         assert_eq!(crew.wait(BOUND), 0);
+    }
+
+    #[test]
+    fn jobs_of_one_entry_are_taken_one_by_one_and_call_as_many_as_entries_of_one() {
+        let mut state = resting(8, 2);
+        state.put(Jobs((0..100).collect()));
+        assert_eq!(state.needed(), Some(7));
+        state.put(one(100));
+        assert_eq!(state.needed(), Some(6), "one thread has more than its backlog");
+        state.put(one(101));
+        assert_eq!(state.needed(), Some(5), "who watches");
+        assert_eq!((state.take(), state.take(), state.jobs), (Some(0), Some(1), 100));
+        assert_eq!(state.look(5, FIRST_LOOK, 2), [4, 3, 2, 1, 0, 5], "a thread each, for slow ones");
+        state.waiting[0].jobs.0.truncate(1);
+        assert_eq!((state.take(), state.jobs), (Some(2), 2), "what an entry loses by itself waits no more");
+        assert_eq!([(); 3].map(|()| state.take()), [Some(100), Some(101), None]);
     }
 
     #[test]
@@ -377,15 +462,18 @@ mod tests {
             for pusher in 0..2 {
                 let (crew, done) = (&crew, done.clone());
                 scope.spawn(move || {
-                    for job in 0..EACH {
-                        let mut next = Some((pusher * EACH + job, done.clone()));
-                        while let Some(job) = next.take() {
-                            if let Err(Refused::Full(job) | Refused::Closed(job)) = crew.push(job) {
+                    let together = [1, 32][pusher as usize];
+                    for first in (0..EACH).step_by(together) {
+                        let jobs = first..EACH.min(first + together as u32);
+                        let jobs = jobs.map(|job| (pusher * EACH + job, done.clone()));
+                        let mut next = Some(Jobs(jobs.collect()));
+                        while let Some(jobs) = next.take() {
+                            if let Err(Refused::Full(jobs) | Refused::Closed(jobs)) = crew.push(jobs) {
                                 thread::yield_now();
-                                next = Some(job);
+                                next = Some(jobs);
                             }
                         }
-                        if job % 1000 == 0 {
+                        if first % 1000 == 0 {
                             thread::sleep(Duration::from_millis(1));
                         }
                     }

@@ -24,6 +24,7 @@ fn job(
         topic: "topic".into(),
         broker_name: "broker-a".into(),
         queue_id: 0,
+        messages: 0..(*messages).len(),
         batch: messages,
         deadline,
         order: Order::Any,

@@ -132,6 +132,14 @@ impl Default for EngineSettings {
     }
 }
 
+impl EngineSettings {
+    /// The threads of one plugin.
+    pub(crate) fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+        self.threads.unwrap_or_else(cores)
+    }
+}
+
 impl GantryConfig {
     /// Reads and checks a configuration file. Errors name the file, the line and the key.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {

@@ -197,5 +197,62 @@ impl MessageBatch for HostBatch {
     }
 }
 
+/// Some messages of a batch, for a listener that is to see no others.
+pub(super) struct Part {
+    batch: Arc<HostBatch>,
+    range: Range<usize>,
+}
+
+impl Part {
+    pub(super) fn new(batch: &Arc<HostBatch>, range: Range<usize>) -> Self {
+        Self { batch: Arc::clone(batch), range }
+    }
+
+    /// The message's index in the batch, past its end where the part has no such message.
+    fn index(&self, index: usize) -> usize {
+        if index < self.range.len() { self.range.start + index } else { usize::MAX }
+    }
+}
+
+impl MessageBatch for Part {
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn message(&self, index: usize) -> MessageView<'_> {
+        self.batch.message(self.index(index))
+    }
+
+    fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
+        self.batch.user_properties(self.index(index), into);
+    }
+
+    fn property(&self, index: usize, name: &str) -> Option<&str> {
+        self.batch.property(self.index(index), name)
+    }
+
+    fn properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
+        self.batch.properties(self.index(index), into);
+    }
+
+    fn born_host(&self, index: usize) -> Option<String> {
+        self.batch.born_host(self.index(index))
+    }
+
+    fn store_host(&self, index: usize) -> Option<String> {
+        self.batch.store_host(self.index(index))
+    }
+
+    fn offset_message_id(&self, index: usize) -> Option<String> {
+        self.batch.offset_message_id(self.index(index))
+    }
+
+    fn packed<'a>(&'a self, topic: &str, range: Range<usize>, room: &'a mut Vec<u8>) -> &'a [u8] {
+        let end = range.end.min(self.range.len());
+        let start = range.start.min(end);
+        self.batch.packed(topic, self.range.start + start..self.range.start + end, room)
+    }
+}
+
 #[cfg(test)]
 mod tests;

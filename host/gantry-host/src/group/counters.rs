@@ -1,4 +1,4 @@
-//! What a listener has done since it joined, whichever version did it: counted once a batch, without a lock.
+//! What a listener has done since it joined, whichever version did it: counted once a call, without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -34,7 +34,10 @@ type Matrix<T> = [[T; CAUSES.len()]; OUTCOMES.len()];
 /// Messages of one batch by outcome and cause, before they are added.
 #[derive(Debug, Default)]
 pub(super) struct BatchCounts {
-    ended: Matrix<u64>,
+    /// Successes that were answered: nearly all there are.
+    consumed: u64,
+    /// The others.
+    others: Option<Box<Matrix<u64>>>,
     failed: u64,
 }
 
@@ -42,7 +45,12 @@ impl BatchCounts {
     /// A message has ended so; without a cause, because its body cannot be read. `failed` says that the listener did not
     /// answer for itself.
     pub(super) fn add(&mut self, as_: &SettledAs, cause: Option<&Cause>, failed: bool) {
+        self.failed += u64::from(failed);
         let outcome = match as_ {
+            SettledAs::Success if cause == Some(&Cause::Answered) => {
+                self.consumed += 1;
+                return;
+            }
             SettledAs::Success => 0,
             SettledAs::ReconsumeLater { .. } => 1,
             SettledAs::DeadLetter { .. } => 2,
@@ -50,16 +58,18 @@ impl BatchCounts {
         };
         let name = cause.map_or("corrupt-body", Cause::name);
         let place = CAUSES.iter().position(|known| *known == name);
-        let cell = place.and_then(|place| self.ended.get_mut(outcome)?.get_mut(place));
+        let others = self.others.get_or_insert_default();
+        let cell = place.and_then(|place| others.get_mut(outcome)?.get_mut(place));
         if let Some(cell) = cell {
             *cell += 1;
         }
-        self.failed += u64::from(failed);
     }
 
     /// The same without causes.
     pub(super) fn outcomes(&self) -> Outcomes {
-        let [succeeded, reconsumed, dead_lettered, dropped] = self.ended.map(|causes| causes.iter().sum());
+        let sums = self.others.as_ref().map(|others| others.map(|causes| causes.iter().sum::<u64>()));
+        let [others, reconsumed, dead_lettered, dropped] = sums.unwrap_or_default();
+        let succeeded = self.consumed + others;
         Outcomes { succeeded, reconsumed, dead_lettered, dropped, failed: self.failed }
     }
 }
@@ -79,9 +89,13 @@ pub(crate) struct Counters {
 impl Counters {
     /// A batch has ended.
     pub(super) fn batch(&self, counts: &BatchCounts, calls: u32, instances_lost: u32, took: Duration) {
-        let cells = self.ended.iter().flatten().zip(counts.ended.iter().flatten());
-        for (cell, more) in cells.filter(|(_, more)| **more > 0) {
-            cell.fetch_add(*more, Relaxed);
+        let [[answered_successes, ..], ..] = &self.ended;
+        answered_successes.fetch_add(counts.consumed, Relaxed);
+        if let Some(others) = &counts.others {
+            let cells = self.ended.iter().flatten().zip(others.iter().flatten());
+            for (cell, more) in cells.filter(|(_, more)| **more > 0) {
+                cell.fetch_add(*more, Relaxed);
+            }
         }
         self.failed.fetch_add(counts.failed, Relaxed);
         self.batches.fetch_add(1, Relaxed);

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use gantry_engine::{BatchReport, ConsumeResult, Order, Outcome};
+use gantry_engine::{
+    BatchReport, ConsumeContext, ConsumeJob, ConsumeResult, Job, MessageBatch, Order, Outcome,
+};
 use gantry_protocol::MessageExt;
 use gantry_protocol::body::{self, ConsumeMessageDirectlyResult};
 use tokio::sync::oneshot;
 
 use super::batch::HostBatch;
 use super::consume::{Consumption, Way};
-use super::listener::Listener;
+use super::listener::{Call, Listener};
 use super::outcomes::failure_text;
 use crate::client_instance::Unanswered;
 
@@ -41,8 +43,39 @@ pub(super) fn consume_directly(consumption: &Consumption, listener: &Listener, d
     let Some(call) = listener.call() else { return };
     let way =
         Way { topic, broker_name, queue_id, deadline: listener.plan().consume_timeout, order: Order::Any };
-    let job = consumption.job(call, way, Arc::new(batch), move |report| pending.send(judged(order, &report)));
+    let job = job(consumption, call, way, batch, move |report| pending.send(judged(order, &report)));
     let _refused_when_dropped = consumption.threads.try_submit(listener.id, job);
+}
+
+/// What a guest thread is given; `done` is called there.
+fn job(
+    consumption: &Consumption,
+    call: Call,
+    way: Way,
+    batch: HostBatch,
+    done: impl FnOnce(BatchReport) + Send + 'static,
+) -> Job {
+    let Way { topic, broker_name, queue_id, deadline, order } = way;
+    let consumer_group = Arc::clone(&consumption.group);
+    match call {
+        Call::Guest(lease) => Job::Consume(ConsumeJob {
+            lease,
+            consumer_group,
+            topic,
+            broker_name,
+            queue_id,
+            messages: 0..batch.len(),
+            batch: Arc::new(batch),
+            deadline,
+            order,
+            done: Box::new(done),
+        }),
+        Call::Native(native) => Job::work(move || {
+            let (consumer_group, topic, broker_name) = (&*consumer_group, &*topic, &*broker_name);
+            let context = ConsumeContext { consumer_group, topic, broker_name, queue_id };
+            done(native.consume(&context, &batch));
+        }),
+    }
 }
 
 /// An operator who waits. One whose message is dropped without being run is told so.

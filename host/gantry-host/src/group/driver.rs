@@ -17,6 +17,7 @@ use super::Groups;
 use super::answers::{Answers, Group};
 use super::consume::{Consumption, NotTaken};
 use super::dividing::Divider;
+use super::handed_over::HandedOver;
 use super::input::Input;
 use super::keeping::Kept;
 use super::listener::Listener;
@@ -78,6 +79,8 @@ pub(super) struct Driver {
     answers: Answers,
     consumption: Arc<Consumption>,
     inputs: mpsc::Receiver<Input>,
+    /// Batches of several calls at listeners.
+    handed_over: HandedOver,
     /// Listeners that are given nothing because they keep failing.
     pausing: Pausing,
     /// Batches to be offered again.
@@ -137,6 +140,7 @@ impl Driver {
             answers,
             consumption: Arc::new(consumption),
             inputs,
+            handed_over: HandedOver::default(),
             pausing: Pausing::default(),
             busy: Vec::new(),
             busy_until: Instant::now(),
@@ -156,6 +160,7 @@ impl Driver {
                 return self.end(report);
             }
             if now >= status_due {
+                self.handed_over.look(now, &mut self.machine);
                 self.publish_status(now);
                 self.answers.sample(now);
                 status_due = now + STATUS_INTERVAL;
@@ -222,7 +227,8 @@ impl Driver {
     fn consume(&mut self, now: Instant, batch: Batch) -> Result<(), NotTaken> {
         let listener = self.listeners.get(&batch.listener).ok_or(NotTaken(batch.id))?;
         let Some(probe) = self.pausing.admits(now, listener) else { return Err(NotTaken(batch.id)) };
-        self.consumption.submit(listener, batch)?;
+        let hand_over = self.consumption.submit(listener, batch)?;
+        self.handed_over.left(now, hand_over);
         if probe {
             self.pausing.probe_left(listener, &mut self.machine);
         }
@@ -253,6 +259,7 @@ impl Driver {
         match &input {
             Input::Route(topic, Route::Missing) => self.connected |= !names::is_retry(topic),
             Input::Heartbeat(outcome) => self.connected |= *outcome != HeartbeatOutcome::Failed,
+            Input::Consumed(id, _) => self.handed_over.is_home(*id),
             _ => {}
         }
         let machine = &mut self.machine;

@@ -27,6 +27,8 @@ pub(super) enum Input {
     Pulled(PullId, PullOutcome),
     /// A batch's results.
     Consumed(BatchId, Vec<Settlement>),
+    /// What some calls of a batch came to, messages by their places; others go on.
+    ConsumedPart(BatchId, Vec<(usize, Settlement)>),
     /// Whether a message was given back.
     SentBack(SendBackId, Result<(), String>),
     /// Whether an offset was stored.

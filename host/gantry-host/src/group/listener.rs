@@ -257,10 +257,10 @@ impl Call {
     }
 
     /// What counts how this version does.
-    pub(super) fn record(&self) -> Arc<Record> {
+    pub(super) fn record(&self) -> &Record {
         match self {
-            Self::Guest(lease) => Arc::clone(lease.generation().record()),
-            Self::Native(native) => Arc::clone(native.record()),
+            Self::Guest(lease) => lease.generation().record(),
+            Self::Native(native) => native.record(),
         }
     }
 }

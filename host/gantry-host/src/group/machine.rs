@@ -77,6 +77,13 @@ impl Machine {
         either!(self, group => group.handle_returned(now, id));
     }
 
+    /// Part of a batch of several calls: such batches are those of a group that pulls.
+    pub(super) fn handle_returned_part(&mut self, now: Instant, id: BatchId, messages: &[usize]) {
+        if let Self::Pull(group) = self {
+            group.handle_returned_part(now, id, messages);
+        }
+    }
+
     pub(super) fn listener_of(&self, message: &MessageExt) -> Option<(ListenerId, Arc<str>)> {
         either!(self, group => group.listener_of(message))
     }
@@ -129,6 +136,7 @@ fn pulled(group: &mut ConsumerGroup, now: Instant, input: Input) {
         Input::Offset(id, answer) => group.handle_offset(now, id, answer),
         Input::Pulled(id, outcome) => group.handle_pulled(now, id, outcome),
         Input::Consumed(id, settlements) => group.handle_consumed(now, id, settlements),
+        Input::ConsumedPart(id, results) => group.handle_consumed_part(now, id, results),
         Input::SentBack(id, result) => group.handle_sent_back(now, id, result),
         Input::Persisted(id, result) => group.handle_persisted(now, id, result),
         Input::Locked(id, result) => group.handle_locked(now, id, result),
@@ -154,6 +162,7 @@ fn popped(group: &mut PopConsumerGroup, now: Instant, input: Input) {
         Input::Members(..)
         | Input::Offset(..)
         | Input::Pulled(..)
+        | Input::ConsumedPart(..)
         | Input::Persisted(..)
         | Input::Locked(..)
         | Input::Unlocked(..)

@@ -11,6 +11,8 @@ mod direct;
 mod dividing;
 mod driver;
 mod expressions;
+mod hand_over;
+mod handed_over;
 mod input;
 mod keeping;
 mod listener;

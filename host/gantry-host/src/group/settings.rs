@@ -7,6 +7,9 @@ use gantry_core::{ConsumerGroup, GroupConfig, RebalanceMode};
 use crate::config::{ClientSettings, GantryConfig, Rebalance, StrategySetting};
 use crate::plugins::ListenerPlan;
 
+/// Calls of a quick listener that are handed over together.
+const CALLS_TOGETHER: u32 = 32;
+
 /// The configuration of the group that `plan` founds, which the machine knows as brokers do.
 pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupConfig {
     const MIB: u64 = 1 << 20;
@@ -34,6 +37,10 @@ pub(super) fn group_config(plan: &ListenerPlan, config: &GantryConfig) -> GroupC
     }
     set(&mut group.consume_thread_max, given.consume_thread_max);
     group.consume_thread_min = group.consume_thread_min.min(group.consume_thread_max);
+    // Calls of one batch may run on all threads of their listener, which must be no more than calls are allowed at once.
+    if config.engine.threads() <= group.consume_thread_max as usize {
+        group.calls_together = CALLS_TOGETHER;
+    }
     set(&mut group.pull_threshold_for_queue, given.pull_threshold_for_queue);
     set(
         &mut group.pull_threshold_size_for_queue,

@@ -2,6 +2,7 @@
 //! are compared and otherwise ignored. It holds up nothing: what it has no time for is dropped.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,12 +64,13 @@ impl Shadow {
         }))
     }
 
-    /// Has the batch run again if it is among its share. `answered` is what the serving version made of it.
+    /// Has messages of the batch run again if they are among its share. `answered` is what the serving version made of them.
     pub(super) fn watch(
         self: &Arc<Self>,
         group: &Arc<str>,
         way: Way,
         batch: &Arc<HostBatch>,
+        messages: Range<usize>,
         answered: &[Outcome],
     ) {
         if !self.share.picks(&way.topic, &way.broker_name, way.queue_id) {
@@ -77,7 +79,8 @@ impl Shadow {
         let Some(lease) = self.slot.lease() else { return };
         let answers: Vec<Said> = answered.iter().map(Said::from).collect();
         let (this, compared) = (Arc::clone(self), Arc::clone(batch));
-        let done = move |report: BatchReport| this.compare(&compared, answers, &report);
+        let first = messages.start;
+        let done = move |report: BatchReport| this.compare(&compared, first, answers, &report);
         let job = ConsumeJob {
             lease,
             consumer_group: Arc::clone(group),
@@ -85,6 +88,7 @@ impl Shadow {
             broker_name: way.broker_name,
             queue_id: way.queue_id,
             batch: Arc::clone(batch) as Arc<dyn MessageBatch>,
+            messages,
             deadline: way.deadline,
             order: way.order,
             done: Box::new(done),
@@ -94,7 +98,7 @@ impl Shadow {
         }
     }
 
-    fn compare(&self, batch: &HostBatch, answers: Vec<Said>, report: &BatchReport) {
+    fn compare(&self, batch: &HostBatch, first: usize, answers: Vec<Said>, report: &BatchReport) {
         self.record.count(report);
         for (index, (serving, outcome)) in answers.into_iter().zip(&report.outcomes).enumerate() {
             let shadow = Said::from(outcome);
@@ -107,7 +111,7 @@ impl Shadow {
             }
             self.differed.fetch_add(1, Relaxed);
             let difference = ShadowDifference {
-                message_id: batch.message(index).message_id.to_owned(),
+                message_id: batch.message(first + index).message_id.to_owned(),
                 serving: serving.words(),
                 shadow: shadow.words(),
             };

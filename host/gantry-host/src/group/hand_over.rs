@@ -1,0 +1,308 @@
+//! A batch at its listener: one call or several, which guest threads take one by one, and the way of their results home.
+//!
+//! The calls' results come home together. Where one of them takes long the driver does not wait for it: it has what the
+//! others came to, and takes back what nobody has begun ([`HandOver::recall`]).
+
+use std::iter;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gantry_core::{BatchId, Settlement};
+use gantry_engine::{
+    BatchReport, Calls, Cause, ConsumeContext, Fault, MessageBatch, Panics, consume_isolated,
+};
+use gantry_protocol::MessageExt;
+
+use super::batch::{Corrupt, HostBatch, Part};
+use super::consume::{Consumption, Way};
+use super::counters::BatchCounts;
+use super::input::Input;
+use super::listener::{Call, Listener};
+use super::outcomes::{AGAIN, Terms, failure_text, settled_as, settlement};
+use super::tally::Tally;
+use super::traces::{self, Ended};
+use super::trial::Trial;
+use crate::observer::Settled;
+
+/// What a hand-over is made of.
+pub(super) struct Handed {
+    pub(super) id: BatchId,
+    pub(super) consumption: Arc<Consumption>,
+    pub(super) listener: Arc<Listener>,
+    /// What runs.
+    pub(super) call: Call,
+    /// The trial that it is part of, if it is.
+    pub(super) trial: Option<Arc<Trial>>,
+    pub(super) way: Way,
+    pub(super) terms: Terms,
+    pub(super) tally: Arc<Tally>,
+    pub(super) batch: Arc<HostBatch>,
+    /// Those whose bodies cannot be read, in the order of their places. They end with the first call.
+    pub(super) corrupt: Vec<Corrupt>,
+    /// How many messages there are, with those that are corrupt, and those behind one in order.
+    pub(super) messages: usize,
+    /// Most messages in a call.
+    pub(super) call_size: usize,
+}
+
+/// See the module.
+pub(super) struct HandOver {
+    handed: Handed,
+    /// The batch again, as the engine wants it.
+    batch: Arc<dyn MessageBatch>,
+    calls: usize,
+    begun: AtomicUsize,
+    home: Mutex<Home>,
+}
+
+/// What has ended and is not told yet.
+#[derive(Default)]
+struct Home {
+    /// Calls.
+    ended: Vec<usize>,
+    /// What their messages came to, by their places, where it is no success.
+    failed: Vec<(usize, Settlement)>,
+    /// From now on each call is told of for itself.
+    recalled: bool,
+}
+
+/// What there is of a hand-over that takes long, messages by their places.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recalled {
+    pub(super) ended: Vec<(usize, Settlement)>,
+    /// Nobody has begun their calls, and nobody will.
+    pub(super) untouched: Vec<usize>,
+}
+
+impl HandOver {
+    pub(super) fn new(handed: Handed) -> Self {
+        // Where all are corrupt, one call with nothing in it.
+        let calls = handed.batch.stored().len().div_ceil(handed.call_size.max(1)).max(1);
+        let home = Home { ended: Vec::with_capacity(calls), ..Home::default() };
+        let batch = Arc::clone(&handed.batch) as Arc<dyn MessageBatch>;
+        Self { handed, batch, calls, begun: AtomicUsize::new(0), home: Mutex::new(home) }
+    }
+
+    pub(super) fn id(&self) -> BatchId {
+        self.handed.id
+    }
+
+    /// How many calls it has.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Ends what nobody has begun, and takes what has ended; what still goes on is told of when it ends. None where there is
+    /// nothing more to tell.
+    pub(super) fn recall(&self) -> Option<Recalled> {
+        let mut home = self.home();
+        if home.recalled || home.ended.len() == self.calls {
+            return None;
+        }
+        home.recalled = true;
+        let begun = self.begun.swap(self.calls, Ordering::AcqRel).min(self.calls);
+        let places = |call: &usize| self.places(*call);
+        let mut ended: Vec<_> =
+            home.ended.iter().flat_map(places).map(|place| (place, Settlement::Success)).collect();
+        for (place, failed) in home.failed.drain(..) {
+            ended.retain(|(known, _)| *known != place);
+            ended.push((place, failed));
+        }
+        let untouched = (begun..self.calls).flat_map(|call| self.places(call)).collect();
+        Some(Recalled { ended, untouched })
+    }
+
+    fn home(&self) -> MutexGuard<'_, Home> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The messages of a call, among those that can be read.
+    fn range(&self, call: usize) -> Range<usize> {
+        let (size, all) = (self.handed.call_size, self.handed.batch.stored().len());
+        let start = call.saturating_mul(size).min(all);
+        start..start.saturating_add(size).min(all)
+    }
+
+    /// The place of a message that can be read among all.
+    fn place(&self, index: usize) -> usize {
+        self.handed.corrupt.iter().fold(index, |place, corrupt| place + usize::from(corrupt.index <= place))
+    }
+
+    /// The places of the messages that end with a call.
+    fn places(&self, call: usize) -> impl Iterator<Item = usize> + '_ {
+        let corrupt = self.handed.corrupt.iter().filter(move |_| call == 0).map(|corrupt| corrupt.index);
+        self.range(call).map(|index| self.place(index)).chain(corrupt)
+    }
+
+    fn ended(&self, call: usize, report: BatchReport) {
+        let Handed { consumption, listener, batch, .. } = &self.handed;
+        if let Some(failure) = &report.batch_failure {
+            tracing::warn!(
+                group = %consumption.name, plugin = %listener.plugin, version = %self.handed.call.version(),
+                messages = report.outcomes.len(), calls = report.calls, "{failure}"
+            );
+        }
+        let range = self.range(call);
+        self.judge(&range, &report);
+        let (calls, instances_lost, took) = (report.calls, report.instances_lost, report.took);
+        let mut ends: Vec<End<'_>> = Vec::with_capacity(range.len());
+        for (index, outcome) in range.zip(report.outcomes) {
+            let Some(message) = batch.stored().get(index) else { break };
+            let failure = failure_text(&outcome.cause);
+            let (place, times) = (self.place(index), batch.reconsume_times(index));
+            let (settlement, cause) = (settlement(outcome.result), Some(outcome.cause));
+            ends.push(End { place, message, times, settlement, cause, failure });
+        }
+        if call == 0 {
+            self.add_corrupt(&mut ends);
+        }
+        let good = ends.iter().take_while(|end| end.settlement == Settlement::Success).count();
+        // In order, what follows the first failure has not ended.
+        let ended = if self.handed.terms.in_order { good + 1 } else { ends.len() };
+        let mut counts = BatchCounts::default();
+        for end in ends.iter().take(ended) {
+            self.observe(end, &mut counts);
+        }
+        if let Some(traces) = &consumption.traces {
+            let told = ends.iter().take(ended).map(End::traced);
+            if let Some(events) = traces::consumed(&consumption.group, took, told) {
+                traces.tell(events);
+            }
+        }
+        listener.counters.batch(&counts, calls, instances_lost, took);
+        let outcomes = counts.outcomes();
+        self.handed.tally.consumed(outcomes.succeeded, outcomes.reconsumed + outcomes.dead_lettered, took);
+        let news = self.bring_home(call, ends);
+        if let Some(news) = news {
+            consumption.tell(news);
+        }
+    }
+
+    fn add_corrupt<'e>(&'e self, ends: &mut Vec<End<'e>>) {
+        for Corrupt { index, stored, error } in &self.handed.corrupt {
+            let text = format!("the body cannot be inflated: {error}");
+            let group = &self.handed.consumption.name;
+            tracing::warn!(%group, message = stored.message_id(), "{text}; it is given back");
+            let (place, settlement, times) = (*index, AGAIN, stored.reconsume_times());
+            let end = End { place, message: stored, times, settlement, cause: None, failure: Some(text) };
+            ends.insert(place.min(ends.len()), end);
+        }
+    }
+
+    /// What the driver is to be told now that the call has ended.
+    fn bring_home(&self, call: usize, ends: Vec<End<'_>>) -> Option<Input> {
+        let mut home = self.home();
+        let results = ends.into_iter().map(|end| (end.place, end.settlement));
+        if home.recalled {
+            return Some(Input::ConsumedPart(self.id(), results.collect()));
+        }
+        home.failed.extend(results.filter(|(_, settlement)| *settlement != Settlement::Success));
+        home.ended.push(call);
+        (home.ended.len() == self.calls).then(|| Input::Consumed(self.id(), self.all(&mut home.failed)))
+    }
+
+    /// One settlement for each message.
+    fn all(&self, failed: &mut Vec<(usize, Settlement)>) -> Vec<Settlement> {
+        let reached = self.handed.batch.stored().len() + self.handed.corrupt.len();
+        let mut settlements: Vec<_> = iter::repeat_n(Settlement::Success, reached).collect();
+        for (place, settlement) in failed.drain(..) {
+            if let Some(known) = settlements.get_mut(place) {
+                *known = settlement;
+            }
+        }
+        // In order, nothing behind a message that cannot be read was tried.
+        settlements.resize(self.handed.messages, AGAIN);
+        settlements
+    }
+
+    /// Counts the call for whoever judges the version that ran it, and hands a copy to a version in the shadow.
+    fn judge(&self, range: &Range<usize>, report: &BatchReport) {
+        let Handed { consumption, listener, batch, way, call, trial, .. } = &self.handed;
+        let fatal_streak = call.record().count(report);
+        if let Some(trial) = trial {
+            return trial.ended(fatal_streak);
+        }
+        let at_fault = |cause: &Cause| matches!(cause.fault(), Some(Fault::Fatal | Fault::Broken));
+        let held_back = report.outcomes.iter().filter(|outcome| outcome.cause == Cause::HeldBack).count();
+        let failed = report.outcomes.iter().filter(|outcome| at_fault(&outcome.cause)).count();
+        listener.judge((report.outcomes.len() - held_back) as u64, failed as u64);
+        if let Some(shadow) = listener.shadow() {
+            shadow.watch(&consumption.group, way.clone(), batch, range.clone(), &report.outcomes);
+        }
+    }
+
+    fn observe(&self, end: &End<'_>, counts: &mut BatchCounts) {
+        let Handed { consumption, listener, way, call, terms, .. } = &self.handed;
+        let failure = end.failure.as_deref();
+        let as_ = settled_as(&end.settlement, *terms, end.times, failure);
+        counts.add(&as_, end.cause.as_ref(), failure.is_some());
+        consumption.observer.settled(&Settled {
+            group: &consumption.name,
+            plugin: &listener.plugin,
+            version: call.version(),
+            message: end.message,
+            topic: &way.topic,
+            reconsume_times: end.times,
+            as_,
+            failure,
+        });
+    }
+}
+
+impl Calls for HandOver {
+    fn left(&self) -> usize {
+        self.calls.saturating_sub(self.begun.load(Ordering::Acquire))
+    }
+
+    fn begin(&self) -> Option<usize> {
+        let next = |begun| (begun < self.calls).then_some(begun + 1);
+        self.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
+    }
+
+    fn run(&self, call: usize, panics: &Panics) {
+        let Handed { consumption, way, batch, .. } = &self.handed;
+        let context = ConsumeContext {
+            consumer_group: &consumption.group,
+            topic: &way.topic,
+            broker_name: &way.broker_name,
+            queue_id: way.queue_id,
+        };
+        let range = self.range(call);
+        let report = match &self.handed.call {
+            Call::Guest(lease) => {
+                let (module, messages) = (lease.module(), range.len());
+                panics.contain(messages, || {
+                    consume_isolated(module, &context, &self.batch, range, way.deadline, way.order)
+                })
+            }
+            Call::Native(native) if self.calls == 1 => native.consume(&context, &**batch),
+            Call::Native(native) => native.consume(&context, &Part::new(batch, range)),
+        };
+        self.ended(call, report);
+    }
+}
+
+/// How one message ended.
+struct End<'a> {
+    /// Among the messages of the batch, with those that are corrupt.
+    place: usize,
+    message: &'a MessageExt,
+    /// How often it had come before.
+    times: i32,
+    settlement: Settlement,
+    /// None where its body cannot be read.
+    cause: Option<Cause>,
+    failure: Option<String>,
+}
+
+impl End<'_> {
+    fn traced(&self) -> Ended<'_> {
+        Ended {
+            message: self.message,
+            times: self.times,
+            settlement: &self.settlement,
+            cause: self.cause.as_ref(),
+        }
+    }
+}
