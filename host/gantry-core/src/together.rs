@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// A batch that comes back within this time has come back soon.
-const SOON: Duration = Duration::from_millis(5);
+const SOON: Duration = Duration::from_millis(20);
 /// Most messages in a batch of several calls.
 const MOST_MESSAGES: usize = 32;
 
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn quick_successes_are_handed_over_together_and_nothing_else() {
-        let (soon, late) = (Duration::from_millis(5), Duration::from_millis(6));
+        let (soon, late) = (SOON, SOON + Duration::from_millis(1));
         let mut together = Together::new(20);
         let mut calls = |took, succeeded| {
             together.learn(took, succeeded);

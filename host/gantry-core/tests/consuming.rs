@@ -233,11 +233,11 @@ fn calls_of_a_quick_listener_are_handed_over_together_until_one_is_slow_or_fails
     solo.feed(0..100);
     assert_eq!(sizes(&mut solo, ms(0), &Settlement::Success)[..20], [1; 20], "before anything is known");
     solo.feed(100..200);
-    assert_eq!(sizes(&mut solo, ms(5), &Settlement::Success)[..3], [8, 8, 8]);
+    assert_eq!(sizes(&mut solo, ms(20), &Settlement::Success)[..3], [8, 8, 8]);
     solo.feed(200..300);
-    assert_eq!(sizes(&mut solo, ms(6), &Settlement::Success)[..12], [8; 12]);
+    assert_eq!(sizes(&mut solo, ms(21), &Settlement::Success)[..12], [8; 12]);
     solo.feed(300..400);
-    assert_eq!(sizes(&mut solo, ms(6), &Settlement::Success)[..20], [1; 20]);
+    assert_eq!(sizes(&mut solo, ms(21), &Settlement::Success)[..20], [1; 20]);
 }
 
 #[test]
