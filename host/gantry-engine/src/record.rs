@@ -1,6 +1,9 @@
 //! How one generation has done so far: counted once a batch, read by whoever compares versions.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use crate::{
     failure::InstantiateError,
@@ -118,6 +121,14 @@ impl Record {
         }
         self.fatal_streak.store(0, Relaxed);
         0
+    }
+
+    /// Counts batches that have ended with nothing but answered successes.
+    pub fn count_successes(&self, batches: u64, messages: u64, took: Duration) {
+        self.batches.fetch_add(batches, Relaxed);
+        self.messages.fetch_add(messages, Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.fatal_streak.store(0, Relaxed);
     }
 
     /// The counters now.

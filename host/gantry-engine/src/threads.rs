@@ -6,10 +6,7 @@ mod job;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -81,8 +78,6 @@ impl ShutdownReport {
 /// What the threads of a pool share.
 struct Shared {
     crew: Crew<Queued>,
-    busy: AtomicUsize,
-    finished: AtomicU64,
     panics: Panics,
 }
 
@@ -101,12 +96,8 @@ impl GuestThreads {
     pub fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
         let count = threads.max(1);
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let shared = Arc::new(Shared {
-            crew: Crew::new(count, queue.max(1), cores),
-            busy: AtomicUsize::new(0),
-            finished: AtomicU64::new(0),
-            panics: Panics::default(),
-        });
+        let shared =
+            Arc::new(Shared { crew: Crew::new(count, queue.max(1), cores), panics: Panics::default() });
         let pool = Self { shared, threads: Mutex::new(Vec::with_capacity(count)), count };
         for number in 0..count {
             match pool.spawn(number) {
@@ -125,8 +116,10 @@ impl GuestThreads {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(format!("gantry-guest-{number}")).stack_size(STACK_BYTES);
         thread.spawn(move || {
-            while let Some(piece) = shared.crew.next(number) {
+            let mut finished = false;
+            while let Some(piece) = shared.crew.next(number, finished) {
                 shared.run(piece);
+                finished = true;
             }
         })
     }
@@ -153,11 +146,12 @@ impl GuestThreads {
     /// What the threads have done so far.
     #[must_use]
     pub fn stats(&self) -> ThreadsStats {
+        let (queued, busy, finished) = self.shared.crew.jobs();
         ThreadsStats {
             threads: self.count,
-            busy: self.shared.busy.load(Ordering::Relaxed),
-            queued: self.shared.crew.waiting(),
-            finished: self.shared.finished.load(Ordering::Relaxed),
+            busy: usize::try_from(busy).unwrap_or(usize::MAX),
+            queued,
+            finished,
             panics: self.shared.panics.counted(),
         }
     }
@@ -193,12 +187,9 @@ impl fmt::Debug for GuestThreads {
 impl Shared {
     /// Runs a job; a panic in it ends neither the thread nor the jobs behind it.
     fn run(&self, piece: Piece) {
-        self.busy.fetch_add(1, Ordering::Relaxed);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| piece.run(&self.panics))) {
             self.panics.count(&*panic);
         }
-        self.busy.fetch_sub(1, Ordering::Relaxed);
-        self.finished.fetch_add(1, Ordering::Relaxed);
     }
 }
 

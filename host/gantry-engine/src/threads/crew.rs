@@ -68,6 +68,8 @@ struct State<T> {
     live: usize,
     /// Jobs taken so far.
     taken: u64,
+    /// Of these, those that have ended.
+    finished: u64,
 }
 
 struct Entry<T> {
@@ -99,6 +101,7 @@ impl<T: Waiting> Crew<T> {
             cores: cores.clamp(1, threads.max(1)),
             live: threads,
             taken: 0,
+            finished: 0,
         };
         let bells = std::iter::repeat_with(Condvar::new).take(threads).collect();
         Self { state: Mutex::new(state), bells, ended: Condvar::new() }
@@ -121,9 +124,10 @@ impl<T: Waiting> Crew<T> {
     }
 
     /// The next job for the thread with this index, which rests until there is one; none when there will be none any more,
-    /// and the thread has ended.
-    pub(super) fn next(&self, me: usize) -> Option<T::Job> {
+    /// and the thread has ended. `finished` says that it has ended a job before.
+    pub(super) fn next(&self, me: usize, finished: bool) -> Option<T::Job> {
         let mut state = self.lock();
+        state.finished += u64::from(finished);
         loop {
             if let Some(job) = state.take() {
                 return Some(job);
@@ -159,9 +163,10 @@ impl<T: Waiting> Crew<T> {
         waited.unwrap_or_else(PoisonError::into_inner).0.live
     }
 
-    /// Jobs waiting.
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().jobs
+    /// How many jobs wait, run, and have ended.
+    pub(super) fn jobs(&self) -> (usize, u64, u64) {
+        let state = self.lock();
+        (state.jobs, state.taken - state.finished, state.finished)
     }
 
     /// Gives up the jobs that wait. How many there were.
@@ -411,8 +416,10 @@ mod tests {
         for index in 0..threads {
             let crew = Arc::clone(&crew);
             thread::spawn(move || {
-                while let Some(job) = crew.next(index) {
+                let mut finished = false;
+                while let Some(job) = crew.next(index, finished) {
                     run(job);
+                    finished = true;
                 }
             });
         }

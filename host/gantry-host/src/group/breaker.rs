@@ -93,6 +93,13 @@ impl Breaker {
         }
     }
 
+    /// Batches have ended in which nothing failed.
+    pub(super) fn successes(&mut self, now: Instant, batches: u64, messages: u64) -> Option<Change> {
+        let change = self.batch(now, messages, 0);
+        self.window.batches += batches.saturating_sub(1);
+        change
+    }
+
     /// What may pass now.
     pub(super) fn admission(&mut self, now: Instant) -> Admission {
         if let State::Open { until, pause } = self.state

@@ -57,7 +57,7 @@ impl Consumption {
     ) -> Result<Arc<HandOver>, NotTaken> {
         let Batch { id, topic, mq, messages, call_size, head_retries, in_order, .. } = batch;
         let queue_id = mq.queue_id.max(0).unsigned_abs();
-        let (call, trial) = listener.call_for(&mq.topic, &mq.broker_name, queue_id).ok_or(NotTaken(id))?;
+        let call = listener.call().ok_or(NotTaken(id))?;
         let (plan, count) = (listener.plan(), messages.len());
         let (sound, corrupt) = HostBatch::new(messages, head_retries, in_order);
         let handed = Handed {
@@ -65,7 +65,7 @@ impl Consumption {
             consumption: Arc::clone(self),
             listener: Arc::clone(listener),
             call,
-            trial,
+            trial: listener.trial(),
             way: Way {
                 topic: self.namespace.unwrap_shared(&topic),
                 broker_name: mq.broker_name,
@@ -79,6 +79,7 @@ impl Consumption {
                 max_reconsume_times: plan.max_reconsume_times.unwrap_or(DEFAULT_MAX_RECONSUME_TIMES),
             },
             tally: self.tallies.of(&mq.topic),
+            queue_topic: mq.topic,
             batch: Arc::new(sound),
             corrupt,
             messages: count,

@@ -74,6 +74,35 @@ impl BatchCounts {
     }
 }
 
+/// Calls in which each message was answered with success, which nearly all are, before they are added.
+#[derive(Debug, Default)]
+pub(super) struct Successes {
+    pub(super) calls: u64,
+    pub(super) messages: u64,
+    pub(super) took: Duration,
+    buckets: [u64; BUCKETS.len()],
+}
+
+impl Successes {
+    /// A call has ended so.
+    pub(super) fn add(&mut self, messages: usize, took: Duration) {
+        self.calls += 1;
+        self.messages += messages as u64;
+        self.took += took;
+        if let Some(bucket) = bucket_of(took).and_then(|place| self.buckets.get_mut(place)) {
+            *bucket += 1;
+        }
+    }
+}
+
+fn bucket_of(took: Duration) -> Option<usize> {
+    BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound)
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The counters of one listener.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -101,10 +130,22 @@ impl Counters {
         self.batches.fetch_add(1, Relaxed);
         self.calls.fetch_add(calls.into(), Relaxed);
         self.instances_lost.fetch_add(instances_lost.into(), Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        let place = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound);
-        if let Some(bucket) = place.and_then(|place| self.buckets.get(place)) {
+        self.micros.fetch_add(micros(took), Relaxed);
+        if let Some(bucket) = bucket_of(took).and_then(|place| self.buckets.get(place)) {
             bucket.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Calls have ended with nothing but successes.
+    pub(super) fn successes(&self, successes: &Successes) {
+        let [[answered_successes, ..], ..] = &self.ended;
+        answered_successes.fetch_add(successes.messages, Relaxed);
+        self.batches.fetch_add(successes.calls, Relaxed);
+        self.calls.fetch_add(successes.calls, Relaxed);
+        self.micros.fetch_add(micros(successes.took), Relaxed);
+        let buckets = self.buckets.iter().zip(successes.buckets);
+        for (bucket, more) in buckets.filter(|(_, more)| *more > 0) {
+            bucket.fetch_add(more, Relaxed);
         }
     }
 
@@ -172,5 +213,23 @@ mod tests {
         let (seconds, batches, buckets) = counters.durations();
         assert_eq!((batches, buckets[5], buckets[14]), (2, (0.005, 1), (f64::MAX, 1)));
         assert!((seconds - 3_000.003).abs() < 1e-6);
+    }
+
+    #[test]
+    fn successes_count_together_as_they_would_one_by_one() {
+        let (together, one_by_one, mut successes) =
+            (Counters::default(), Counters::default(), Successes::default());
+        for (messages, micros) in [(1, 7), (3, 70), (1, 7), (1, 400_000_000)] {
+            let took = Duration::from_micros(micros);
+            successes.add(messages, took);
+            let mut counts = BatchCounts::default();
+            (0..messages).for_each(|_| counts.add(&SettledAs::Success, Some(&Cause::Answered), false));
+            one_by_one.batch(&counts, 1, 0, took);
+        }
+        together.successes(&successes);
+        assert_eq!(together.outcomes(), one_by_one.outcomes());
+        assert_eq!(together.work(), one_by_one.work());
+        assert_eq!(together.durations(), one_by_one.durations());
+        assert!(together.by_cause().eq(one_by_one.by_cause()));
     }
 }

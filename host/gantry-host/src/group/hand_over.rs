@@ -4,37 +4,42 @@
 //! others came to, and takes back what nobody has begun ([`HandOver::recall`]).
 
 use std::iter;
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gantry_core::{BatchId, Settlement};
 use gantry_engine::{
-    BatchReport, Calls, Cause, ConsumeContext, Fault, MessageBatch, Panics, consume_isolated,
+    BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, MessageBatch, Outcome, Panics,
+    consume_isolated,
 };
 use gantry_protocol::MessageExt;
 
 use super::batch::{Corrupt, HostBatch, Part};
 use super::consume::{Consumption, Way};
-use super::counters::BatchCounts;
+use super::counters::{BatchCounts, Successes};
 use super::input::Input;
 use super::listener::{Call, Listener};
 use super::outcomes::{AGAIN, Terms, failure_text, settled_as, settlement};
 use super::tally::Tally;
 use super::traces::{self, Ended};
 use super::trial::Trial;
-use crate::observer::Settled;
+use crate::observer::{Settled, SettledAs};
 
 /// What a hand-over is made of.
 pub(super) struct Handed {
     pub(super) id: BatchId,
     pub(super) consumption: Arc<Consumption>,
     pub(super) listener: Arc<Listener>,
-    /// What runs.
+    /// What runs, where no version on trial does.
     pub(super) call: Call,
-    /// The trial that it is part of, if it is.
+    /// The version on trial, which takes its share of the calls.
     pub(super) trial: Option<Arc<Trial>>,
     pub(super) way: Way,
+    /// The topic the messages were pulled from.
+    pub(super) queue_topic: Arc<str>,
     pub(super) terms: Terms,
     pub(super) tally: Arc<Tally>,
     pub(super) batch: Arc<HostBatch>,
@@ -63,6 +68,8 @@ struct Home {
     ended: Vec<usize>,
     /// What their messages came to, by their places, where it is no success.
     failed: Vec<(usize, Settlement)>,
+    /// Ended and not counted yet.
+    successes: Successes,
     /// From now on each call is told of for itself.
     recalled: bool,
 }
@@ -110,6 +117,7 @@ impl HandOver {
             ended.push((place, failed));
         }
         let untouched = (begun..self.calls).flat_map(|call| self.places(call)).collect();
+        self.count(&mut home);
         Some(Recalled { ended, untouched })
     }
 
@@ -135,16 +143,71 @@ impl HandOver {
         self.range(call).map(|index| self.place(index)).chain(corrupt)
     }
 
-    fn ended(&self, call: usize, report: BatchReport) {
+    /// Whether there is nothing to do about a call but to count it.
+    fn is_success(&self, call: usize, report: &BatchReport) -> bool {
+        let Handed { consumption, listener, corrupt, .. } = &self.handed;
+        let alone = consumption.traces.is_none() && listener.shadow().is_none();
+        let success =
+            |outcome: &Outcome| outcome.cause == Cause::Answered && outcome.result == ConsumeResult::Success;
+        alone
+            && (call > 0 || corrupt.is_empty())
+            && report.batch_failure.is_none()
+            && report.outcomes.iter().all(success)
+    }
+
+    fn succeeded(&self, call: usize, range: Range<usize>, took: Duration) {
+        let Handed { consumption, batch, .. } = &self.handed;
+        let version = self.handed.call.version();
+        for (index, message) in batch.stored().iter().enumerate().take(range.end).skip(range.start) {
+            self.tell_observer(version, message, batch.reconsume_times(index), SettledAs::Success, None);
+        }
+        let mut home = self.home();
+        home.successes.add(range.len(), took);
+        let news = if home.recalled {
+            let results = self.places(call).map(|place| (place, Settlement::Success)).collect();
+            Some(Input::ConsumedPart(self.id(), results))
+        } else {
+            home.ended.push(call);
+            (home.ended.len() == self.calls).then(|| Input::Consumed(self.id(), self.all(&mut home.failed)))
+        };
+        if let Some(news) = news {
+            self.count(&mut home);
+            drop(home);
+            consumption.tell(news);
+        }
+    }
+
+    /// Counts the successes so far: when the hand-over is home, and before anything else is counted, whose order breakers and
+    /// canaries look at.
+    fn count(&self, home: &mut Home) {
+        let successes = mem::take(&mut home.successes);
+        if successes.calls == 0 {
+            return;
+        }
+        let Handed { listener, call, tally, .. } = &self.handed;
+        let Successes { calls, messages, took, .. } = successes;
+        call.record().count_successes(calls, messages, took);
+        listener.judge_successes(calls, messages);
+        listener.counters.successes(&successes);
+        tally.consumed(calls, messages, 0, took);
+    }
+
+    /// A call has ended. `tried` is the version that ran it, where it is one on trial.
+    fn ended(&self, call: usize, tried: Option<&Call>, report: BatchReport) {
+        if tried.is_none() && self.is_success(call, &report) {
+            return self.succeeded(call, self.range(call), report.took);
+        }
+        self.count(&mut self.home());
         let Handed { consumption, listener, batch, .. } = &self.handed;
+        let version = tried.unwrap_or(&self.handed.call).version();
         if let Some(failure) = &report.batch_failure {
             tracing::warn!(
-                group = %consumption.name, plugin = %listener.plugin, version = %self.handed.call.version(),
+                group = %consumption.name, plugin = %listener.plugin, %version,
                 messages = report.outcomes.len(), calls = report.calls, "{failure}"
             );
         }
         let range = self.range(call);
-        self.judge(&range, &report);
+        self.judge(&range, tried, &report);
         let (calls, instances_lost, took) = (report.calls, report.instances_lost, report.took);
         let mut ends: Vec<End<'_>> = Vec::with_capacity(range.len());
         for (index, outcome) in range.zip(report.outcomes) {
@@ -162,7 +225,7 @@ impl HandOver {
         let ended = if self.handed.terms.in_order { good + 1 } else { ends.len() };
         let mut counts = BatchCounts::default();
         for end in ends.iter().take(ended) {
-            self.observe(end, &mut counts);
+            self.observe(version, end, &mut counts);
         }
         if let Some(traces) = &consumption.traces {
             let told = ends.iter().take(ended).map(End::traced);
@@ -172,7 +235,7 @@ impl HandOver {
         }
         listener.counters.batch(&counts, calls, instances_lost, took);
         let outcomes = counts.outcomes();
-        self.handed.tally.consumed(outcomes.succeeded, outcomes.reconsumed + outcomes.dead_lettered, took);
+        self.handed.tally.consumed(1, outcomes.succeeded, outcomes.reconsumed + outcomes.dead_lettered, took);
         let news = self.bring_home(call, ends);
         if let Some(news) = news {
             consumption.tell(news);
@@ -217,10 +280,10 @@ impl HandOver {
     }
 
     /// Counts the call for whoever judges the version that ran it, and hands a copy to a version in the shadow.
-    fn judge(&self, range: &Range<usize>, report: &BatchReport) {
+    fn judge(&self, range: &Range<usize>, tried: Option<&Call>, report: &BatchReport) {
         let Handed { consumption, listener, batch, way, call, trial, .. } = &self.handed;
-        let fatal_streak = call.record().count(report);
-        if let Some(trial) = trial {
+        let fatal_streak = tried.unwrap_or(call).record().count(report);
+        if let (Some(_), Some(trial)) = (tried, trial) {
             return trial.ended(fatal_streak);
         }
         let at_fault = |cause: &Cause| matches!(cause.fault(), Some(Fault::Fatal | Fault::Broken));
@@ -232,18 +295,29 @@ impl HandOver {
         }
     }
 
-    fn observe(&self, end: &End<'_>, counts: &mut BatchCounts) {
-        let Handed { consumption, listener, way, call, terms, .. } = &self.handed;
+    fn observe(&self, version: &str, end: &End<'_>, counts: &mut BatchCounts) {
         let failure = end.failure.as_deref();
-        let as_ = settled_as(&end.settlement, *terms, end.times, failure);
+        let as_ = settled_as(&end.settlement, self.handed.terms, end.times, failure);
         counts.add(&as_, end.cause.as_ref(), failure.is_some());
+        self.tell_observer(version, end.message, end.times, as_, failure);
+    }
+
+    fn tell_observer(
+        &self,
+        version: &str,
+        message: &MessageExt,
+        reconsume_times: i32,
+        as_: SettledAs,
+        failure: Option<&str>,
+    ) {
+        let Handed { consumption, listener, way, .. } = &self.handed;
         consumption.observer.settled(&Settled {
             group: &consumption.name,
             plugin: &listener.plugin,
-            version: call.version(),
-            message: end.message,
+            version,
+            message,
             topic: &way.topic,
-            reconsume_times: end.times,
+            reconsume_times,
             as_,
             failure,
         });
@@ -261,15 +335,17 @@ impl Calls for HandOver {
     }
 
     fn run(&self, call: usize, panics: &Panics) {
-        let Handed { consumption, way, batch, .. } = &self.handed;
+        let Handed { consumption, way, batch, trial, queue_topic, .. } = &self.handed;
         let context = ConsumeContext {
             consumer_group: &consumption.group,
             topic: &way.topic,
             broker_name: &way.broker_name,
             queue_id: way.queue_id,
         };
+        let on_trial = |trial: &Arc<Trial>| trial.lease(queue_topic, &way.broker_name, way.queue_id);
+        let tried = trial.as_ref().and_then(on_trial).map(Call::Guest);
         let range = self.range(call);
-        let report = match &self.handed.call {
+        let report = match tried.as_ref().unwrap_or(&self.handed.call) {
             Call::Guest(lease) => {
                 let (module, messages) = (lease.module(), range.len());
                 panics.contain(messages, || {
@@ -279,7 +355,7 @@ impl Calls for HandOver {
             Call::Native(native) if self.calls == 1 => native.consume(&context, &**batch),
             Call::Native(native) => native.consume(&context, &Part::new(batch, range)),
         };
-        self.ended(call, report);
+        self.ended(call, tried.as_ref(), report);
     }
 }
 

@@ -119,7 +119,7 @@ impl Listener {
         }
     }
 
-    /// What a batch that leaves now is to run; none if no version serves.
+    /// What a batch that leaves now is to run, where no version on trial does; none if no version serves.
     pub(super) fn call(&self) -> Option<Call> {
         match &self.serving {
             Serving::Plugin(slot) => slot.lease().map(Call::Guest),
@@ -151,20 +151,9 @@ impl Listener {
         }
     }
 
-    /// What a batch of this queue that leaves now is to run, and the trial it is part of, if it is; none if no version
-    /// serves.
-    pub(super) fn call_for(
-        &self,
-        topic: &Arc<str>,
-        broker_name: &Arc<str>,
-        queue_id: u32,
-    ) -> Option<(Call, Option<Arc<Trial>>)> {
-        if let Some(trial) = &*self.trial.load()
-            && let Some(lease) = trial.lease(topic, broker_name, queue_id)
-        {
-            return Some((Call::Guest(lease), Some(Arc::clone(trial))));
-        }
-        Some((self.call()?, None))
+    /// The version on trial, which takes its share of the calls.
+    pub(super) fn trial(&self) -> Option<Arc<Trial>> {
+        self.trial.load_full()
     }
 
     /// Puts a version on trial in place of another, which finishes what it has; or none.
@@ -185,6 +174,16 @@ impl Listener {
     /// A batch of the version that serves has ended, with so many of its messages failed through its fault.
     pub(super) fn judge(&self, messages: u64, failed: u64) {
         let change = self.with_breaker(|breaker| breaker.batch(Instant::now(), messages, failed));
+        self.tell(change);
+    }
+
+    /// Batches of the version that serves have ended, in which nothing failed.
+    pub(super) fn judge_successes(&self, batches: u64, messages: u64) {
+        let change = self.with_breaker(|breaker| breaker.successes(Instant::now(), batches, messages));
+        self.tell(change);
+    }
+
+    fn tell(&self, change: Option<Change>) {
         match change {
             Some(Change::Opened { pause, why }) => tracing::error!(
                 plugin = %self.plugin,

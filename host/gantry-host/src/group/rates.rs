@@ -95,11 +95,11 @@ mod tests {
         };
         table(0);
         tally.pulled(600, seconds(3));
-        tally.consumed(500, 100, seconds(6));
+        tally.consumed(1, 500, 100, seconds(6));
         let young = table(10);
         assert_eq!((young.pull_tps, young.consume_ok_tps, young.consume_failed_tps), (60.0, 50.0, 10.0));
         assert_eq!((young.pull_rt, young.consume_rt, young.consume_failed_msgs), (3_000.0, 6_000.0, 100));
-        tally.consumed(60, 0, Duration::from_millis(30));
+        tally.consumed(1, 60, 0, Duration::from_millis(30));
         (20..=70).step_by(10).for_each(|second| _ = table(second));
         let later = table(70);
         assert_eq!((later.consume_ok_tps, later.consume_failed_tps, later.pull_tps), (1.0, 0.0, 0.0));

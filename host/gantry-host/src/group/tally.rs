@@ -46,9 +46,9 @@ impl Tally {
         self.pull_micros.fetch_add(micros(took), Relaxed);
     }
 
-    /// A listener has answered a batch.
-    pub(super) fn consumed(&self, succeeded: u64, failed: u64, took: Duration) {
-        self.calls.fetch_add(1, Relaxed);
+    /// A listener has answered batches.
+    pub(super) fn consumed(&self, batches: u64, succeeded: u64, failed: u64, took: Duration) {
+        self.calls.fetch_add(batches, Relaxed);
         self.call_micros.fetch_add(micros(took), Relaxed);
         self.succeeded.fetch_add(succeeded, Relaxed);
         self.failed.fetch_add(failed, Relaxed);
@@ -105,7 +105,7 @@ mod tests {
         let tallies = Tallies::default();
         let (one, two) = ("one".into(), "two".into());
         tallies.of(&one).pulled(3, Duration::from_millis(2));
-        tallies.of(&two).consumed(1, 2, Duration::from_millis(5));
+        tallies.of(&two).consumed(1, 1, 2, Duration::from_millis(5));
         tallies.of(&one).pulled(4, Duration::from_millis(1));
         let counts = tallies.counts();
         assert_eq!(counts[&one], Counts { pulls: 2, pulled: 7, pull_micros: 3_000, ..Counts::default() });
