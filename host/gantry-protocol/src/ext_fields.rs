@@ -48,10 +48,15 @@ impl ExtFields {
 
     /// Sets a field. A field that is already there keeps its place and gets the new value.
     pub fn insert(&mut self, key: &str, value: impl fmt::Display) {
+        // Writing to a String cannot fail; a Display that fails on its own leaves what it wrote so far.
+        self.put(key, |text| drop(write!(text, "{value}")));
+    }
+
+    /// As [`Self::insert`], for a value that is appended without the detour of a formatter.
+    pub(crate) fn put(&mut self, key: &str, append: impl FnOnce(&mut String)) {
         self.make_room();
         let start = self.text.len();
-        // Writing to a String cannot fail; a Display that fails on its own leaves what it wrote so far.
-        let _ = write!(self.text, "{value}");
+        append(&mut self.text);
         let value = (start, self.text.len());
         self.set_span(key, value);
     }
@@ -74,6 +79,11 @@ impl ExtFields {
     pub(crate) fn text_mut(&mut self) -> &mut String {
         self.make_room();
         &mut self.text
+    }
+
+    /// The text of all keys and values, and of values that were replaced.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// How much text there is: where the next key or value starts.
@@ -108,7 +118,8 @@ impl ExtFields {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        self.spans.iter().position(|span| self.slice(span.key) == key)
+        let same = |(start, end): (usize, usize)| end - start == key.len() && self.slice((start, end)) == key;
+        self.spans.iter().position(|span| same(span.key))
     }
 
     fn slice(&self, (start, end): (usize, usize)) -> &str {

@@ -1,8 +1,11 @@
+mod usual;
+
 use std::fmt::{self, Write as _};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
+use crate::decimal::Decimal;
 use crate::{ExtFields, LanguageCode, RemotingCommand, SerializeType};
 
 /// Most ext fields a header may have. RocketMQ's own have fewer than 40; looking a field up walks them.
@@ -10,30 +13,53 @@ pub(crate) const MAX_EXT_FIELDS: usize = 512;
 
 /// Writes the header as Java does: keys in alphabetical order, nulls left out.
 pub(crate) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
-    // Writing to a BytesMut cannot fail: it grows.
-    let _ = write!(out, "{{\"code\":{}", command.code);
-    if !command.ext_fields.is_empty() {
+    let fields = &command.ext_fields;
+    // Quotes, colons and commas of each field, and everything that is not one.
+    out.reserve(fields.text().len() + 6 * fields.len() + 192);
+    out.extend_from_slice(b"{\"code\":");
+    put_number(command.code, out);
+    if !fields.is_empty() {
         out.extend_from_slice(b",\"extFields\":{");
-        for (index, (key, value)) in command.ext_fields.iter().enumerate() {
+        let put = if is_plain(fields.text()) { put_plain } else { put_string };
+        for (index, (key, value)) in fields.iter().enumerate() {
             if index > 0 {
                 out.put_u8(b',');
             }
-            put_string(key, out);
+            put(key, out);
             out.put_u8(b':');
-            put_string(value, out);
+            put(value, out);
         }
         out.put_u8(b'}');
     }
-    let _ = write!(
-        out,
-        ",\"flag\":{},\"language\":\"{}\",\"opaque\":{}",
-        command.flag, command.language, command.opaque
-    );
+    out.extend_from_slice(b",\"flag\":");
+    put_number(command.flag, out);
+    out.extend_from_slice(b",\"language\":\"");
+    out.extend_from_slice(command.language.name().as_bytes());
+    out.extend_from_slice(b"\",\"opaque\":");
+    put_number(command.opaque, out);
     if let Some(remark) = &command.remark {
         out.extend_from_slice(b",\"remark\":");
         put_string(remark, out);
     }
-    let _ = write!(out, ",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{}}}", command.version);
+    out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    put_number(command.version, out);
+    out.put_u8(b'}');
+}
+
+fn put_number(number: i32, out: &mut BytesMut) {
+    out.extend_from_slice(Decimal::of(number.into()).as_str().as_bytes());
+}
+
+/// Whether JSON has the text as it is, between quotes.
+fn is_plain(text: &str) -> bool {
+    // Without a way out in the middle, so that it is done many bytes at a time.
+    text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'))
+}
+
+fn put_plain(text: &str, out: &mut BytesMut) {
+    out.put_u8(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.put_u8(b'"');
 }
 
 fn put_string(text: &str, out: &mut BytesMut) {
@@ -43,10 +69,32 @@ fn put_string(text: &str, out: &mut BytesMut) {
 /// Reads a header leniently, as brokers do: unknown keys are skipped, absent ones have Java's defaults, and
 /// numbers and booleans among the ext fields read as their text.
 pub(crate) fn decode(header: &[u8]) -> Result<RemotingCommand, serde_json::Error> {
+    match usual::decode(header) {
+        Some(command) => Ok(command),
+        None => decode_any(header),
+    }
+}
+
+fn decode_any(header: &[u8]) -> Result<RemotingCommand, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(header);
     let command = deserializer.deserialize_map(HeaderVisitor)?;
     deserializer.end()?;
     Ok(command)
+}
+
+/// Java's defaults of what a header does not say.
+fn unsaid() -> RemotingCommand {
+    RemotingCommand {
+        code: 0,
+        language: LanguageCode::JAVA,
+        version: 0,
+        opaque: 0,
+        flag: 0,
+        remark: None,
+        ext_fields: ExtFields::new(),
+        body: Bytes::new(),
+        serialize_type: SerializeType::Json,
+    }
 }
 
 struct HeaderVisitor;
@@ -60,17 +108,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RemotingCommand, A::Error> {
         let mut code = None;
-        let mut command = RemotingCommand {
-            code: 0,
-            language: LanguageCode::JAVA,
-            version: 0,
-            opaque: 0,
-            flag: 0,
-            remark: None,
-            ext_fields: ExtFields::new(),
-            body: Bytes::new(),
-            serialize_type: SerializeType::Json,
-        };
+        let mut command = unsaid();
         while let Some(key) = map.next_key_seed(HeaderKeySeed)? {
             match key {
                 HeaderKey::Code => code = Some(map.next_value()?),

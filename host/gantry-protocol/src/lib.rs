@@ -29,6 +29,7 @@ pub mod body;
 mod code;
 mod command;
 pub mod compression;
+mod decimal;
 pub mod delay_level;
 mod ext_fields;
 pub mod fastjson;

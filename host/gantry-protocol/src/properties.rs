@@ -140,7 +140,26 @@ pub fn parse(text: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
 
 /// The value of a property; the last one where the name comes twice.
 pub fn get<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    parse(text).rev().find(|(key, _)| *key == name).map(|(_, value)| value)
+    find(text.as_bytes(), name).and_then(|value| std::str::from_utf8(value).ok())
+}
+
+/// The same for bytes, looked for from behind: what comes before the last one of the name is not read.
+pub(crate) fn find<'a>(properties: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut rest = properties;
+    loop {
+        let before = memchr::memrchr(PROPERTY_SEPARATOR as u8, rest);
+        let entry = rest.get(before.map_or(0, |at| at + 1)..)?;
+        let value = entry
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(&[NAME_VALUE_SEPARATOR as u8]));
+        if let Some(value) = value
+            && !value.is_empty()
+        {
+            // An entry's name is not empty, and ends at its first separator.
+            return (!name.is_empty() && !name.contains(NAME_VALUE_SEPARATOR)).then_some(value);
+        }
+        rest = rest.get(..before?)?;
+    }
 }
 
 /// A property that the text form cannot carry.

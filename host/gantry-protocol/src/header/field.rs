@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::ExtFields;
+use crate::decimal::Decimal;
 
 /// A header that lacks a field or has one of the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,12 +55,21 @@ pub(crate) trait FieldText: Sized + fmt::Display {
     /// Whether empty text stands for no value, which is how binary headers write null.
     const EMPTY_IS_ABSENT: bool = true;
 
+    /// Writes the field, by what is cheapest for the type.
+    fn put_text(&self, name: &'static str, fields: &mut ExtFields) {
+        fields.insert(name, self);
+    }
+
     fn parse_text(text: &str) -> Option<Self>;
 }
 
 impl FieldText for String {
     const EXPECTED: &'static str = "text";
     const EMPTY_IS_ABSENT: bool = false;
+
+    fn put_text(&self, name: &'static str, fields: &mut ExtFields) {
+        fields.put(name, |text| text.push_str(self));
+    }
 
     fn parse_text(text: &str) -> Option<Self> {
         Some(text.to_owned())
@@ -69,6 +79,10 @@ impl FieldText for String {
 impl FieldText for i32 {
     const EXPECTED: &'static str = "an integer of 32 bits";
 
+    fn put_text(&self, name: &'static str, fields: &mut ExtFields) {
+        fields.put(name, |text| text.push_str(Decimal::of(i64::from(*self)).as_str()));
+    }
+
     fn parse_text(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -76,6 +90,10 @@ impl FieldText for i32 {
 
 impl FieldText for i64 {
     const EXPECTED: &'static str = "an integer of 64 bits";
+
+    fn put_text(&self, name: &'static str, fields: &mut ExtFields) {
+        fields.put(name, |text| text.push_str(Decimal::of(*self).as_str()));
+    }
 
     fn parse_text(text: &str) -> Option<Self> {
         text.parse().ok()
@@ -107,7 +125,7 @@ fn parse<T: FieldText>(field: &'static str, text: &str) -> Result<T, HeaderError
 
 impl<T: FieldText> HeaderField for T {
     fn put(&self, name: &'static str, fields: &mut ExtFields) {
-        fields.insert(name, self);
+        self.put_text(name, fields);
     }
 
     fn take(name: &'static str, fields: &ExtFields) -> Result<Self, HeaderError> {
@@ -121,7 +139,7 @@ impl<T: FieldText> HeaderField for T {
 impl<T: FieldText> HeaderField for Option<T> {
     fn put(&self, name: &'static str, fields: &mut ExtFields) {
         if let Some(value) = self {
-            fields.insert(name, value);
+            value.put_text(name, fields);
         }
     }
 

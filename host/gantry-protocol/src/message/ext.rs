@@ -8,7 +8,7 @@ use super::layout::{self, MessageError, Parts, Span, i32_at, i64_at};
 use super::record::MessageRecord;
 use crate::batch::{self, BatchError};
 use crate::compression::{self, CompressionError, CompressionType, MAX_DECOMPRESSED};
-use crate::properties::keys;
+use crate::properties::{self, keys};
 use crate::{message_id, names, sys_flag};
 
 const PROPERTY_SEPARATOR: u8 = 2;
@@ -274,8 +274,7 @@ impl MessageExt {
 
     /// The value of a property; the last one where the name comes twice.
     pub fn property(&self, name: &str) -> Option<&str> {
-        let found = self.entries().rev().find(|(key, _)| *key == name.as_bytes());
-        found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+        properties::find(self.properties_bytes(), name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {

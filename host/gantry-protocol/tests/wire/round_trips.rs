@@ -145,6 +145,20 @@ proptest! {
     }
 
     #[test]
+    fn a_property_is_the_last_of_its_name_that_a_walk_from_the_front_meets(
+        text in "[abü\u{1}\u{2}]{0,40}",
+        name in "[abü\u{1}\u{2}]{0,3}",
+    ) {
+        let met = properties::parse(&text).filter(|(key, _)| *key == name).last();
+        prop_assert_eq!(properties::get(&text, &name), met.map(|(_, value)| value));
+        let record = MessageRecord { properties: text.clone().into(), ..MessageRecord::default() };
+        let mut out = BytesMut::new();
+        record.encode(&mut out).unwrap();
+        let message = MessageExt::decode(out.freeze()).unwrap();
+        prop_assert_eq!(message.property(&name), met.map(|(_, value)| value));
+    }
+
+    #[test]
     fn batch_items_come_back(items in vec((any::<i32>(), bytes(60), bytes(60)), 0..6)) {
         let items: Vec<_> =
             items.into_iter().map(|(flag, body, properties)| BatchItem { flag, body, properties }).collect();
