@@ -49,7 +49,9 @@ impl ExtFields {
     /// Sets a field. A field that is already there keeps its place and gets the new value.
     pub fn insert(&mut self, key: &str, value: impl fmt::Display) {
         // Writing to a String cannot fail; a Display that fails on its own leaves what it wrote so far.
-        self.put(key, |text| drop(write!(text, "{value}")));
+        self.put(key, |text| {
+            let _ = write!(text, "{value}");
+        });
     }
 
     /// As [`Self::insert`], for a value that is appended without the detour of a formatter.

@@ -1,16 +1,67 @@
 //! The calls of one connection that await their answer.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use gantry_protocol::RemotingCommand;
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use crate::error::CloseReason;
 
 type Answer = Result<RemotingCommand, CloseReason>;
+
+/// What came of a call that nobody waits for.
+#[derive(Debug)]
+pub(crate) enum End {
+    Answered(RemotingCommand),
+    Refused(Refusal),
+    TimedOut,
+}
+
+/// Called with the end of a call.
+pub(crate) type Done = Box<dyn FnOnce(End) + Send>;
+
+/// Who is told of an answer.
+enum Asker {
+    /// It waits, and watches its deadline itself.
+    Waits(oneshot::Sender<Answer>),
+    /// It is told, of its deadline by who [looks](Calls::late) for it.
+    Told { asked: Instant, deadline: Instant, done: Done },
+}
+
+impl Asker {
+    /// False where it has gone.
+    fn answered(self, answer: RemotingCommand) -> bool {
+        match self {
+            Self::Waits(sender) => return sender.send(Ok(answer)).is_ok(),
+            Self::Told { done, .. } => done(End::Answered(answer)),
+        }
+        true
+    }
+
+    fn closed(self, reason: CloseReason) {
+        match self {
+            // A caller that gave up meanwhile is no loss.
+            Self::Waits(sender) => drop(sender.send(Err(reason))),
+            Self::Told { done, .. } => done(End::Refused(Refusal::Closed(reason))),
+        }
+    }
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waits(_) => "Waits",
+            Self::Told { .. } => "Told",
+        })
+    }
+}
 
 /// The pending table, with the opaque numbers of what this side asks.
 #[derive(Debug)]
@@ -24,7 +75,7 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 struct Table {
     next_opaque: i32,
-    pending: HashMap<i32, oneshot::Sender<Answer>>,
+    pending: BTreeMap<i32, Asker>,
     closed: Option<CloseReason>,
     retired: bool,
 }
@@ -47,34 +98,62 @@ pub(crate) struct Call<'a> {
 impl Calls {
     /// A table for `limit` calls; the first one has the number `first`.
     pub(crate) fn new(limit: usize, first: i32) -> Self {
-        let table = Table { next_opaque: first, pending: HashMap::new(), closed: None, retired: false };
+        let table = Table { next_opaque: first, pending: BTreeMap::new(), closed: None, retired: false };
         Self { limit, table: Mutex::new(table), drained: Notify::new() }
     }
 
     /// Registers a call under a number no other pending call has.
     pub(crate) fn open(&self) -> Result<Call<'_>, Refusal> {
         let mut table = self.lock();
-        if let Some(reason) = &table.closed {
-            return Err(Refusal::Closed(reason.clone()));
-        }
-        if table.pending.len() >= self.limit {
-            return Err(Refusal::Full);
-        }
+        table.admits(self.limit)?;
         let opaque = table.unused_opaque();
         let (sender, answer) = oneshot::channel();
-        table.pending.insert(opaque, sender);
+        table.pending.insert(opaque, Asker::Waits(sender));
         Ok(Call { calls: self, opaque, answer })
     }
 
-    /// A number for a command that nobody answers.
-    pub(crate) fn oneway_opaque(&self) -> i32 {
+    /// A number for a command that nobody answers, or for a call that is about to be [told](Self::tell).
+    pub(crate) fn unused_opaque(&self) -> i32 {
         self.lock().unused_opaque()
+    }
+
+    /// Registers a call of a number that was given out just before: `done` is told how it ends, at once where it is
+    /// refused. Whether it was registered.
+    pub(crate) fn tell(&self, opaque: i32, asked: Instant, deadline: Instant, done: Done) -> bool {
+        let mut table = self.lock();
+        let refused = table.admits(self.limit);
+        if let Err(refusal) = refused {
+            drop(table);
+            done(End::Refused(refusal));
+            return false;
+        }
+        table.pending.insert(opaque, Asker::Told { asked, deadline, done });
+        true
+    }
+
+    /// Whether a call would be refused now.
+    pub(crate) fn refuses(&self) -> bool {
+        self.lock().admits(self.limit).is_err()
+    }
+
+    /// Takes the calls that are to be told that their deadline is over, with when they were made.
+    pub(crate) fn late(&self, now: Instant) -> Vec<(Instant, Done)> {
+        let late: Vec<_> = {
+            let table = self.lock();
+            let over = |asker: &Asker| matches!(asker, Asker::Told { deadline, .. } if *deadline <= now);
+            table.pending.iter().filter(|(_, asker)| over(asker)).map(|(opaque, _)| *opaque).collect()
+        };
+        let taken = late.into_iter().filter_map(|opaque| match self.take(opaque)? {
+            Asker::Told { asked, done, .. } => Some((asked, done)),
+            Asker::Waits(_) => None,
+        });
+        taken.collect()
     }
 
     /// Hands an answer to its call; false when nobody awaits it.
     pub(crate) fn complete(&self, answer: RemotingCommand) -> bool {
-        let waiting = self.take(answer.opaque);
-        waiting.is_some_and(|sender| sender.send(Ok(answer)).is_ok())
+        let asker = self.take(answer.opaque);
+        asker.is_some_and(|asker| asker.answered(answer))
     }
 
     /// Fails every pending call and refuses further ones. The first reason stays.
@@ -84,9 +163,8 @@ impl Calls {
             table.closed.get_or_insert_with(|| reason.clone());
             std::mem::take(&mut table.pending)
         };
-        for sender in pending.into_values() {
-            // A caller that gave up meanwhile is no loss.
-            let _ = sender.send(Err(reason.clone()));
+        for asker in pending.into_values() {
+            asker.closed(reason.clone());
         }
     }
 
@@ -113,13 +191,13 @@ impl Calls {
         self.lock().pending.len()
     }
 
-    fn take(&self, opaque: i32) -> Option<oneshot::Sender<Answer>> {
+    fn take(&self, opaque: i32) -> Option<Asker> {
         let mut table = self.lock();
-        let sender = table.pending.remove(&opaque);
+        let asker = table.pending.remove(&opaque);
         if table.retired && table.pending.is_empty() {
             self.drained.notify_one();
         }
-        sender
+        asker
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -128,6 +206,14 @@ impl Calls {
 }
 
 impl Table {
+    fn admits(&self, limit: usize) -> Result<(), Refusal> {
+        match &self.closed {
+            Some(reason) => Err(Refusal::Closed(reason.clone())),
+            None if self.pending.len() >= limit => Err(Refusal::Full),
+            None => Ok(()),
+        }
+    }
+
     /// Ends because the table holds far fewer calls than there are numbers.
     fn unused_opaque(&mut self) -> i32 {
         loop {
@@ -185,7 +271,7 @@ mod tests {
         assert_eq!(held.opaque, i32::MAX);
         assert_eq!(calls.open().unwrap().opaque, i32::MIN);
         calls.lock().next_opaque = i32::MAX;
-        assert_eq!(calls.oneway_opaque(), i32::MIN);
+        assert_eq!(calls.unused_opaque(), i32::MIN);
     }
 
     #[test]
@@ -206,6 +292,35 @@ mod tests {
         calls.close(&CloseReason::Requested);
         assert!(matches!(call.answer().await, Err(CloseReason::PeerClosed)));
         assert!(matches!(calls.open(), Err(Refusal::Closed(CloseReason::PeerClosed))));
+    }
+
+    fn told(calls: &Calls, asked: Instant, deadline: Instant) -> (i32, oneshot::Receiver<End>) {
+        let (sender, end) = oneshot::channel();
+        let opaque = calls.unused_opaque();
+        calls.tell(opaque, asked, deadline, Box::new(move |end| sender.send(end).unwrap()));
+        (opaque, end)
+    }
+
+    #[test]
+    fn who_does_not_wait_is_told_of_the_answer_or_the_end_and_found_when_late() {
+        let (calls, now) = (Calls::new(8, 0), Instant::now());
+        let later = now + std::time::Duration::from_secs(1);
+        let (first, mut answered) = told(&calls, now, now);
+        let (_, mut late) = told(&calls, now, now);
+        let (_, mut closed) = told(&calls, now, later);
+        assert!(calls.complete(answer(first)));
+        assert!(matches!(answered.try_recv(), Ok(End::Answered(command)) if command.opaque == first));
+        for (asked, done) in calls.late(now) {
+            assert_eq!(asked, now);
+            done(End::TimedOut);
+        }
+        assert!(matches!(late.try_recv(), Ok(End::TimedOut)));
+        assert_eq!(calls.pending(), 1);
+        calls.close(&CloseReason::PeerClosed);
+        let peer_closed = |end| matches!(end, Ok(End::Refused(Refusal::Closed(CloseReason::PeerClosed))));
+        assert!(peer_closed(closed.try_recv()));
+        assert!(calls.refuses());
+        assert!(peer_closed(told(&calls, now, later).1.try_recv()));
     }
 
     #[test]

@@ -110,10 +110,61 @@ impl Client {
     pub async fn invoke(
         &self,
         addr: &str,
-        mut command: RemotingCommand,
+        command: RemotingCommand,
         timeout: Duration,
     ) -> Result<RemotingCommand, InvokeError> {
+        self.invoke_until(addr, command, Deadline::after(timeout)).await
+    }
+
+    /// [`Self::invoke`] for a caller that does not wait: `done` is called once with what came of it. Where there is a
+    /// connection with room, the connection itself calls it, without a task for the call: so it has to return soon,
+    /// and must not panic. That the deadline is over is then noticed up to a second later.
+    ///
+    /// Has to be called on a tokio runtime.
+    pub fn ask(
+        &self,
+        addr: &str,
+        mut command: RemotingCommand,
+        timeout: Duration,
+        done: impl FnOnce(Result<RemotingCommand, InvokeError>) + Send + 'static,
+    ) {
         let deadline = Deadline::after(timeout);
+        let open = self.endpoint(addr).ok().and_then(|endpoint| Some((endpoint.open()?, endpoint)));
+        let Some((connection, endpoint)) = open else {
+            return self.ask_by_task(addr, command, deadline, done);
+        };
+        let Some(ready) = connection.ready(&mut command) else {
+            return self.ask_by_task(addr, command, deadline, done);
+        };
+        let (client, connection) = (self.clone(), connection.clone());
+        ready.ask(deadline, move |ended| match ended {
+            Ok(answer) if answer.response_code() == ResponseCode::GO_AWAY => {
+                endpoint.retire(connection);
+                client.ask_by_task(endpoint.addr(), command, deadline, done);
+            }
+            ended => done(ended),
+        });
+    }
+
+    fn ask_by_task(
+        &self,
+        addr: &str,
+        command: RemotingCommand,
+        deadline: Deadline,
+        done: impl FnOnce(Result<RemotingCommand, InvokeError>) + Send + 'static,
+    ) {
+        let (client, peer) = (self.clone(), addr.to_owned());
+        self.0.linking.context.tasks.spawn("ask", addr, async move {
+            done(client.invoke_until(&peer, command, deadline).await);
+        });
+    }
+
+    async fn invoke_until(
+        &self,
+        addr: &str,
+        mut command: RemotingCommand,
+        deadline: Deadline,
+    ) -> Result<RemotingCommand, InvokeError> {
         let endpoint = self.endpoint(addr)?;
         for _ in 0..2 {
             let connection = endpoint.connection(command.request_code(), &deadline).await?;

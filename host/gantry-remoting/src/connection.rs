@@ -13,12 +13,12 @@ use bytes::{Bytes, BytesMut};
 use gantry_protocol::{NAMESPACE, NAMESPACED, RemotingCommand, RequestCode, ResponseCode};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    calls::{Calls, Refusal},
+    calls::{Calls, End, Refusal},
     counters::Counters,
     error::{CloseReason, InvokeError},
     frames::Outgoing,
@@ -30,6 +30,10 @@ use crate::{
     transport::Halves,
     writer,
 };
+
+/// How often calls are looked for whose deadline is over and who do not watch it themselves (RocketMQ:
+/// scanResponseTable).
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A bound on one call, from its first step to its answer.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +85,18 @@ pub(crate) struct Shared {
     /// Requests of the peer that may still be taken on.
     inbound: Arc<Semaphore>,
     proved: AtomicBool,
+    /// Whether a task looks for calls whose deadline is over.
+    watched: AtomicBool,
     stop: CancellationToken,
+}
+
+/// A command that has its number, its bytes and its place in the output queue.
+pub(crate) struct Ready<'a> {
+    shared: &'a Arc<Shared>,
+    opaque: i32,
+    request: RequestCode,
+    outgoing: Outgoing,
+    place: mpsc::Permit<'a, Outgoing>,
 }
 
 impl Connection {
@@ -97,6 +112,7 @@ impl Connection {
             output,
             inbound: Arc::new(Semaphore::new(settings.max_inbound)),
             proved: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
             context,
         });
@@ -130,6 +146,21 @@ impl Connection {
         }
     }
 
+    /// Readies a command, if that is possible at once.
+    pub(crate) fn ready(&self, command: &mut RemotingCommand) -> Option<Ready<'_>> {
+        let shared = &self.0;
+        if shared.calls.refuses() {
+            return None;
+        }
+        let place = shared.output.try_reserve().ok()?;
+        let opaque = shared.calls.unused_opaque();
+        command.opaque = opaque;
+        let frame = shared.encode(command).ok()?;
+        let room = Arc::clone(&shared.room).try_acquire_many_owned(shared.weight(&frame)).ok()?;
+        let outgoing = Outgoing { frame, _room: room };
+        Some(Ready { shared, opaque, request: command.request_code(), outgoing, place })
+    }
+
     /// Queues a command that nobody answers; done when it has its place in the output queue.
     pub(crate) async fn oneway(
         &self,
@@ -137,7 +168,7 @@ impl Connection {
         deadline: &Deadline,
     ) -> Result<(), InvokeError> {
         let shared = &self.0;
-        command.opaque = shared.calls.oneway_opaque();
+        command.opaque = shared.calls.unused_opaque();
         let frame = shared.encode(command)?;
         let queued = deadline.bound(shared.enqueue(frame)).await;
         let queued = queued.ok_or_else(|| deadline.error(&shared.peer, command.request_code()))?;
@@ -171,6 +202,29 @@ impl Connection {
 
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Ready<'_> {
+    /// Asks, and has `done` called once with what comes of it.
+    pub(crate) fn ask(
+        self,
+        deadline: Deadline,
+        done: impl FnOnce(Result<RemotingCommand, InvokeError>) + Send + 'static,
+    ) {
+        let Self { shared, opaque, request, outgoing, place } = self;
+        let asking = Arc::clone(shared);
+        let ended = Box::new(move |end| {
+            done(match end {
+                End::Answered(answer) => Ok(answer),
+                End::Refused(refusal) => Err(asking.refused(refusal)),
+                End::TimedOut => Err(deadline.error(&asking.peer, request)),
+            });
+        });
+        if shared.calls.tell(opaque, Instant::now(), deadline.at, ended) {
+            place.send(outgoing);
+            shared.watch();
+        }
     }
 }
 
@@ -309,6 +363,33 @@ impl Shared {
     /// A frame larger than the whole queue takes all of it.
     fn weight(&self, frame: &Bytes) -> u32 {
         u32::try_from(frame.len()).unwrap_or(u32::MAX).min(room(self.settings()))
+    }
+
+    /// Has a task look for calls whose deadline is over, from the first call on that leaves that to others.
+    fn watch(self: &Arc<Self>) {
+        if self.watched.load(Relaxed) || self.watched.swap(true, Relaxed) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.context.tasks.spawn("deadlines", &self.peer, async move {
+            let looking = async {
+                loop {
+                    sleep(LOOK).await;
+                    shared.look();
+                }
+            };
+            tokio::select! {
+                () = shared.stopped() => {}
+                () = looking => {}
+            }
+        });
+    }
+
+    fn look(&self) {
+        for (asked, done) in self.calls.late(Instant::now()) {
+            done(End::TimedOut);
+            self.not_answered(asked);
+        }
     }
 
     fn not_answered(&self, started: Instant) {

@@ -69,6 +69,21 @@ impl Endpoint {
         }
     }
 
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// The open connection, if there is one.
+    pub(crate) fn open(&self) -> Option<Connection> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        match &self.lock().phase {
+            Phase::Open(connection) if connection.is_open() => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
     /// The open connection. Makes one if there is none; callers that come meanwhile wait for the same attempt.
     /// After a failed attempt calls fail at once until the back-off is over.
     pub(crate) async fn connection(
@@ -76,6 +91,9 @@ impl Endpoint {
         request: RequestCode,
         deadline: &Deadline,
     ) -> Result<Connection, InvokeError> {
+        if let Some(connection) = self.open() {
+            return Ok(connection);
+        }
         let mut changed = self.changed.subscribe();
         loop {
             match self.step() {

@@ -1,6 +1,6 @@
 //! Queued frames to the peer.
 
-use std::{io, sync::Arc};
+use std::{io, pin::pin, sync::Arc};
 
 use bytes::Buf as _;
 use tokio::{
@@ -26,16 +26,18 @@ pub(crate) async fn write_frames(
 ) {
     let mut batch = FrameBatch::default();
     let mut taken = Vec::with_capacity(BATCH_FRAMES);
+    let mut stopped = pin!(shared.stopped());
     let failed = loop {
         tokio::select! {
             biased;
-            () = shared.stopped() => break None,
+            () = &mut stopped => break None,
             _ = queue.recv_many(&mut taken, BATCH_FRAMES) => {}
         }
         shared.sent(taken.iter().map(|outgoing| outgoing.frame.len()));
         batch.extend(taken.drain(..));
         tokio::select! {
-            () = shared.stopped() => break None,
+            biased;
+            () = &mut stopped => break None,
             written = write_batch(&mut sink, &mut batch, &shared) => {
                 if let Err(reason) = written {
                     break Some(reason);

@@ -11,7 +11,10 @@ use gantry_remoting::{
     Client, CloseReason, InvokeError, RefuseRequests, RemotingSettings, Reply, RequestProcessor,
 };
 use support::*;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_pipelined_and_answers_may_come_in_any_order() {
@@ -145,6 +148,114 @@ async fn a_peer_silent_for_long_is_given_up_though_the_connection_stands() {
     let (held, asked) = tokio::join!(held, asking);
     assert!(matches!(asked, Err(InvokeError::Timeout { .. })), "{asked:?}");
     assert!(matches!(held, Err(InvokeError::Closed { reason: CloseReason::Silent(_), .. })), "{held:?}");
+}
+
+/// Asks, and has what comes of it.
+fn ask(
+    client: &Client,
+    body: &str,
+    timeout: Duration,
+) -> oneshot::Receiver<Result<RemotingCommand, InvokeError>> {
+    let (sender, ended) = oneshot::channel();
+    client.ask("b:1", request(body), timeout, move |end| sender.send(end).unwrap());
+    ended
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_told_whether_there_is_a_connection_or_not() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    for body in ["makes the connection", "finds it"] {
+        let ended = ask(&client, body, PATIENCE);
+        if network.dials() == 0 {
+            spawn(connections.accept().await.echo_all());
+        }
+        assert_eq!(text(&within(ended).await.unwrap().unwrap()), body);
+    }
+    assert_eq!(network.dials(), 1);
+    client.close().await;
+    let ended = within(ask(&client, "too late", PATIENCE)).await.unwrap();
+    assert!(matches!(ended, Err(InvokeError::Closed { reason: CloseReason::Requested, .. })), "{ended:?}");
+    assert_eq!(client.running_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_told_within_a_second_that_the_deadline_is_over() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let (first, mut peer) = tokio::join!(client.invoke("b:1", request("x"), SECOND), connections.accept());
+    assert!(first.is_err());
+    let started = Instant::now();
+    let ended = ask(&client, "held", 3 * SECOND);
+    let late = peer.next().await.unwrap();
+    let late = if text(&late) == "x" { peer.next().await.unwrap() } else { late };
+    let Err(InvokeError::Timeout { after, request: code, .. }) = within(ended).await.unwrap() else {
+        panic!("it is too late")
+    };
+    assert_eq!((after, code), (3 * SECOND, RequestCode::GET_MAX_OFFSET));
+    assert!((3 * SECOND..=4 * SECOND).contains(&started.elapsed()), "{:?}", started.elapsed());
+    peer.echo(&late).await;
+    let (next, _) = tokio::join!(client.invoke("b:1", request("next"), PATIENCE), async {
+        let next = peer.next().await.unwrap();
+        peer.echo(&next).await;
+    });
+    assert_eq!(text(&next.unwrap()), "next");
+    assert_eq!((client.stats().late_answers, client.stats().timeouts), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_told_when_the_connection_is_lost() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let exchange = async {
+        let mut peer = connections.accept().await;
+        let request = peer.next().await.unwrap();
+        peer.echo(&request).await;
+        peer
+    };
+    let (_, mut peer) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), exchange);
+    let ended = ask(&client, "pending", PATIENCE);
+    assert_eq!(text(&peer.next().await.unwrap()), "pending");
+    drop(peer);
+    let ended = within(ended).await.unwrap();
+    assert!(matches!(ended, Err(InvokeError::Closed { reason: CloseReason::PeerClosed, .. })), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_asked_for_again_where_the_peer_goes_away() {
+    let (client, network) = client(RemotingSettings::default());
+    let mut connections = network.listen("b:1");
+    let exchange = async {
+        let mut peer = connections.accept().await;
+        let request = peer.next().await.unwrap();
+        peer.echo(&request).await;
+        peer
+    };
+    let (_, mut first) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), exchange);
+    let ended = ask(&client, "again", PATIENCE);
+    let asked = first.next().await.unwrap();
+    first.send(&RemotingCommand::response(ResponseCode::GO_AWAY).reply_to(&asked)).await;
+    let mut second = connections.accept().await;
+    let asked = second.next().await.unwrap();
+    second.echo(&asked).await;
+    assert_eq!(text(&within(ended).await.unwrap().unwrap()), "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_goes_by_the_bounds_of_pending_calls() {
+    let (client, network) = client(RemotingSettings { max_pending: 1, ..RemotingSettings::default() });
+    let mut connections = network.listen("b:1");
+    let exchange = async {
+        let mut peer = connections.accept().await;
+        let request = peer.next().await.unwrap();
+        peer.echo(&request).await;
+        peer
+    };
+    let (_, _peer) = tokio::join!(client.invoke("b:1", request("x"), PATIENCE), exchange);
+    let _held = ask(&client, "held", PATIENCE);
+    let refused = within(ask(&client, "one too many", PATIENCE)).await.unwrap();
+    assert!(matches!(refused, Err(InvokeError::TooManyPending { limit: 1, .. })), "{refused:?}");
+    client.close().await;
 }
 
 /// Answers with the request's body in capitals, once a permit is there.
