@@ -40,8 +40,14 @@ pub trait MessageBatch: Send + Sync + 'static {
         self.len() == 0
     }
 
-    /// The message at `index`, which is always less than [`MessageBatch::len`].
+    /// The message at `index`, which is always less than [`MessageBatch::len`]. Its id, tag and keys are looked for among its
+    /// properties, so that who wants one thing asks for that alone: [`MessageBatch::body`], [`MessageBatch::property`].
     fn message(&self, index: usize) -> MessageView<'_>;
+
+    /// The body of the message at `index`, and nothing else of it.
+    fn body(&self, index: usize) -> &[u8] {
+        self.message(index).body
+    }
 
     /// Appends the properties the user set on the message at `index`, in the order of the wire.
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>);

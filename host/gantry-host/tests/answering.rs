@@ -47,7 +47,7 @@ impl NativeListener for Obedient {
 
     fn consume(&self, context: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
         assert_eq!((context.consumer_group, context.topic), (GROUP, TOPIC));
-        let answer = |index| match batch.message(index).body {
+        let answer = |index| match batch.body(index) {
             b"later" => ConsumeResult::ReconsumeLater(RetryDelay::Level(18)),
             b"dead" => ConsumeResult::DeadLetter("rotten".into()),
             b"panic" => panic!("as the test wants it"),

@@ -60,8 +60,7 @@ impl NativeListener for Keeps {
 
     fn consume(&self, context: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
         assert_eq!(context.consumer_group, GROUP, "as brokers know it");
-        let bodies =
-            (0..batch.len()).map(|index| String::from_utf8(batch.message(index).body.to_vec()).unwrap());
+        let bodies = (0..batch.len()).map(|index| String::from_utf8(batch.body(index).to_vec()).unwrap());
         self.1.lock().unwrap().extend(bodies);
         vec![ConsumeResult::Success; batch.len()]
     }

@@ -36,8 +36,7 @@ impl NativeListener for Keeping {
     }
 
     fn consume(&self, _: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
-        let bodies =
-            (0..batch.len()).map(|index| String::from_utf8_lossy(batch.message(index).body).into_owned());
+        let bodies = (0..batch.len()).map(|index| String::from_utf8_lossy(batch.body(index)).into_owned());
         self.0.lock().unwrap().extend(bodies);
         vec![ConsumeResult::Success; batch.len()]
     }

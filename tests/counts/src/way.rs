@@ -144,7 +144,7 @@ impl Way {
 
 /// What the sample plugin does.
 pub(crate) fn native(batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
-    let answer = |index| match batch.message(index).body.is_empty() {
+    let answer = |index| match batch.body(index).is_empty() {
         true => ConsumeResult::DeadLetter("a greeting without words".into()),
         false => ConsumeResult::Success,
     };

@@ -63,8 +63,7 @@ impl NativeListener for Keeps {
         while self.held.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        let bodies =
-            (0..batch.len()).map(|index| String::from_utf8(batch.message(index).body.to_vec()).unwrap());
+        let bodies = (0..batch.len()).map(|index| String::from_utf8(batch.body(index).to_vec()).unwrap());
         self.bodies.lock().unwrap().extend(bodies);
         vec![ConsumeResult::Success; batch.len()]
     }

@@ -36,6 +36,22 @@ impl ClientInstance {
         Ok(Answer { addr: Arc::clone(addr), request, command })
     }
 
+    /// [`Self::ask`] for a caller that does not wait: `done` is called once, mostly by the connection.
+    pub(super) fn ask_then(
+        &self,
+        addr: &Arc<str>,
+        command: RemotingCommand,
+        timeout: Duration,
+        done: impl FnOnce(Result<Answer, CallError>) + Send + 'static,
+    ) {
+        let (request, addr) = (command.request_code(), Arc::clone(addr));
+        let channel = self.channel(&addr, request);
+        self.0.client.ask(&channel, command, timeout, move |ended| {
+            let answered = |command| Answer { addr, request, command };
+            done(ended.map(answered).map_err(CallError::from));
+        });
+    }
+
     /// Hands a command to the connection with the broker at `addr` and waits for no answer.
     pub(super) async fn tell(&self, addr: &Arc<str>, command: RemotingCommand) -> Result<(), CallError> {
         Ok(self.0.client.oneway(&self.channel(addr, command.request_code()), command).await?)

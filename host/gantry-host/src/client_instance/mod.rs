@@ -59,6 +59,7 @@ pub use producer::{
 pub use pull::{PullAnswer, PullBodyError, PullStatus};
 pub use replies::TooManyRequests;
 pub use route::{BrokerAddrs, TopicRoute};
+pub(crate) use route_table::BrokerAddress;
 pub use route_table::RouteState;
 pub use trace::TraceDispatcher;
 

@@ -12,6 +12,7 @@ use gantry_protocol::{
 };
 
 use super::ClientInstance;
+use super::call::Answer;
 use super::error::CallError;
 use super::route_table::BrokerAddress;
 
@@ -20,6 +21,9 @@ const NO_MATCHED_MESSAGE: &str = "NO_MATCHED_MESSAGE";
 
 /// The remark of PULL_OFFSET_MOVED after an operator's reset (RocketMQ: GetMessageStatus.OFFSET_RESET).
 const OFFSET_RESET: &str = "OFFSET_RESET";
+
+/// No record is shorter, in bytes.
+const LEAST_RECORD: usize = 91;
 
 /// The four statuses of a pull (RocketMQ: PullStatus).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,9 @@ impl PullAnswer {
     /// # Errors
     /// See [`PullBodyError`].
     pub fn messages(&self) -> Result<Vec<MessageExt>, PullBodyError> {
-        let mut messages = Vec::new();
+        let first = self.body.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
+        // As many as there are where all have the size of the first.
+        let mut messages = Vec::with_capacity(self.body.len() / first.max(LEAST_RECORD));
         for record in decode_all(self.body.clone()) {
             let record = record?.with_offset_delta(self.offset_delta);
             if record.is_inner_batch() {
@@ -104,7 +110,7 @@ impl ClientInstance {
         header: PullMessageRequestHeader,
         timeout: Duration,
     ) -> Result<PullAnswer, CallError> {
-        let broker = self.broker(&header.topic, broker_name, broker_id).await?;
+        let broker = self.broker_to_pull_from(&header.topic, broker_name, Some(broker_id)).await?;
         self.pull_from(broker, broker_name, header, timeout).await
     }
 
@@ -118,10 +124,7 @@ impl ClientInstance {
         header: PullMessageRequestHeader,
         timeout: Duration,
     ) -> Result<PullAnswer, CallError> {
-        let broker = match self.0.routes.replica(broker_name) {
-            Some(replica) => replica,
-            None => self.broker(&header.topic, broker_name, MASTER_ID).await?,
-        };
+        let broker = self.broker_to_pull_from(&header.topic, broker_name, None).await?;
         self.pull_from(broker, broker_name, header, timeout).await
     }
 
@@ -129,19 +132,80 @@ impl ClientInstance {
         &self,
         broker: BrokerAddress,
         broker_name: &Arc<str>,
-        mut header: PullMessageRequestHeader,
+        header: PullMessageRequestHeader,
         timeout: Duration,
     ) -> Result<PullAnswer, CallError> {
+        let (question, command) = Question::new(broker, broker_name, header);
+        question.answered(self.ask(&question.broker.addr, command, timeout).await?)
+    }
+
+    /// [`ClientInstance::pull`] for a caller that does not wait: `done` is called once with what came of it, mostly by the
+    /// connection, so it has to return soon. A time-out is noticed up to a second later.
+    pub(crate) fn pull_then(
+        &self,
+        broker: BrokerAddress,
+        broker_name: &Arc<str>,
+        header: PullMessageRequestHeader,
+        timeout: Duration,
+        done: impl FnOnce(Result<PullAnswer, CallError>) + Send + 'static,
+    ) {
+        let (question, command) = Question::new(broker, broker_name, header);
+        let addr = Arc::clone(&question.broker.addr);
+        self.ask_then(&addr, command, timeout, move |answer| {
+            done(answer.and_then(|answer| question.answered(answer)));
+        });
+    }
+
+    /// The broker of this id to pull from, or its master where there is none; without an id its first replica, or its
+    /// master where there is none.
+    pub(crate) async fn broker_to_pull_from(
+        &self,
+        topic: &str,
+        broker_name: &Arc<str>,
+        id: Option<i64>,
+    ) -> Result<BrokerAddress, CallError> {
+        match self.known_broker(broker_name, id) {
+            Some(known) => Ok(known),
+            None => self.broker(topic, broker_name, id.unwrap_or(MASTER_ID)).await,
+        }
+    }
+
+    /// The same, if a route that is known names it.
+    pub(crate) fn known_broker(&self, broker_name: &str, id: Option<i64>) -> Option<BrokerAddress> {
+        let routes = &self.0.routes;
+        match id {
+            Some(id) => routes.broker(broker_name, id),
+            None => routes.replica(broker_name).or_else(|| routes.broker(broker_name, MASTER_ID)),
+        }
+    }
+}
+
+/// What a pull's answer is read by.
+struct Question {
+    broker: BrokerAddress,
+    offset: i64,
+}
+
+impl Question {
+    fn new(
+        broker: BrokerAddress,
+        broker_name: &str,
+        mut header: PullMessageRequestHeader,
+    ) -> (Self, RemotingCommand) {
         let offset = header.queue_offset;
         if !broker.is_master() {
             header.sys_flag &= !sys_flag::PULL_COMMIT_OFFSET;
         }
-        header.broker_name.get_or_insert_with(|| broker_name.to_string());
+        header.broker_name.get_or_insert_with(|| broker_name.to_owned());
         let code = match header.sys_flag & sys_flag::PULL_LITE {
             0 => RequestCode::PULL_MESSAGE,
             _ => RequestCode::LITE_PULL_MESSAGE,
         };
-        let answer = self.ask(&broker.addr, RemotingCommand::request(code, &header), timeout).await?;
+        (Self { broker, offset }, RemotingCommand::request(code, &header))
+    }
+
+    fn answered(&self, answer: Answer) -> Result<PullAnswer, CallError> {
+        let Self { broker, offset } = self;
         let Some(status) = status(answer.code()) else { return Err(answer.refusal()) };
         let header: PullMessageResponseHeader = answer.header()?;
         let remark = answer.command.remark.as_deref();
@@ -151,7 +215,7 @@ impl ClientInstance {
             && remark.is_some_and(|remark| remark != NO_MATCHED_MESSAGE);
         Ok(PullAnswer {
             status,
-            next_begin_offset: if knows_nothing { offset } else { header.next_begin_offset },
+            next_begin_offset: if knows_nothing { *offset } else { header.next_begin_offset },
             min_offset: header.min_offset,
             max_offset: header.max_offset,
             broker_id: broker.id,

@@ -24,7 +24,7 @@ pub enum RouteState {
 
 /// An address of a broker that was looked for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BrokerAddress {
+pub(crate) struct BrokerAddress {
     pub(super) addr: Arc<str>,
     pub(super) id: i64,
 }

@@ -89,7 +89,7 @@ impl HostBatch {
         if index == 0 { self.head_retries } else { 0 }
     }
 
-    fn body<'a>(&'a self, index: usize, stored: &'a MessageExt) -> &'a [u8] {
+    fn body_of<'a>(&'a self, index: usize, stored: &'a MessageExt) -> &'a [u8] {
         let inflated = self.inflated.get(index).and_then(Option::as_deref);
         inflated.unwrap_or_else(|| stored.stored_body())
     }
@@ -126,7 +126,7 @@ impl HostBatch {
         if self.is_as_it_lies(index, stored) {
             return out.extend_from_slice(stored.record());
         }
-        stored.put_plain(self.body(index, stored), self.reconsume_times(index), out);
+        stored.put_plain(self.body_of(index, stored), self.reconsume_times(index), out);
     }
 }
 
@@ -158,8 +158,12 @@ impl MessageBatch for HostBatch {
             queue_offset: stored.queue_offset().max(0).unsigned_abs(),
             born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
             store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),
-            body: self.body(index, stored),
+            body: self.body_of(index, stored),
         }
+    }
+
+    fn body(&self, index: usize) -> &[u8] {
+        self.messages.get(index).map_or(&[], |stored| self.body_of(index, stored))
     }
 
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {

@@ -2,19 +2,18 @@
 
 mod persisting;
 mod popping;
+mod pulling;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gantry_core::{
     Action, GroupConfig, Heartbeat, HeartbeatOutcome, LockFailure, LockRequest, MessageModel, OffsetAnswer,
-    PullAnswer, PullFrom, PullOutcome, PullRequest, PullStatus, Route, SendBackRequest, TopicSubscription,
-    UnlockRequest,
+    Route, SendBackRequest, TopicSubscription, UnlockRequest,
 };
 use gantry_protocol::body::{ConsumeFromWhere, ConsumerData, SubscriptionData};
-use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader};
-use gantry_protocol::names::MASTER_ID;
-use gantry_protocol::{MessageQueue, ResponseCode, sys_flag};
+use gantry_protocol::header::ConsumerSendMsgBackRequestHeader;
+use gantry_protocol::{MessageQueue, ResponseCode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +23,7 @@ use super::expressions::Expressions;
 use super::input::Input;
 use super::notice::Notice;
 use super::tally::Tallies;
-use crate::client_instance::{self, CallError, ClientInstance, GroupListener, RouteError};
+use crate::client_instance::{CallError, ClientInstance, GroupListener, RouteError};
 use crate::filter::FilterHooks;
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
@@ -36,9 +35,11 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Offsets on their way to brokers, at most; more are reported as failed and asked for again by the machine.
 const PERSISTS: usize = 4096;
 
-/// The network side of one group.
+/// The network side of one group. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Requests {
+pub(super) struct Requests(Arc<Inner>);
+
+struct Inner {
     /// The group's name as users have it, for logs and hooks.
     name: Arc<str>,
     /// The same as brokers have it.
@@ -74,7 +75,7 @@ pub(super) struct Local {
 impl Requests {
     /// How often a strategy's fallback divided a topic's queues.
     pub(super) fn strategy_fallbacks(&self) -> u64 {
-        self.local.divider.fallbacks()
+        self.0.local.divider.fallbacks()
     }
 
     pub(super) fn new(
@@ -87,7 +88,7 @@ impl Requests {
     ) -> Self {
         let clashes = Arc::<Clashes>::default();
         let (persists, receiver) = mpsc::channel(PERSISTS);
-        let this = Self {
+        let this = Self(Arc::new(Inner {
             name: Arc::clone(name),
             group: config.consumer_group.as_str().into(),
             client: client.clone(),
@@ -101,20 +102,20 @@ impl Requests {
             message_model: config.message_model,
             ended: CancellationToken::new(),
             persists,
-        };
-        let (lane, ended) = (this.clone(), this.ended.clone());
-        this.tasks.spawn("persist-offsets", async move {
+        }));
+        let (lane, ended) = (this.clone(), this.0.ended.clone());
+        this.0.tasks.spawn("persist-offsets", async move {
             let persisting = async {
-                match lane.local.offsets.clone() {
+                match lane.0.local.offsets.clone() {
                     Some(file) => lane.run_local_persists(&file, receiver).await,
                     None => lane.run_persists(receiver).await,
                 }
             };
             ended.run_until_cancelled(persisting).await;
         });
-        let watch = Watch::new(&this.name, &this.group, client, &this.clashes);
-        let ended = this.ended.clone();
-        this.tasks.spawn("clashes", async move {
+        let watch = Watch::new(&this.0.name, &this.0.group, client, &this.0.clashes);
+        let ended = this.0.ended.clone();
+        this.0.tasks.spawn("clashes", async move {
             ended.run_until_cancelled(watch.run()).await;
         });
         this
@@ -122,22 +123,22 @@ impl Requests {
 
     /// Ends every request still on its way.
     pub(super) fn end(&self) {
-        self.ended.cancel();
+        self.0.ended.cancel();
     }
 
     /// Resolves when a broker has said that the group's members changed.
     pub(super) async fn members_changed(&self) {
-        self.notice.changed().await;
+        self.0.notice.changed().await;
     }
 
     /// What other members of the group do otherwise, though all must do it alike.
     pub(super) fn clashes(&self) -> Vec<String> {
-        self.clashes.present()
+        self.0.clashes.present()
     }
 
     /// Why brokers refuse the group's conditions.
     pub(super) fn refused_expressions(&self) -> Vec<String> {
-        self.expressions.refused()
+        self.0.expressions.refused()
     }
 
     /// Starts what the action asks for; the answer arrives as an [`Input`].
@@ -149,17 +150,17 @@ impl Requests {
             }),
             Action::Heartbeat(heartbeat) => self.heartbeat(&heartbeat),
             Action::QueryMembers { topic } => self.ask("members", async |this: Self| {
-                let members = this.client.get_consumer_list(&this.group, &topic).await;
+                let members = this.0.client.get_consumer_list(&this.0.group, &topic).await;
                 let members = members
-                    .inspect_err(|error| tracing::debug!(group = %this.name, %error, "no member list"));
+                    .inspect_err(|error| tracing::debug!(group = %this.0.name, %error, "no member list"));
                 Some(Input::Members(topic, members.ok()))
             }),
             Action::QueryOffset { id, mq } => self.ask("query-offset", async move |this: Self| {
-                if let Some(file) = &this.local.offsets {
+                if let Some(file) = &this.0.local.offsets {
                     let stored = file.get(&mq).map_or(OffsetAnswer::NotFound, OffsetAnswer::Found);
                     return Some(Input::Offset(id, stored));
                 }
-                let answer = match this.client.query_offset(&this.group, &mq).await {
+                let answer = match this.0.client.query_offset(&this.0.group, &mq).await {
                     Ok(Some(offset)) => OffsetAnswer::Found(offset),
                     Ok(None) => OffsetAnswer::NotFound,
                     Err(error) => OffsetAnswer::Failed(error.to_string()),
@@ -167,18 +168,15 @@ impl Requests {
                 Some(Input::Offset(id, answer))
             }),
             Action::QueryMaxOffset { id, mq } => self.ask("max-offset", async move |this: Self| {
-                Some(Input::Offset(id, offset(this.client.max_offset(&mq).await)))
+                Some(Input::Offset(id, offset(this.0.client.max_offset(&mq).await)))
             }),
             Action::SearchOffset { id, mq, timestamp } => {
                 self.ask("search-offset", async move |this: Self| {
                     let timestamp = i64::try_from(timestamp).unwrap_or(i64::MAX);
-                    Some(Input::Offset(id, offset(this.client.search_offset(&mq, timestamp).await)))
+                    Some(Input::Offset(id, offset(this.0.client.search_offset(&mq, timestamp).await)))
                 })
             }
-            Action::Pull(pull) => self.ask("pull", async move |this: Self| {
-                let id = pull.id;
-                Some(Input::Pulled(id, this.pull(pull).await))
-            }),
+            Action::Pull(pull) => self.pull(pull),
             Action::SendBack(back) => self.ask("send-back", async move |this: Self| {
                 let id = back.id;
                 Some(Input::SentBack(id, this.send_back(back).await.map_err(|error| error.to_string())))
@@ -195,7 +193,7 @@ impl Requests {
             }),
             Action::Allocate(question) => self.ask("allocate", async move |this: Self| {
                 let id = question.id;
-                Some(Input::Allocated(id, this.local.divider.divide(question).await))
+                Some(Input::Allocated(id, this.0.local.divider.divide(question).await))
             }),
             Action::QueryAssignment { topic } => self.ask("assignment", async |this: Self| {
                 let assignment = this.assignment(&topic).await;
@@ -223,12 +221,13 @@ impl Requests {
 
     /// Leaves the group at every broker.
     pub(super) async fn unregister(&self) {
-        if !self.notice.register(false) {
+        if !self.0.notice.register(false) {
             return;
         }
-        let left = tokio::time::timeout(UNREGISTER_TIMEOUT, self.client.unregister_group(&self.group)).await;
+        let left =
+            tokio::time::timeout(UNREGISTER_TIMEOUT, self.0.client.unregister_group(&self.0.group)).await;
         if !left.is_ok_and(|round| round.is_complete()) {
-            tracing::warn!(group = %self.name, "not every broker heard of the leaving; they notice within two minutes");
+            tracing::warn!(group = %self.0.name, "not every broker heard of the leaving; they notice within two minutes");
         }
     }
 
@@ -236,9 +235,9 @@ impl Requests {
     where
         F: Future<Output = Option<Input>> + Send + 'static,
     {
-        let (inputs, ended) = (self.inputs.clone(), self.ended.clone());
+        let (inputs, ended) = (self.0.inputs.clone(), self.0.ended.clone());
         let asked = request(self.clone());
-        self.tasks.spawn(name, async move {
+        self.0.tasks.spawn(name, async move {
             let answered = async {
                 if let Some(input) = asked.await {
                     let _group_gone = inputs.send(input).await;
@@ -252,7 +251,8 @@ impl Requests {
         let Some(broker_name) = lock.mqs.first().map(|mq| Arc::clone(&mq.broker_name)) else {
             return Ok(Vec::new());
         };
-        let locked = self.client.lock_batch(&lock.group, &broker_name, lock.mqs, lock.replica_will_do).await;
+        let locked =
+            self.0.client.lock_batch(&lock.group, &broker_name, lock.mqs, lock.replica_will_do).await;
         locked.map_err(|error| match error {
             CallError::Refused {
                 code: ResponseCode::NO_PERMISSION | ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
@@ -266,11 +266,11 @@ impl Requests {
         let Some(broker_name) = unlock.mqs.first().map(|mq| Arc::clone(&mq.broker_name)) else {
             return Ok(());
         };
-        self.client.unlock_batch(&unlock.group, &unlock.client_id, &broker_name, unlock.mqs).await
+        self.0.client.unlock_batch(&unlock.group, &unlock.client_id, &broker_name, unlock.mqs).await
     }
 
     async fn route(&self, topic: &str) -> Route {
-        match self.client.refresh_route(topic).await {
+        match self.0.client.refresh_route(topic).await {
             Ok(route) => Route::Found(route.subscribe_queues.clone()),
             Err(RouteError::Missing { .. }) => Route::Missing,
             Err(error) => Route::Failed(error.to_string()),
@@ -280,18 +280,18 @@ impl Requests {
     /// Registers, or says anew what the group subscribes to, before the heartbeat leaves: in the order of the actions.
     fn heartbeat(&self, heartbeat: &Heartbeat) {
         let data = self.consumer_data(heartbeat);
-        if self.notice.register(true) {
-            self.client.update_group(data);
+        if self.0.notice.register(true) {
+            self.0.client.update_group(data);
         } else {
-            let listener: Arc<dyn GroupListener> = Arc::clone(&self.notice) as _;
-            if !self.client.register_group(data, listener) {
-                tracing::error!(group = %self.name, "the group is registered twice in this host");
+            let listener: Arc<dyn GroupListener> = Arc::clone(&self.0.notice) as _;
+            if !self.0.client.register_group(data, listener) {
+                tracing::error!(group = %self.0.name, "the group is registered twice in this host");
             }
         }
         let subscriptions = Arc::clone(&heartbeat.subscriptions);
         self.ask("heartbeat", async move |this: Self| {
-            this.expressions.check(&this.client, &this.group, &subscriptions).await;
-            let round = this.client.heartbeat_group(&this.group).await;
+            this.0.expressions.check(&this.0.client, &this.0.group, &subscriptions).await;
+            let round = this.0.client.heartbeat_group(&this.0.group).await;
             let outcome = match (round.accepted, round.failed.len()) {
                 (0, _) => HeartbeatOutcome::Failed,
                 (_, 0) => HeartbeatOutcome::Accepted,
@@ -305,98 +305,27 @@ impl Requests {
         let subscriptions =
             heartbeat.subscriptions.iter().map(|subscription| subscription_data(subscription));
         ConsumerData {
-            consume_from_where: self.consume_from_where,
-            group_name: self.group.to_string(),
-            message_model: self.message_model,
+            consume_from_where: self.0.consume_from_where,
+            group_name: self.0.group.to_string(),
+            message_model: self.0.message_model,
             subscription_data_set: subscriptions.collect(),
-            unit_mode: self.client.unit_mode(),
+            unit_mode: self.0.client.unit_mode(),
             ..ConsumerData::default()
-        }
-    }
-
-    async fn pull(&self, pull: PullRequest) -> PullOutcome {
-        let timeout = pull.timeout;
-        let from = pull.from;
-        let mq = pull.mq.clone();
-        let (tally, began) = (self.local.tallies.of(&pull.mq.topic), Instant::now());
-        let (broker_name, header) = (Arc::clone(&pull.mq.broker_name), self.pull_header(pull));
-        let pulled = match from {
-            PullFrom::Broker(id) => {
-                self.client.pull(&broker_name, i64::try_from(id).unwrap_or(MASTER_ID), header, timeout).await
-            }
-            PullFrom::Replica => self.client.pull_from_replica(&broker_name, header, timeout).await,
-        };
-        let answer = match pulled {
-            Ok(answer) => answer,
-            Err(CallError::Refused { code, remark, .. }) => return PullOutcome::Refused { code, remark },
-            Err(error) => return PullOutcome::Failed(error.to_string()),
-        };
-        let messages = match answer.messages() {
-            Ok(messages) => {
-                let mq = || self.client.namespace().unwrap_queue(&mq);
-                self.local.hooks.keep(&self.name, mq, messages)
-            }
-            Err(error) => return PullOutcome::Failed(format!("the messages cannot be read: {error}")),
-        };
-        if !messages.is_empty() {
-            tally.pulled(messages.len(), began.elapsed());
-        }
-        PullOutcome::Answered(PullAnswer {
-            status: match answer.status {
-                client_instance::PullStatus::Found => PullStatus::Found,
-                client_instance::PullStatus::NoNewMsg => PullStatus::NoNewMsg,
-                client_instance::PullStatus::NoMatchedMsg => PullStatus::NoMatchedMsg,
-                client_instance::PullStatus::OffsetIllegal => PullStatus::OffsetIllegal,
-            },
-            next_begin_offset: answer.next_begin_offset,
-            min_offset: answer.min_offset,
-            max_offset: answer.max_offset,
-            broker_id: answer.broker_id.max(0).unsigned_abs(),
-            suggest_which_broker_id: answer.suggest_which_broker_id.max(0).unsigned_abs(),
-            reset: answer.reset,
-            messages,
-        })
-    }
-
-    fn pull_header(&self, pull: PullRequest) -> PullMessageRequestHeader {
-        let mut flags = sys_flag::PULL_SUSPEND;
-        if pull.commit_offset.is_some() {
-            flags |= sys_flag::PULL_COMMIT_OFFSET;
-        }
-        let posted = pull.post_subscription.then_some(&pull.subscription.expression);
-        if posted.is_some() {
-            flags |= sys_flag::PULL_SUBSCRIPTION;
-        }
-        let narrow = |wide: u32| i32::try_from(wide).unwrap_or(i32::MAX);
-        PullMessageRequestHeader {
-            consumer_group: self.group.to_string(),
-            topic: pull.mq.topic.to_string(),
-            queue_id: pull.mq.queue_id,
-            queue_offset: pull.offset,
-            max_msg_nums: narrow(pull.max_msg_nums),
-            sys_flag: flags,
-            commit_offset: pull.commit_offset.unwrap_or(0),
-            suspend_timeout_millis: i64::try_from(pull.suspend_timeout.as_millis()).unwrap_or(i64::MAX),
-            subscription: posted.map(|expression| expression.text().to_owned()),
-            sub_version: i64::try_from(pull.subscription.sub_version).unwrap_or(i64::MAX),
-            expression_type: Some(pull.subscription.expression.kind().to_owned()),
-            max_msg_bytes: Some(narrow(pull.max_msg_bytes)),
-            ..PullMessageRequestHeader::default()
         }
     }
 
     async fn send_back(&self, back: SendBackRequest) -> Result<(), CallError> {
         let header = ConsumerSendMsgBackRequestHeader {
             offset: back.message.physical_offset(),
-            group: self.group.to_string(),
+            group: self.0.group.to_string(),
             delay_level: back.delay_level,
             origin_msg_id: Some(back.message.message_id()),
             origin_topic: Some(back.origin_topic.to_string()),
-            unit_mode: Some(self.client.unit_mode()),
+            unit_mode: Some(self.0.client.unit_mode()),
             max_reconsume_times: Some(back.max_reconsume_times),
             broker_name: None,
         };
-        self.client.send_message_back(&back.mq.topic, &back.mq.broker_name, header).await
+        self.0.client.send_message_back(&back.mq.topic, &back.mq.broker_name, header).await
     }
 }
 

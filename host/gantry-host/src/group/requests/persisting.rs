@@ -21,7 +21,7 @@ pub(super) struct Persist {
 
 impl Requests {
     pub(super) fn persist(&self, persist: Persist) {
-        if let Err(refused) = self.persists.try_send(persist) {
+        if let Err(refused) = self.0.persists.try_send(persist) {
             let id = refused.into_inner().id;
             self.ask("persist-refused", async move |_: Self| {
                 Some(Input::Persisted(id, Err("too many offsets are on their way to the broker".to_owned())))
@@ -35,14 +35,14 @@ impl Requests {
         while let Some(Persist { id, mq, offset, mode }) = persists.recv().await {
             match mode {
                 PersistMode::Oneway => {
-                    if let Err(error) = self.client.update_offset_oneway(&self.group, &mq, offset).await {
+                    if let Err(error) = self.0.client.update_offset_oneway(&self.0.group, &mq, offset).await {
                         let _group_gone =
-                            self.inputs.send(Input::Persisted(id, Err(error.to_string()))).await;
+                            self.0.inputs.send(Input::Persisted(id, Err(error.to_string()))).await;
                     }
                 }
                 // Nothing is stored for this queue any more before this one is answered.
                 PersistMode::Sync => self.ask("persist-offset", async move |this: Self| {
-                    let result = this.client.update_offset(&this.group, &mq, offset).await;
+                    let result = this.0.client.update_offset(&this.0.group, &mq, offset).await;
                     Some(Input::Persisted(id, result.map_err(|error| error.to_string())))
                 }),
             }
@@ -72,7 +72,7 @@ impl Requests {
             };
             for Persist { id, mode, .. } in taken {
                 if mode == PersistMode::Sync || result.is_err() {
-                    let _group_gone = self.inputs.send(Input::Persisted(id, result.clone())).await;
+                    let _group_gone = self.0.inputs.send(Input::Persisted(id, result.clone())).await;
                 }
             }
         }

@@ -22,13 +22,13 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 impl Requests {
     /// What a broker assigns to this member.
     pub(super) async fn assignment(&self, topic: &str) -> Assignment {
-        let assignments = match self.client.query_assignment(&self.group, topic).await {
+        let assignments = match self.0.client.query_assignment(&self.0.group, topic).await {
             Ok(assignments) => assignments,
             Err(CallError::Refused { code: ResponseCode::REQUEST_CODE_NOT_SUPPORTED, .. }) => {
                 return Assignment::Unset;
             }
             Err(error) => {
-                tracing::debug!(group = %self.name, topic, %error, "no assignment");
+                tracing::debug!(group = %self.0.name, topic, %error, "no assignment");
                 return Assignment::Failed(error.to_string());
             }
         };
@@ -42,17 +42,17 @@ impl Requests {
     /// that is gone would be hidden from everybody else, so it is given back.
     pub(super) fn start_pop(&self, pop: PopRequest) {
         let this = self.clone();
-        self.tasks.spawn("pop", async move {
+        self.0.tasks.spawn("pop", async move {
             let (id, mq) = (pop.id, pop.mq.clone());
             let nobody_cares = async {
-                this.ended.cancelled().await;
-                this.tasks.cancelled().await;
+                this.0.ended.cancelled().await;
+                this.0.tasks.cancelled().await;
             };
             let outcome = tokio::select! {
                 outcome = this.pop(pop) => outcome,
                 () = nobody_cares => return,
             };
-            let told = this.inputs.send(Input::Popped(id, outcome)).await;
+            let told = this.0.inputs.send(Input::Popped(id, outcome)).await;
             if let Err(SendError(Input::Popped(_, PopOutcome::Found(messages)))) = told {
                 this.give_back(&mq, messages).await;
             }
@@ -60,20 +60,26 @@ impl Requests {
     }
 
     async fn give_back(&self, mq: &MessageQueue, messages: Vec<PoppedMessage>) {
-        tracing::info!(group = %self.name, messages = messages.len(), "popped after the group's end, and given back");
+        tracing::info!(group = %self.0.name, messages = messages.len(), "popped after the group's end, and given back");
         for PoppedMessage { receipt, .. } in messages {
             let (topic, broker_name) = (&mq.topic, &mq.broker_name);
-            let change =
-                self.client.change_invisible_time(&self.group, broker_name, topic, &receipt, AT_ONCE, true);
+            let change = self.0.client.change_invisible_time(
+                &self.0.group,
+                broker_name,
+                topic,
+                &receipt,
+                AT_ONCE,
+                true,
+            );
             if let Err(error) = change.await {
-                tracing::debug!(group = %self.name, %error, "a message comes again after its invisible time only");
+                tracing::debug!(group = %self.0.name, %error, "a message comes again after its invisible time only");
             }
         }
     }
 
     async fn pop(&self, pop: PopRequest) -> PopOutcome {
-        let (tally, began) = (self.local.tallies.of(&pop.mq.topic), Instant::now());
-        let answer = self.client.pop(&pop.mq.broker_name, self.pop_header(&pop), pop.timeout).await;
+        let (tally, began) = (self.0.local.tallies.of(&pop.mq.topic), Instant::now());
+        let answer = self.0.client.pop(&pop.mq.broker_name, self.pop_header(&pop), pop.timeout).await;
         let messages = match answer {
             Ok(PopAnswer::NothingYet) => return PopOutcome::NothingYet,
             Ok(PopAnswer::PollingFull) => return PopOutcome::PollingFull,
@@ -90,10 +96,10 @@ impl Requests {
         }
         let popped = messages.into_iter().map(|(message, receipt)| {
             let mq = || {
-                let mq = self.client.namespace().unwrap_queue(&pop.mq);
+                let mq = self.0.client.namespace().unwrap_queue(&pop.mq);
                 MessageQueue { queue_id: receipt.queue_id, ..mq }
             };
-            let filtered = !self.local.hooks.wants(&self.name, mq, &message);
+            let filtered = !self.0.local.hooks.wants(&self.0.name, mq, &message);
             PoppedMessage { message, receipt, filtered }
         });
         PopOutcome::Found(popped.collect())
@@ -103,7 +109,7 @@ impl Requests {
         let born = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         PopMessageRequestHeader {
-            consumer_group: self.group.to_string(),
+            consumer_group: self.0.group.to_string(),
             topic: pop.mq.topic.to_string(),
             queue_id: pop.mq.queue_id,
             max_msg_nums: i32::try_from(pop.max_msg_nums).unwrap_or(i32::MAX),
@@ -120,13 +126,13 @@ impl Requests {
     }
 
     pub(super) async fn ack(&self, ack: AckRequest) -> Result<(), CallError> {
-        self.client.ack(&self.group, &ack.broker_name, &ack.acks).await
+        self.0.client.ack(&self.0.group, &ack.broker_name, &ack.acks).await
     }
 
     pub(super) async fn change(&self, change: ChangeRequest) -> Result<PopReceipt, CallError> {
         let ChangeRequest { broker_name, topic, receipt, invisible_time, suspend, .. } = change;
-        let change = self.client.change_invisible_time(
-            &self.group,
+        let change = self.0.client.change_invisible_time(
+            &self.0.group,
             &broker_name,
             &topic,
             &receipt,

@@ -51,7 +51,7 @@ impl NativeListener for Native {
     }
 
     fn consume(&self, _: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
-        let answer = |index| match batch.message(index).body.is_empty() {
+        let answer = |index| match batch.body(index).is_empty() {
             true => ConsumeResult::DeadLetter("a greeting without words".into()),
             false => ConsumeResult::Success,
         };
