@@ -495,6 +495,8 @@ async fn subscriptions_that_a_broker_knows_are_not_told_again_until_it_asks_for_
         subscription_data_set: vec![SubscriptionData::by_tags("T", tags, 1).unwrap()],
         ..ConsumerData::default()
     };
+    // The first look at what is due comes a moment after the start, and is to find nothing.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     client.register_group(data("a"), Arc::new(Deaf));
     let beats = async |count: usize| {
         let before = broker.asked(RequestCode::HEART_BEAT).len();

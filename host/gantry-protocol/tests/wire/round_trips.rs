@@ -149,7 +149,7 @@ proptest! {
         text in "[abü\u{1}\u{2}]{0,40}",
         name in "[abü\u{1}\u{2}]{0,3}",
     ) {
-        let met = properties::parse(&text).filter(|(key, _)| *key == name).last();
+        let met = properties::parse(&text).fold(None, |met, pair| if pair.0 == name { Some(pair) } else { met });
         prop_assert_eq!(properties::get(&text, &name), met.map(|(_, value)| value));
         let record = MessageRecord { properties: text.clone().into(), ..MessageRecord::default() };
         let mut out = BytesMut::new();
