@@ -3,7 +3,10 @@
 //! Nothing is inherited: lines go to the log under the plugin's name, bounded in length and number, and the last line
 //! of standard error is kept, because there a panic says why it trapped.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use wasmtime_wasi::{
@@ -40,7 +43,14 @@ struct Lines {
 
 /// A bounded line-wise sink, shared by every handle the guest makes to the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Output(Arc<Mutex<Lines>>);
+pub(crate) struct Output(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    lines: Mutex<Lines>,
+    /// Whether anything was written since the call began, which for most calls of most guests is never.
+    written: AtomicBool,
+}
 
 impl Output {
     pub(crate) fn new(plugin: Arc<str>, stream: Stream, held: &Arc<Held>) -> Self {
@@ -52,15 +62,20 @@ impl Output {
             left_in_call: MAX_LINES_PER_CALL,
             tail: String::new(),
         };
-        Self(Arc::new(Mutex::new(lines)))
+        Self(Arc::new(Shared { lines: Mutex::new(lines), written: AtomicBool::new(false) }))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Lines) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.0.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets what earlier calls wrote.
     pub(crate) fn begin_call(&self) {
+        // Whoever wrote was the guest, on the thread that then had its instance.
+        if !self.0.written.load(Ordering::Relaxed) {
+            return;
+        }
+        self.0.written.store(false, Ordering::Relaxed);
         self.with(|lines| {
             lines.left_in_call = MAX_LINES_PER_CALL;
             lines.partial.clear();
@@ -153,6 +168,7 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.written.store(true, Ordering::Relaxed);
         self.with(|lines| lines.write(&bytes));
         Ok(())
     }

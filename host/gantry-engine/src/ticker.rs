@@ -39,12 +39,17 @@ impl Drop for Ticker {
     }
 }
 
+/// Ticks without end. The engine adds them to the current epoch: there is room, so that it does not wrap.
+const NEVER: u64 = u64::MAX >> 2;
+
 /// How many ticks cover `deadline`: rounded up, and one more for the tick that is already under way.
 pub(crate) fn ticks_for(deadline: Duration, resolution: Duration) -> u64 {
-    let resolution = resolution.as_nanos().max(1);
-    let ticks = deadline.as_nanos().div_ceil(resolution).saturating_add(1);
-    // The engine adds this to the current epoch: leave room so that "never" does not wrap.
-    u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX >> 2)
+    // What 64 bits cannot tell, more than five hundred years, is never: division of 128 bits is not for each call.
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    if nanoseconds(deadline) == u64::MAX {
+        return NEVER;
+    }
+    nanoseconds(deadline).div_ceil(nanoseconds(resolution).max(1)).saturating_add(1).min(NEVER)
 }
 
 #[cfg(test)]
