@@ -1,16 +1,38 @@
 //! From the trait to the component's exports.
 
-use crate::bindings::listener::gantry::rocketmq::types;
-use crate::{Context, Listener, Message, packed};
+use crate::bindings::listener::gantry::rocketmq::{delivery, types};
+use crate::packed::Room;
+use crate::{ConsumeResult, Context, Listener, Message};
 
-/// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener-packed`,
-/// or `message-listener`, at several times the cost, where `records` is added: `export_listener!(Mine, records)`.
+/// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener-lean`. With
+/// `packed` or `records` added, `export_listener!(Mine, records)`, it is the world of that form instead, at several times the
+/// cost; a Gantry host runs all of them.
 ///
 /// Once per crate, at module level. Where the target is not `wasm32` it exports nothing, and only makes sure that it
 /// could.
 #[macro_export]
 macro_rules! export_listener {
     ($listener:ty) => {
+        const _: fn(Vec<u8>) -> u32 = $crate::__private::consume_lean::<$listener>;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+
+            impl $crate::__private::LeanGuest for Exported {
+                fn describe() -> $crate::__private::ListenerDescription {
+                    $crate::__private::describe::<$listener>(env!("CARGO_PKG_VERSION"))
+                }
+
+                fn consume_message(batch: Vec<u8>) -> u32 {
+                    $crate::__private::consume_lean::<$listener>(batch)
+                }
+            }
+
+    $crate::bindings::lean::export_message_listener_lean!(Exported with_types_in $crate::bindings::lean);
+        };
+    };
+    ($listener:ty, packed) => {
         const _: fn(
             $crate::__private::ConsumeContext,
             Vec<u8>,
@@ -69,6 +91,34 @@ pub fn describe<L: Listener>(package_version: &str) -> types::ListenerDescriptio
     L::describe().into_wit(package_version)
 }
 
+/// The WIT's `consume-message` of a listener that says only what is not a success.
+pub fn consume_lean<L: Listener>(batch: Vec<u8>) -> u32 {
+    let answer = Room::with(batch, |batch| {
+        let results = L::consume_batch(&Context::of_call(), batch)?;
+        // With a wrong number of them, none counts.
+        if results.len() == batch.len() {
+            settle(&results);
+        }
+        Ok(results.len())
+    });
+    match answer {
+        Ok(results) => u32::try_from(results).unwrap_or(u32::MAX),
+        Err(reason) => {
+            delivery::fail(&reason);
+            0
+        }
+    }
+}
+
+/// Tells the host of those that are no successes, unless the listener has itself.
+fn settle(results: &[ConsumeResult]) {
+    for (index, result) in (0..).zip(results) {
+        if *result != ConsumeResult::Success {
+            delivery::settle(index, result);
+        }
+    }
+}
+
 /// The WIT's `consume-message` of a listener that takes bytes.
 ///
 /// # Errors
@@ -77,8 +127,7 @@ pub fn consume_packed<L: Listener>(
     context: types::ConsumeContext,
     batch: Vec<u8>,
 ) -> Result<Vec<types::ConsumeResult>, String> {
-    let batch = packed::split(batch, Message::packed)?;
-    L::consume_batch(&Context(context), &batch)
+    Room::with(batch, |batch| L::consume_batch(&Context::given(context), batch))
 }
 
 /// The WIT's `consume-message` of a listener that takes records.
@@ -91,13 +140,13 @@ pub fn consume<L: Listener>(
 ) -> Result<Vec<types::ConsumeResult>, String> {
     let batch: Vec<Message> =
         (0..).zip(batch).map(|(index, record)| Message::delivered(record, index)).collect();
-    L::consume_batch(&Context(context), &batch)
+    L::consume_batch(&Context::given(context), &batch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ConsumeResult, Description, Failure, RetryDelay};
+    use crate::{Description, Failure, RetryDelay};
 
     struct ByTag;
 
@@ -144,6 +193,14 @@ mod tests {
             ConsumeResult::DeadLetter("tags".into()),
         ];
         assert_eq!(consume::<ByTag>(context, batch).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_batch_of_successes_says_nothing_but_how_many_and_leaves_room_for_the_next() {
+        let message = [&[0, 0, 0, 92], [0; 84].as_slice(), &[1, b't', 0, 0]].concat();
+        for count in [1, 3, 2] {
+            assert_eq!(usize::try_from(consume_lean::<ByTag>(message.repeat(count))).unwrap(), count);
+        }
     }
 
     #[test]

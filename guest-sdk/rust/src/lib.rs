@@ -26,7 +26,7 @@
 //! [`metrics`]. A plugin that calls nothing of them imports nothing of them.
 //!
 //! Compiled for `wasm32-unknown-unknown` as a `cdylib`, a listener exports the WIT world
-//! `gantry:rocketmq/message-listener-packed`; compiled for anything else it exports nothing, so a plugin's logic has
+//! `gantry:rocketmq/message-listener-lean`; compiled for anything else it exports nothing, so a plugin's logic has
 //! ordinary unit tests, with messages from [`testing`].
 //!
 //! This crate deliberately knows nothing of how messages reach the plugin: queues, offsets, retries and rebalance are
@@ -124,6 +124,7 @@ pub use strategy::{MessageQueue, Strategy, StrategyDescription};
 
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::bindings::lean::exports::gantry::rocketmq::lean_listener::Guest as LeanGuest;
     pub use crate::bindings::lifecycle::exports::gantry::rocketmq::lifecycle::Guest as LifecycleGuest;
     pub use crate::bindings::listener::exports::gantry::rocketmq::listener::Guest;
     pub use crate::bindings::listener::gantry::rocketmq::types::{
@@ -136,7 +137,7 @@ pub mod __private {
     pub use crate::bindings::strategy::exports::gantry::rocketmq::strategy::{
         Guest as StrategyGuest, StrategyDescription as WitStrategyDescription,
     };
-    pub use crate::export::{consume, consume_packed, describe};
+    pub use crate::export::{consume, consume_lean, consume_packed, describe};
     pub use crate::selector::describe as describe_selector;
     pub use crate::strategy::describe as describe_strategy;
 }

@@ -3,6 +3,8 @@
 //! Nothing is read before it is asked for. What the bytes do not hold, because they are not what the host sends, is empty or
 //! 0; nothing here panics.
 
+use crate::Message;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -45,15 +47,51 @@ pub(crate) struct Packed {
     offset_message_id: OnceLock<String>,
 }
 
-/// The messages of a batch, each made of its bytes, which stay where they are.
+/// Where batches are taken apart, one after the other: what an instance has allocated for one is there for the next.
+#[derive(Default)]
+pub(crate) struct Room {
+    bytes: Arc<Vec<u8>>,
+    messages: Vec<Message>,
+}
+
+thread_local!(static ROOM: Cell<Option<Room>> = const { Cell::new(None) });
+
+impl Room {
+    /// Lends the messages of a batch.
+    ///
+    /// # Errors
+    /// What `consume` returns; and bytes that are no messages.
+    pub(crate) fn with<T>(
+        batch: Vec<u8>,
+        consume: impl FnOnce(&[Message]) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut room = ROOM.take().unwrap_or_default();
+        room.hold(batch);
+        let split = split(&room.bytes, Message::packed, &mut room.messages);
+        let answer = split.and_then(|()| consume(&room.messages));
+        room.messages.clear();
+        room.hold(Vec::new());
+        ROOM.set(Some(room));
+        answer
+    }
+
+    /// Holds these bytes, of which there are no messages yet.
+    fn hold(&mut self, bytes: Vec<u8>) {
+        match Arc::get_mut(&mut self.bytes) {
+            Some(place) => *place = bytes,
+            None => self.bytes = Arc::new(bytes),
+        }
+    }
+}
+
+/// Puts the messages of a batch into `messages`, each made of its bytes, which stay where they are.
 ///
 /// # Errors
 /// The bytes are not whole messages one after the other, in words.
-pub(crate) fn split<M>(batch: Vec<u8>, make: impl Fn(Packed) -> M) -> Result<Vec<M>, String> {
-    let batch = Arc::new(batch);
+fn split<M>(batch: &Arc<Vec<u8>>, make: impl Fn(Packed) -> M, messages: &mut Vec<M>) -> Result<(), String> {
     // Messages of one batch are much alike.
-    let first = usize::try_from(u32_at(&batch, 0)).unwrap_or(usize::MAX);
-    let mut messages = Vec::with_capacity(batch.len() / first.max(MIN_SIZE));
+    let first = usize::try_from(u32_at(batch, 0)).unwrap_or(usize::MAX);
+    messages.reserve(batch.len() / first.max(MIN_SIZE));
     let mut start = 0;
     while start < batch.len() {
         let left = batch.get(start..).unwrap_or_default();
@@ -68,7 +106,7 @@ pub(crate) fn split<M>(batch: Vec<u8>, make: impl Fn(Packed) -> M) -> Result<Vec
         let index = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let end = start + size;
         messages.push(make(Packed {
-            batch: Arc::clone(&batch),
+            batch: Arc::clone(batch),
             start,
             end,
             index,
@@ -76,7 +114,7 @@ pub(crate) fn split<M>(batch: Vec<u8>, make: impl Fn(Packed) -> M) -> Result<Vec
         }));
         start = end;
     }
-    Ok(messages)
+    Ok(())
 }
 
 impl Packed {

@@ -48,7 +48,9 @@ fn record() -> impl Strategy<Value = MessageRecord> {
 }
 
 fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
-    super::split(batch, |packed| packed)
+    let mut messages = Vec::new();
+    super::split(&batch.into(), |packed| packed, &mut messages)?;
+    Ok(messages)
 }
 
 fn packed(records: &[MessageRecord]) -> Vec<u8> {

@@ -31,7 +31,7 @@ impl Details {
 
 /// The context of a batch of `topic`: group `test-group`, broker `test-broker`, queue 0.
 pub fn context(topic: impl Into<String>) -> Context {
-    Context(types::ConsumeContext {
+    Context::given(types::ConsumeContext {
         consumer_group: "test-group".into(),
         topic: topic.into(),
         broker_name: "test-broker".into(),

@@ -19,6 +19,8 @@ pub(crate) struct AtHand {
     batch: Arc<dyn MessageBatch>,
     range: Range<usize>,
     settled: Settled,
+    /// The listener's own failure, if it told of one.
+    failure: Option<String>,
 }
 
 /// What a listener settled while it worked, by the messages' places. Takes no room before the first.
@@ -63,6 +65,11 @@ impl Settled {
         }
     }
 
+    /// Whether nothing is settled.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The answer of the same call with what was settled before it in its place.
     pub(crate) fn over(mut self, mut answer: Vec<ConsumeResult>) -> Vec<ConsumeResult> {
         for (place, result) in answer.iter_mut().enumerate() {
@@ -84,12 +91,17 @@ pub(crate) fn bounded_result(result: ConsumeResult) -> ConsumeResult {
 
 impl AtHand {
     pub(crate) fn new(batch: &Arc<dyn MessageBatch>, range: Range<usize>) -> Self {
-        Self { batch: Arc::clone(batch), range, settled: Settled::default() }
+        Self { batch: Arc::clone(batch), range, settled: Settled::default(), failure: None }
     }
 
-    /// What was settled during the call.
-    pub(crate) fn into_settled(self) -> Settled {
-        self.settled
+    /// What was settled during the call, and the listener's own failure.
+    pub(crate) fn ended(self) -> (Settled, Option<String>) {
+        (self.settled, self.failure)
+    }
+
+    /// Gives the whole batch back, unless it was before.
+    fn fail(&mut self, reason: String) {
+        self.failure.get_or_insert_with(|| bounded_text(reason));
     }
 
     /// Settles the message at `index` of the call's part, unless it is settled.
@@ -125,6 +137,10 @@ type Store<'a> = StoreContextMut<'a, GuestState>;
 /// Offers the interface to components.
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(DELIVERY_INTERFACE)?;
+    interface.func_wrap("context", |store: Store<'_>, (): ()| {
+        let state = store.data();
+        Ok((state.at_hand.as_ref().map(|_| state.context.clone()),))
+    })?;
     interface.func_wrap("property", |store: Store<'_>, (index, name): (u32, WasmStr)| {
         let name = name.to_str(&store)?;
         let value = ask(store.data(), index, |batch, index| batch.property(index, &name).map(str::to_owned));
@@ -146,6 +162,12 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     interface.func_wrap("settle", |mut store: Store<'_>, (index, result): (u32, ConsumeResult)| {
         let at_hand = store.data_mut().at_hand.as_mut();
         Ok((at_hand.is_some_and(|at_hand| at_hand.settle(index, result)),))
+    })?;
+    interface.func_wrap("fail", |mut store: Store<'_>, (reason,): (String,)| {
+        if let Some(at_hand) = &mut store.data_mut().at_hand {
+            at_hand.fail(reason);
+        }
+        Ok(())
     })
 }
 
@@ -175,10 +197,21 @@ mod tests {
         assert!(!at_hand.settle(1, ConsumeResult::Success), "settled before");
         assert!(!at_hand.settle(2, ConsumeResult::Success), "past the end of the call's part");
         assert!(!at_hand.settle(u32::MAX, ConsumeResult::Success));
-        let mut settled = at_hand.into_settled();
+        let (mut settled, _) = at_hand.ended();
         assert!(settled.contains(1) && !settled.contains(0));
         let Some(ConsumeResult::DeadLetter(reason)) = settled.take(1) else { panic!("settled") };
         assert!(reason.len() < 1_100, "bounded");
         assert!(!settled.contains(1));
+    }
+
+    #[test]
+    fn the_first_failure_counts() {
+        let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default()]);
+        let mut at_hand = AtHand::new(&batch, 0..1);
+        at_hand.fail("n".repeat(5_000));
+        at_hand.fail("another".into());
+        let (settled, failure) = at_hand.ended();
+        let failure = failure.unwrap();
+        assert!(settled.is_empty() && failure.starts_with("nnn") && failure.len() < 1_100, "bounded");
     }
 }

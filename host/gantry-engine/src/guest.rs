@@ -1,6 +1,6 @@
 //! What the host keeps inside each instance's store.
 
-use std::{sync::Arc, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
@@ -11,7 +11,9 @@ use crate::{
     delivery::AtHand,
     granted::{Grants, GuestHttp, Held},
     limits::MemoryLimit,
+    message::MessageBatch,
     output::{Output, Stream},
+    wit::{ConsumeContext, HeldContext},
 };
 
 /// Handles (streams, pollables) an instance may hold at a time: far more than a listener has use for.
@@ -22,6 +24,8 @@ pub(crate) struct GuestState {
     pub(crate) memory: MemoryLimit,
     /// The batch of the call under way; `None` between calls.
     pub(crate) at_hand: Option<AtHand>,
+    /// What holds for that batch; of no meaning between calls.
+    pub(crate) context: HeldContext,
     /// Where batches are packed that do not lie in one piece; kept from call to call.
     pub(crate) packing: Vec<u8>,
     /// Bytes of the messages it holds as resources (`wasi:messaging`).
@@ -54,6 +58,7 @@ impl GuestState {
         Self {
             memory: MemoryLimit::new(memory_max_bytes),
             at_hand: None,
+            context: HeldContext::default(),
             packing: Vec::new(),
             held_bytes: 0,
             deadline,
@@ -72,10 +77,19 @@ impl GuestState {
     pub(crate) fn begin_call(&mut self, deadline: Instant) {
         self.deadline = deadline;
         self.memory.begin_call();
-        if self.wasi.is_some() {
-            self.stdout.begin_call();
-            self.stderr.begin_call();
-        }
+        self.stdout.begin_call();
+        self.stderr.begin_call();
+    }
+
+    /// Takes the messages of `range` in hand, until `at_hand` is taken.
+    pub(crate) fn take_in_hand(
+        &mut self,
+        context: &ConsumeContext<'_>,
+        batch: &Arc<dyn MessageBatch>,
+        range: Range<usize>,
+    ) {
+        self.context.set(context);
+        self.at_hand = Some(AtHand::new(batch, range));
     }
 
     /// What the guest wrote last to standard error in this call.

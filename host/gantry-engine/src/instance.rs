@@ -213,8 +213,18 @@ impl<F> Live<F> {
         deadline: Duration,
         call: impl FnOnce(&F, &mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, GuestFailure> {
+        self.call_at(Instant::now(), deadline, call)
+    }
+
+    /// As [`Live::call`], by one who has just looked at the clock.
+    pub(crate) fn call_at<T>(
+        &mut self,
+        now: Instant,
+        deadline: Duration,
+        call: impl FnOnce(&F, &mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, GuestFailure> {
         self.calls += 1;
-        self.run(deadline, call)
+        self.run_at(now, deadline, call)
     }
 
     /// One call that is not counted as work.
@@ -223,8 +233,17 @@ impl<F> Live<F> {
         deadline: Duration,
         call: impl FnOnce(&F, &mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, GuestFailure> {
+        self.run_at(Instant::now(), deadline, call)
+    }
+
+    fn run_at<T>(
+        &mut self,
+        now: Instant,
+        deadline: Duration,
+        call: impl FnOnce(&F, &mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, GuestFailure> {
         let far = Duration::from_secs(365 * 24 * 3600);
-        self.store.data_mut().begin_call(Instant::now() + deadline.min(far));
+        self.store.data_mut().begin_call(now + deadline.min(far));
         self.store.set_epoch_deadline(ticks_for(deadline, self.resolution));
         call(&self.functions, &mut self.store).map_err(|error| {
             self.alive = false;

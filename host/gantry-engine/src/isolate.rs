@@ -24,7 +24,7 @@ use std::{
 use crate::{
     delivery::Settled,
     failure::{FailureKind, GuestFailure, InstantiateError},
-    listener::Consumed,
+    listener::{Consumed, Results},
     message::MessageBatch,
     module::{Instance, ListenerModule},
     wit::{ConsumeContext, ConsumeResult, RetryDelay},
@@ -146,8 +146,8 @@ pub fn consume_isolated(
 
 /// The calls the policy makes.
 trait Calls {
-    /// With the whole batch, in any instance.
-    fn whole(&mut self) -> Called;
+    /// With the whole batch, in any instance. It is `now`.
+    fn whole(&mut self, now: Instant) -> Called;
     /// With one message of it, in an instance no other call has touched.
     fn alone(&mut self, index: usize) -> Called;
 }
@@ -159,7 +159,7 @@ struct Called {
 }
 
 enum Answer {
-    Results(Vec<ConsumeResult>),
+    Results(Results),
     Failed {
         failure: GuestFailure,
         /// Whether no other call had touched the instance.
@@ -177,13 +177,21 @@ struct Guests<'a> {
 }
 
 impl Guests<'_> {
-    fn call(&self, instance: Result<Instance, InstantiateError>, range: Range<usize>) -> Called {
+    /// Looks at the clock where making the instance took time.
+    fn call(
+        &self,
+        instance: Result<Instance, InstantiateError>,
+        range: Range<usize>,
+        now: Option<Instant>,
+    ) -> Called {
         let mut instance = match instance {
             Ok(instance) => instance,
             Err(error) => return Called { answer: Answer::NoInstance(error), settled: Settled::default() },
         };
         let untouched = instance.is_untouched();
-        let Consumed { answer, settled } = instance.consume(self.context, self.batch, range, self.deadline);
+        let now = now.filter(|_| !untouched).unwrap_or_else(Instant::now);
+        let Consumed { answer, settled } =
+            instance.consume(self.context, self.batch, range, self.deadline, now);
         let answer = match answer {
             Ok(results) => Answer::Results(results),
             Err(failure) => Answer::Failed { failure, untouched },
@@ -193,13 +201,13 @@ impl Guests<'_> {
 }
 
 impl Calls for Guests<'_> {
-    fn whole(&mut self) -> Called {
-        self.call(self.module.checkout(), self.range.clone())
+    fn whole(&mut self, now: Instant) -> Called {
+        self.call(self.module.checkout(), self.range.clone(), Some(now))
     }
 
     fn alone(&mut self, index: usize) -> Called {
         let index = self.range.start + index;
-        self.call(self.module.fresh(), index..index + 1)
+        self.call(self.module.fresh(), index..index + 1, None)
     }
 }
 
@@ -215,13 +223,13 @@ struct Run {
 }
 
 fn isolate(messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport {
-    let mut run = Run::default();
+    let mut run = Run { outcomes: Vec::with_capacity(messages), ..Run::default() };
     if messages == 0 {
         return run.report(None, Duration::ZERO);
     }
     let began = Instant::now();
     run.calls = 1;
-    let Called { answer, settled } = guests.whole();
+    let Called { answer, settled } = guests.whole(began);
     run.settled = settled;
     let failure = match answer {
         Answer::Results(results) => {
@@ -327,13 +335,19 @@ impl Run {
         self.deadlines_in_a_row >= MAX_DEADLINES_IN_A_ROW || self.deadlines >= MAX_DEADLINES
     }
 
-    fn take(&mut self, results: Vec<ConsumeResult>, cause: &Cause) {
-        results.into_iter().for_each(|result| self.decide(result, cause));
+    fn take(&mut self, results: Results, cause: &Cause) {
+        match results {
+            Results::AllConsumed(messages) => self.decide_all(messages, &ConsumeResult::Success, cause),
+            Results::Each(results) => results.into_iter().for_each(|result| self.decide(result, cause)),
+        }
     }
 
     fn give_back(&mut self, messages: usize, cause: &Cause) {
-        let result = ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts);
-        std::iter::repeat_n(result, messages).for_each(|result| self.decide(result, cause));
+        self.decide_all(messages, &ConsumeResult::ReconsumeLater(RetryDelay::ByAttempts), cause);
+    }
+
+    fn decide_all(&mut self, messages: usize, result: &ConsumeResult, cause: &Cause) {
+        (0..messages).for_each(|_| self.decide(result.clone(), cause));
     }
 
     /// The next message's outcome, unless it was settled before.

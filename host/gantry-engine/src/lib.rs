@@ -83,7 +83,7 @@ pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, sur
 pub use threads::{Calls, ConsumeJob, GuestThreads, Job, Panics, Rejected, ShutdownReport, ThreadsStats};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
-    FilterExpression, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,
+    FilterExpression, LEAN_LISTENER_INTERFACE, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,
     MESSAGING_HANDLER_INTERFACE, MessageModel, MessageQueue, OutgoingMessage, PACKED_LISTENER_INTERFACE,
     RetryDelay, SELECTOR_INTERFACE, STRATEGY_INTERFACE, SelectorDescription, StrategyDescription,
     Subscription,

@@ -1,6 +1,11 @@
 //! The role of a message listener: `describe` and `consume-message` in one instance, or the `handle` of `wasi:messaging`.
 
-use std::{mem, ops::Range, sync::Arc, time::Duration};
+use std::{
+    mem,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Store,
@@ -16,8 +21,8 @@ use crate::{
     messaging::{HandleParams, HandleReturn, HeldMessage},
     wit::{
         ConsumeContext, ConsumeParams, ConsumeResult, ConsumeReturn, DescribeParams, DescribeReturn,
-        LISTENER_INTERFACE, ListenerDescription, MESSAGING_HANDLER_INTERFACE, PACKED_LISTENER_INTERFACE,
-        PackedParams, RetryDelay, WitMessage,
+        LEAN_LISTENER_INTERFACE, LISTENER_INTERFACE, LeanParams, LeanReturn, ListenerDescription,
+        MESSAGING_HANDLER_INTERFACE, PACKED_LISTENER_INTERFACE, PackedParams, RetryDelay, WitMessage,
     },
 };
 
@@ -40,6 +45,8 @@ enum Form {
     Records,
     /// As bytes (interface `packed-listener`).
     Packed,
+    /// As bytes, saying only what is no success (interface `lean-listener`).
+    Lean,
     /// Message by message (`wasi:messaging/incoming-handler`).
     OneByOne,
 }
@@ -53,6 +60,7 @@ pub(crate) struct ListenerFunctions {
 enum Consume {
     Records(TypedFunc<ConsumeParams<'static>, ConsumeReturn>),
     Packed(TypedFunc<PackedParams<'static>, ConsumeReturn>),
+    Lean(TypedFunc<LeanParams<'static>, LeanReturn>),
     OneByOne(TypedFunc<HandleParams, HandleReturn>),
 }
 
@@ -61,22 +69,45 @@ pub(crate) type Guest = Live<ListenerFunctions>;
 
 /// What came of one call.
 pub(crate) struct Consumed {
-    /// One result a message, or why there is none.
-    pub(crate) answer: Result<Vec<ConsumeResult>, GuestFailure>,
-    /// What was settled before the call ended, however it did.
+    /// What the listener answers, or why there is no answer.
+    pub(crate) answer: Result<Results, GuestFailure>,
+    /// What was settled before the call ended, however it did, and is not in the answer.
     pub(crate) settled: Settled,
 }
 
-impl From<Result<Vec<ConsumeResult>, GuestFailure>> for Consumed {
-    fn from(answer: Result<Vec<ConsumeResult>, GuestFailure>) -> Self {
-        Self { answer, settled: Settled::default() }
+/// One result a message.
+pub(crate) enum Results {
+    /// So many successes, which take no room.
+    AllConsumed(usize),
+    Each(Vec<ConsumeResult>),
+}
+
+/// A guest's answer as it comes.
+enum Answer {
+    Each(Result<Vec<ConsumeResult>, String>),
+    /// For so many messages, each a success unless it was settled.
+    Count(u32),
+}
+
+impl Results {
+    /// One by one.
+    pub(crate) fn into_each(self) -> Vec<ConsumeResult> {
+        match self {
+            Results::AllConsumed(messages) => vec![ConsumeResult::Success; messages],
+            Results::Each(results) => results,
+        }
     }
 }
 
 impl ListenerRole {
     /// Whether a component that exports these interfaces is a listener.
     pub(crate) fn is_played_by(exports: &[String]) -> bool {
-        let forms = [LISTENER_INTERFACE, PACKED_LISTENER_INTERFACE, MESSAGING_HANDLER_INTERFACE];
+        let forms = [
+            LEAN_LISTENER_INTERFACE,
+            PACKED_LISTENER_INTERFACE,
+            LISTENER_INTERFACE,
+            MESSAGING_HANDLER_INTERFACE,
+        ];
         exports.iter().any(|name| forms.contains(&&**name))
     }
 
@@ -90,12 +121,14 @@ impl Role for ListenerRole {
     type Functions = ListenerFunctions;
 
     fn find(component: &Component) -> Result<Self, Missing> {
-        let exports = |interface| component.get_export_index(None, interface).is_some();
-        let (form, interface) = if exports(PACKED_LISTENER_INTERFACE) {
-            (Form::Packed, PACKED_LISTENER_INTERFACE)
-        } else if exports(LISTENER_INTERFACE) {
-            (Form::Records, LISTENER_INTERFACE)
-        } else {
+        let exports = |interface: &str| component.get_export_index(None, interface).is_some();
+        // The cheapest first.
+        let forms = [
+            (Form::Lean, LEAN_LISTENER_INTERFACE),
+            (Form::Packed, PACKED_LISTENER_INTERFACE),
+            (Form::Records, LISTENER_INTERFACE),
+        ];
+        let Some((form, interface)) = forms.into_iter().find(|(_, interface)| exports(interface)) else {
             let consume = exported(component, MESSAGING_HANDLER_INTERFACE, "handle")?;
             return Ok(Self { form: Form::OneByOne, describe: None, consume });
         };
@@ -113,6 +146,7 @@ impl Role for ListenerRole {
         let consume = match self.form {
             Form::Records => Consume::Records(instance.get_typed_func(store, self.consume)?),
             Form::Packed => Consume::Packed(instance.get_typed_func(store, self.consume)?),
+            Form::Lean => Consume::Lean(instance.get_typed_func(store, self.consume)?),
             Form::OneByOne => Consume::OneByOne(instance.get_typed_func(store, self.consume)?),
         };
         Ok(ListenerFunctions { describe, consume })
@@ -131,41 +165,64 @@ impl Guest {
         })
     }
 
-    /// Calls `consume-message` with the messages of `range`.
+    /// Calls `consume-message` with the messages of `range`. It is `now`.
     pub(crate) fn consume(
         &mut self,
         context: &ConsumeContext<'_>,
         batch: &Arc<dyn MessageBatch>,
         range: Range<usize>,
         deadline: Duration,
+        now: Instant,
     ) -> Consumed {
-        self.state().at_hand = Some(AtHand::new(batch, range.clone()));
-        let expected = range.len();
-        let first = range.start;
-        let answer = self.call(deadline, |functions, store| match &functions.consume {
+        let (expected, first) = (range.len(), range.start);
+        self.state().take_in_hand(context, batch, range.clone());
+        let answer = self.call_at(now, deadline, |functions, store| match &functions.consume {
             Consume::OneByOne(handle) => {
                 let results = range.map(|index| handled(handle, store, context, batch, index, first));
-                Ok((Ok(results.collect::<wasmtime::Result<Vec<_>>>()?),))
+                Ok(Answer::Each(Ok(results.collect::<wasmtime::Result<_>>()?)))
             }
             Consume::Records(function) => {
                 let properties = Properties::collect(&**batch, range.clone());
                 let messages = properties.messages(&**batch, range);
-                function.call(store, (*context, messages.as_slice()))
+                let (answer,) = function.call(store, (*context, messages.as_slice()))?;
+                Ok(Answer::Each(answer))
             }
             Consume::Packed(function) => {
-                let mut room = mem::take(&mut store.data_mut().packing);
-                room.clear();
-                let bytes = batch.packed(context.topic, range, &mut room);
-                let answer = function.call(&mut *store, (*context, bytes));
-                if room.capacity() <= MAX_KEPT_PACKING {
-                    store.data_mut().packing = room;
-                }
-                answer
+                with_packed(store, &**batch, context.topic, range, |store, bytes| {
+                    let (answer,) = function.call(store, (*context, bytes))?;
+                    Ok(Answer::Each(answer))
+                })
             }
+            Consume::Lean(function) => with_packed(store, &**batch, context.topic, range, |store, bytes| {
+                let (count,) = function.call(store, (bytes,))?;
+                Ok(Answer::Count(count))
+            }),
         });
-        let settled = self.state().at_hand.take().map(AtHand::into_settled).unwrap_or_default();
-        Consumed { answer: answer.and_then(|(answer,)| checked(answer, expected)), settled }
+        let at_hand = self.state().at_hand.take();
+        let (mut settled, failure) = at_hand.map(AtHand::ended).unwrap_or_default();
+        let answer = answer.and_then(|answer| match failure {
+            Some(reason) => Err(GuestFailure::ListenerError(reason)),
+            None => checked(answer, expected, &mut settled),
+        });
+        Consumed { answer, settled }
     }
+}
+
+/// A call with the messages of `range` as bytes.
+fn with_packed<T>(
+    store: &mut Store<GuestState>,
+    batch: &dyn MessageBatch,
+    topic: &str,
+    range: Range<usize>,
+    call: impl FnOnce(&mut Store<GuestState>, &[u8]) -> wasmtime::Result<T>,
+) -> wasmtime::Result<T> {
+    let mut room = mem::take(&mut store.data_mut().packing);
+    room.clear();
+    let answer = call(store, batch.packed(topic, range, &mut room));
+    if room.capacity() <= MAX_KEPT_PACKING {
+        store.data_mut().packing = room;
+    }
+    answer
 }
 
 /// One message through `handle`: its result, which stands whatever becomes of those behind it.
@@ -193,16 +250,22 @@ fn handled(
     Ok(result)
 }
 
-fn checked(
-    answer: Result<Vec<ConsumeResult>, String>,
-    expected: usize,
-) -> Result<Vec<ConsumeResult>, GuestFailure> {
+/// The results of `expected` messages. Where the answer says nothing of those that were settled, they come into it.
+fn checked(answer: Answer, expected: usize, settled: &mut Settled) -> Result<Results, GuestFailure> {
+    let got = match &answer {
+        Answer::Each(Err(_)) => expected,
+        Answer::Each(Ok(results)) => results.len(),
+        Answer::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX),
+    };
     match answer {
-        Err(message) => Err(GuestFailure::ListenerError(bounded_text(message))),
-        Ok(results) if results.len() != expected => {
-            Err(GuestFailure::WrongCount { expected, got: results.len() })
+        _ if got != expected => Err(GuestFailure::WrongCount { expected, got }),
+        Answer::Each(Err(message)) => Err(GuestFailure::ListenerError(bounded_text(message))),
+        Answer::Each(Ok(results)) => Ok(Results::Each(results.into_iter().map(bounded_result).collect())),
+        Answer::Count(_) if settled.is_empty() => Ok(Results::AllConsumed(expected)),
+        Answer::Count(_) => {
+            let successes = Results::AllConsumed(expected).into_each();
+            Ok(Results::Each(mem::take(settled).over(successes)))
         }
-        Ok(results) => Ok(results.into_iter().map(bounded_result).collect()),
     }
 }
 

@@ -21,8 +21,8 @@ use crate::{
     state::PluginState,
     strategy::{StrategyModule, StrategyRole},
     wit::{
-        LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription, MESSAGING_HANDLER_INTERFACE,
-        PACKED_LISTENER_INTERFACE, SELECTOR_INTERFACE, STRATEGY_INTERFACE,
+        LEAN_LISTENER_INTERFACE, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,
+        MESSAGING_HANDLER_INTERFACE, PACKED_LISTENER_INTERFACE, SELECTOR_INTERFACE, STRATEGY_INTERFACE,
     },
 };
 
@@ -82,7 +82,8 @@ pub enum LoadError {
     /// It exports no world this host knows.
     #[error(
         "the component exports no interface this host knows: it exports {}; a listener exports \
-         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener) or {PACKED_LISTENER_INTERFACE} (world \
+         {LISTENER_INTERFACE} (world gantry:rocketmq/message-listener) or {LEAN_LISTENER_INTERFACE} (world \
+         gantry:rocketmq/message-listener-lean) or {PACKED_LISTENER_INTERFACE} (world \
          gantry:rocketmq/message-listener-packed) or {MESSAGING_HANDLER_INTERFACE}, a strategy {STRATEGY_INTERFACE} (world \
          gantry:rocketmq/allocate-message-queue-strategy), a selector {SELECTOR_INTERFACE} (world \
          gantry:rocketmq/message-queue-selector)",
@@ -94,7 +95,8 @@ pub enum LoadError {
     },
     /// Something else where a listener is wanted.
     #[error(
-        "the component is no message listener: it exports none of {LISTENER_INTERFACE}, {PACKED_LISTENER_INTERFACE} and {MESSAGING_HANDLER_INTERFACE}"
+        "the component is no message listener: it exports none of {LISTENER_INTERFACE}, {LEAN_LISTENER_INTERFACE}, \
+         {PACKED_LISTENER_INTERFACE} and {MESSAGING_HANDLER_INTERFACE}"
     )]
     NoListener,
     /// It imports what it may not have.
@@ -178,7 +180,7 @@ fn few<T>(items: &[T], shown: impl FnMut(&T) -> String, separator: &str) -> Stri
 pub struct Plugin {
     /// What identifies this version: the hash of the file's content.
     pub hash: ContentHash,
-    /// The message listener (world `message-listener` or `message-listener-packed`).
+    /// The message listener (world `message-listener`, `message-listener-lean` or `message-listener-packed`).
     pub listener: Option<ListenerModule>,
     /// The allocation strategy (world `allocate-message-queue-strategy`).
     pub strategy: Option<StrategyModule>,

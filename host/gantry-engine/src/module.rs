@@ -4,10 +4,11 @@ use std::{
     fmt,
     ops::{Deref as _, Range},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
+    delivery::Settled,
     failure::{GuestFailure, InstantiateError},
     hash::ContentHash,
     instance::Template,
@@ -145,23 +146,25 @@ impl Instance {
         range: Range<usize>,
         deadline: Duration,
     ) -> Result<Vec<ConsumeResult>, GuestFailure> {
-        let Consumed { answer, settled } = self.consume(context, batch, range, deadline);
-        answer.map(|results| settled.over(results))
+        let Consumed { answer, settled } = self.consume(context, batch, range, deadline, Instant::now());
+        answer.map(|results| settled.over(results.into_each()))
     }
 
-    /// As [`Instance::consume_range`], with what was settled on the way kept apart.
+    /// As [`Instance::consume_range`], with what was settled on the way kept apart, by one who knows that it is `now`.
     pub(crate) fn consume(
         &mut self,
         context: &ConsumeContext<'_>,
         batch: &Arc<dyn MessageBatch>,
         range: Range<usize>,
         deadline: Duration,
+        now: Instant,
     ) -> Consumed {
         match self.guest.as_mut().filter(|guest| guest.is_alive()) {
-            Some(guest) => guest.consume(context, batch, range, deadline),
+            Some(guest) => guest.consume(context, batch, range, deadline, now),
             None => {
                 let reason = "the instance is already lost to an earlier failure".to_owned();
-                Err(GuestFailure::Trap { reason, last_words: None }).into()
+                let answer = Err(GuestFailure::Trap { reason, last_words: None });
+                Consumed { answer, settled: Settled::default() }
             }
         }
     }

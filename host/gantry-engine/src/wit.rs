@@ -17,6 +17,8 @@ pub(crate) const METRICS_INTERFACE: &str = "gantry:rocketmq/metrics@0.1.0";
 
 /// The interface a listener component exports that takes its batches as bytes.
 pub const PACKED_LISTENER_INTERFACE: &str = "gantry:rocketmq/packed-listener@0.1.0";
+/// The interface a listener component exports that takes its batches as bytes and answers with a number.
+pub const LEAN_LISTENER_INTERFACE: &str = "gantry:rocketmq/lean-listener@0.1.0";
 /// The interface a simple listener may export instead, which says nothing of itself.
 pub const MESSAGING_HANDLER_INTERFACE: &str = "wasi:messaging/incoming-handler@0.2.0-draft";
 /// What its messages are.
@@ -143,6 +145,35 @@ pub struct ConsumeContext<'a> {
     /// The queue's number at that broker.
     #[component(name = "queue-id")]
     pub queue_id: u32,
+}
+
+/// A [`ConsumeContext`] that an instance keeps, for whoever asks; its room is used again from call to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct HeldContext {
+    #[component(name = "consumer-group")]
+    consumer_group: String,
+    topic: String,
+    #[component(name = "broker-name")]
+    broker_name: String,
+    #[component(name = "queue-id")]
+    queue_id: u32,
+}
+
+impl HeldContext {
+    /// Becomes `context`.
+    pub(crate) fn set(&mut self, context: &ConsumeContext<'_>) {
+        let texts = [
+            (&mut self.consumer_group, context.consumer_group),
+            (&mut self.topic, context.topic),
+            (&mut self.broker_name, context.broker_name),
+        ];
+        for (held, text) in texts {
+            held.clear();
+            held.push_str(text);
+        }
+        self.queue_id = context.queue_id;
+    }
 }
 
 /// One message as it is lowered into the guest: borrowed from the host's batch throughout.
@@ -279,6 +310,8 @@ pub(crate) type DescribeParams = ();
 pub(crate) type DescribeReturn<D> = (D,);
 pub(crate) type ConsumeParams<'a> = (ConsumeContext<'a>, &'a [WitMessage<'a>]);
 pub(crate) type PackedParams<'a> = (ConsumeContext<'a>, &'a [u8]);
+pub(crate) type LeanParams<'a> = (&'a [u8],);
+pub(crate) type LeanReturn = (u32,);
 pub(crate) type ConsumeReturn = (Result<Vec<ConsumeResult>, String>,);
 pub(crate) type AllocateParams<'a> = (&'a str, &'a str, &'a [MessageQueue], &'a [String]);
 pub(crate) type AllocateReturn = (Result<Vec<MessageQueue>, String>,);

@@ -24,7 +24,7 @@ const TYPES: (&str, &str) =
 const DELIVERY: (&str, &str) =
     ("gantry:rocketmq/delivery@0.1.0", "crate::bindings::listener::gantry::rocketmq::delivery");
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     Target {
         wit: "wit",
         world: "message-listener",
@@ -39,6 +39,14 @@ const TARGETS: [Target; 13] = [
         file: "guest-sdk/rust/src/bindings/packed.rs",
         runtime: "::wit_bindgen::rt",
         export: Some(("export_message_listener_packed", "gantry_guest::bindings::packed")),
+        with: &[TYPES, DELIVERY],
+    },
+    Target {
+        wit: "wit",
+        world: "message-listener-lean",
+        file: "guest-sdk/rust/src/bindings/lean.rs",
+        runtime: "::wit_bindgen::rt",
+        export: Some(("export_message_listener_lean", "gantry_guest::bindings::lean")),
         with: &[TYPES, DELIVERY],
     },
     Target {

@@ -429,7 +429,94 @@ pub mod gantry {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            pub type ConsumeContext = super::super::super::gantry::rocketmq::types::ConsumeContext;
             pub type ConsumeResult = super::super::super::gantry::rocketmq::types::ConsumeResult;
+            #[allow(unused_unsafe, clippy::all)]
+            /// What holds for every message of the call, as `listener` is given it.
+            #[allow(async_fn_in_trait)]
+            pub fn context() -> ::core::option::Option<ConsumeContext> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "context"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result13 = match l2 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                let l6 = *ptr0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(
+                                    l6.cast(),
+                                    len8,
+                                    len8,
+                                );
+                                let l9 = *ptr0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr0
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = *ptr0
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                super::super::super::gantry::rocketmq::types::ConsumeContext {
+                                    consumer_group: _rt::string_lift(bytes5),
+                                    topic: _rt::string_lift(bytes8),
+                                    broker_name: _rt::string_lift(bytes11),
+                                    queue_id: l12 as u32,
+                                }
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result13
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// One property of a message, RocketMQ's own ones included (`UNIQ_KEY`, `RETRY_TOPIC`, `BORN_TIMESTAMP` ...).
             #[allow(async_fn_in_trait)]
@@ -774,6 +861,28 @@ pub mod gantry {
                         result4_2,
                     );
                     _rt::bool_lift(ret as u8)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The listener's own failure, in words for the log: whatever `consume-message` answers then, the whole batch is reconsumed
+            /// later, by attempts, but for what is settled. The first word counts; outside `consume-message` it is ignored.
+            #[allow(async_fn_in_trait)]
+            pub fn fail(reason: &str) -> () {
+                unsafe {
+                    let vec0 = reason;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "fail"]
+                        fn wit_import1(_: *mut u8, _: usize);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8, _: usize) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0.cast_mut(), len0);
                 }
             }
         }
@@ -1437,6 +1546,20 @@ mod _rt {
     #![allow(dead_code, unused_imports, clippy::all)]
     pub use alloc_crate::string::String;
     pub use alloc_crate::vec::Vec;
+    pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
+        if cfg!(debug_assertions) {
+            String::from_utf8(bytes).unwrap()
+        } else {
+            unsafe { String::from_utf8_unchecked(bytes) }
+        }
+    }
+    pub unsafe fn invalid_enum_discriminant<T>() -> T {
+        if cfg!(debug_assertions) {
+            panic!("invalid enum discriminant")
+        } else {
+            unsafe { core::hint::unreachable_unchecked() }
+        }
+    }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
         t.as_i32()
     }
@@ -1494,20 +1617,6 @@ mod _rt {
         #[inline]
         fn as_i32(self) -> i32 {
             self as i32
-        }
-    }
-    pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
-        if cfg!(debug_assertions) {
-            String::from_utf8(bytes).unwrap()
-        } else {
-            unsafe { String::from_utf8_unchecked(bytes) }
-        }
-    }
-    pub unsafe fn invalid_enum_discriminant<T>() -> T {
-        if cfg!(debug_assertions) {
-            panic!("invalid enum discriminant")
-        } else {
-            unsafe { core::hint::unreachable_unchecked() }
         }
     }
     pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
@@ -1592,9 +1701,9 @@ macro_rules! __export_message_listener_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:gantry:rocketmq@0.1.0:message-listener:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1719] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1787] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb0\x0c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf4\x0c\x01A\x02\x01\
 A\x0a\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -1614,21 +1723,23 @@ r\x03\x05topics\x0bbroker-names\x08queue-idy\x04\0\x0dmessage-queue\x03\0\x1b\x0
 q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\x04\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
-\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0econsume-result\x01B\x0f\
-\x02\x03\x02\x01\x01\x04\0\x0econsume-result\x03\0\0\x01ks\x01@\x02\x05indexy\x04\
-names\0\x02\x04\0\x08property\x01\x03\x01o\x02ss\x01p\x04\x01@\x01\x05indexy\0\x05\
-\x04\0\x0aproperties\x01\x06\x01@\x01\x05indexy\0\x02\x04\0\x09born-host\x01\x07\
-\x04\0\x0astore-host\x01\x07\x04\0\x11offset-message-id\x01\x07\x01@\x02\x05inde\
-xy\x0econsume-result\x01\0\x7f\x04\0\x06settle\x01\x08\x03\0\x1egantry:rocketmq/\
-delivery@0.1.0\x05\x02\x02\x03\0\0\x14listener-description\x02\x03\0\0\x0fconsum\
-e-context\x02\x03\0\0\x07message\x01B\x0f\x02\x03\x02\x01\x03\x04\0\x14listener-\
-description\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0fconsume-context\x03\0\x02\x02\x03\
-\x02\x01\x05\x04\0\x07message\x03\0\x04\x02\x03\x02\x01\x01\x04\0\x0econsume-res\
-ult\x03\0\x06\x01@\0\0\x01\x04\0\x08describe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\
-\x01s\x01@\x02\x07context\x03\x05batch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\
-\x04\0\x1egantry:rocketmq/listener@0.1.0\x05\x06\x04\0&gantry:rocketmq/message-l\
-istener@0.1.0\x04\0\x0b\x16\x01\0\x10message-listener\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
+\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
+\x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
+rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
+\x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
+\x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
+\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\
+\x02\x03\0\0\x07message\x01B\x0f\x02\x03\x02\x01\x04\x04\0\x14listener-descripti\
+on\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\0\x02\x02\x03\x02\x01\
+\x05\x04\0\x07message\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\
+\x06\x01@\0\0\x01\x04\0\x08describe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\x01s\x01\
+@\x02\x07context\x03\x05batch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\x04\0\x1e\
+gantry:rocketmq/listener@0.1.0\x05\x06\x04\0&gantry:rocketmq/message-listener@0.\
+1.0\x04\0\x0b\x16\x01\0\x10message-listener\x03\0\0\0G\x09producers\x01\x0cproce\
+ssed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1641,9 +1752,9 @@ pub use __export_message_listener_impl as export_message_listener;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1517] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc6\x0a\x01A\x02\x01\
-A\x05\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1605] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9e\x0b\x01A\x02\x01\
+A\x06\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
 ere\x03\0\x04\x01q\x02\x03tag\x01s\0\x05sql92\x01s\0\x04\0\x11filter-expression\x03\
@@ -1662,16 +1773,18 @@ r\x03\x05topics\x0bbroker-names\x08queue-idy\x04\0\x0dmessage-queue\x03\0\x1b\x0
 q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\x04\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
-\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0econsume-result\x01B\x0f\
-\x02\x03\x02\x01\x01\x04\0\x0econsume-result\x03\0\0\x01ks\x01@\x02\x05indexy\x04\
-names\0\x02\x04\0\x08property\x01\x03\x01o\x02ss\x01p\x04\x01@\x01\x05indexy\0\x05\
-\x04\0\x0aproperties\x01\x06\x01@\x01\x05indexy\0\x02\x04\0\x09born-host\x01\x07\
-\x04\0\x0astore-host\x01\x07\x04\0\x11offset-message-id\x01\x07\x01@\x02\x05inde\
-xy\x0econsume-result\x01\0\x7f\x04\0\x06settle\x01\x08\x03\0\x1egantry:rocketmq/\
-delivery@0.1.0\x05\x02\x04\0Fgantry:rocketmq/message-listener-with-all-of-its-ex\
-ports-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with-all-of-its-exports-re\
-moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
-3\x10wit-bindgen-rust\x060.61.1";
+\x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
+\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
+\x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
+rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
+\x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
+\x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
+\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x04\0Fgantry:rocketmq/message-liste\
+ner-with-all-of-its-exports-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with\
+-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
+it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

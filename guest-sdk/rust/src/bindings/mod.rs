@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod granted;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod keyvalue;
+pub mod lean;
 pub mod lifecycle;
 pub mod listener;
 #[cfg(target_arch = "wasm32")]

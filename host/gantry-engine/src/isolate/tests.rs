@@ -25,7 +25,7 @@ impl Script {
             'e' => GuestFailure::ListenerError("no database".into()),
             'w' => GuestFailure::WrongCount { expected: messages, got: 0 },
             'n' => return Answer::NoInstance(InstantiateError::PoolExhausted { max: 1 }),
-            _ => return Answer::Results(steps.iter().copied().map(Self::result).collect()),
+            _ => return Answer::Results(Results::Each(steps.iter().copied().map(Self::result).collect())),
         };
         Answer::Failed { failure, untouched }
     }
@@ -54,7 +54,7 @@ impl Script {
 }
 
 impl Calls for Script {
-    fn whole(&mut self) -> Called {
+    fn whole(&mut self, _: Instant) -> Called {
         Self::called(&self.steps, self.untouched)
     }
 

@@ -11,11 +11,12 @@ use crate::{
     common::{
         CONTEXT, PATIENCE, SHORT, batch, causes, component, consume, engine, failed_alone, guest, repository,
     },
-    granted, life, messaging, reaching, selectors, strategies,
+    granted, lean, life, messaging, reaching, selectors, strategies,
 };
 
 /// Which test is whose: a guest that is not here fails `every_guest_has_a_test`.
 const TESTS: &[(&str, fn())] = &[
+    ("bare", lean::any_other_count_is_a_contract_error),
     ("broadcast", a_broadcasting_listener_is_taken_and_answers),
     ("describe-traps", a_trap_in_describe_rejects_the_file),
     ("init-fails", life::a_failing_init_rejects_the_file),
@@ -31,6 +32,7 @@ const TESTS: &[(&str, fn())] = &[
     ("poison", a_panic_retries_only_the_poison_message),
     ("reaches-out", reaching::a_listed_host_is_asked_and_no_other),
     ("scripted", every_answer_of_the_contract_comes_through),
+    ("scripted-packed", every_answer_of_the_contract_comes_through),
     ("scripted-records", every_answer_of_the_contract_comes_through),
     ("selector-absurd", selectors::a_queue_that_there_is_not_is_no_answer),
     ("selector-spins", selectors::a_selector_in_an_endless_loop_is_stopped),
@@ -45,8 +47,9 @@ const TESTS: &[(&str, fn())] = &[
     ("strategy-invents", strategies::an_invented_queue_is_passed_on_to_be_judged),
     ("strategy-spins", strategies::a_strategy_in_an_endless_loop_is_stopped),
     ("strategy-traps", strategies::a_strategy_that_traps_gives_no_answer_each_time),
-    ("tells", both_forms_of_listener_are_told_the_same),
-    ("tells-records", both_forms_of_listener_are_told_the_same),
+    ("tells", every_form_of_listener_is_told_the_same),
+    ("tells-packed", every_form_of_listener_is_told_the_same),
+    ("tells-records", every_form_of_listener_is_told_the_same),
     ("too-few", a_wrong_number_of_results_gives_the_whole_batch_back),
     ("traps", a_listener_that_always_traps_gives_every_message_back),
     ("unsound", an_unsound_description_rejects_the_file),
@@ -165,7 +168,7 @@ fn the_listeners_own_error_gives_the_whole_batch_back() {
 
 #[test]
 fn every_answer_of_the_contract_comes_through() {
-    for name in ["scripted", "scripted-records"] {
+    for name in ["scripted", "scripted-packed", "scripted-records"] {
         answers_as_asked(&guest(name));
     }
 }
@@ -196,7 +199,7 @@ fn a_listener_of_records_answers() {
 }
 
 #[test]
-fn both_forms_of_listener_are_told_the_same() {
+fn every_form_of_listener_is_told_the_same() {
     let message = |index: usize| OwnedMessage {
         tags: index.is_multiple_of(2).then(|| "created".to_owned()),
         keys: "a b".into(),
@@ -217,10 +220,11 @@ fn both_forms_of_listener_are_told_the_same() {
             consume_isolated(&guest(name), &CONTEXT, &messages, 0..messages.len(), PATIENCE, Order::Any);
         report.outcomes.into_iter().map(|outcome| outcome.result).collect::<Vec<_>>()
     };
-    let packed = told("tells");
-    assert_eq!(packed, told("tells-records"));
-    assert_eq!(packed.len(), 5);
-    for (index, result) in packed.iter().enumerate() {
+    let lean = told("tells");
+    assert_eq!(lean, told("tells-packed"));
+    assert_eq!(lean, told("tells-records"));
+    assert_eq!(lean.len(), 5);
+    for (index, result) in lean.iter().enumerate() {
         let ConsumeResult::DeadLetter(reason) = result else { panic!("{result:?}") };
         let wanted = format!("id=id-{index} offset-id=20010DB8");
         assert!(

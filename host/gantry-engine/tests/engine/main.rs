@@ -10,6 +10,7 @@ mod guests;
 mod hostile;
 mod languages;
 mod last_words;
+mod lean;
 mod life;
 mod loading;
 mod messaging;

@@ -2,18 +2,23 @@
 //!
 //! The files under `tests/frozen` are never rebuilt. `listener-0.1.0.wasm` is the sample `minimal`, `strategy-0.1.0.wasm` the
 //! sample `rendezvous`, both built by `cargo xtask guests` against `gantry:rocketmq@0.1.0` while listeners took their batch
-//! as records only.
+//! as records only; `packed-0.1.0.wasm` is `minimal` of when Rust listeners took it as bytes and answered for each message.
 
 use gantry_engine::{ConsumeResult, ContentHash, Grants, MessageQueue};
 
 use crate::common::{PATIENCE, causes, consume, engine};
 
 const LISTENER: &[u8] = include_bytes!("../frozen/listener-0.1.0.wasm");
+const PACKED: &[u8] = include_bytes!("../frozen/packed-0.1.0.wasm");
 const STRATEGY: &[u8] = include_bytes!("../frozen/strategy-0.1.0.wasm");
 
 #[test]
-fn a_listener_of_version_0_1_0_runs() {
-    let module = engine().load(LISTENER, &Grants::NONE).unwrap();
+fn listeners_of_version_0_1_0_run() {
+    [LISTENER, PACKED].into_iter().for_each(runs);
+}
+
+fn runs(file: &[u8]) {
+    let module = engine().load(file, &Grants::NONE).unwrap();
     let description = module.description();
     assert_eq!((&*description.name, &*description.consumer_group), ("minimal", "greetings-group"));
     let report = consume(&module, &["hello", "", "world"], PATIENCE);
@@ -43,5 +48,6 @@ fn a_strategy_of_version_0_1_0_divides_as_it_did() {
 fn the_files_are_those_of_then() {
     let hash = |file| ContentHash::of(file).to_string();
     assert_eq!(hash(LISTENER), "b57ecf478c48c9c18a432d5b344e1e1452d73517381e994678100619641c62ad");
+    assert_eq!(hash(PACKED), "207b651ee3ef31d95d1c10be81ac24639157684201fdd7a3b77aad7fa4a3c5f1");
     assert_eq!(hash(STRATEGY), "f263a070e40e073a8d8e082e7f45224128be5693eaa6141be8ce5f7f3363c0fc");
 }

@@ -83,6 +83,7 @@ impl Outside {
 fn world(interface: &str) -> &str {
     match interface {
         "listener" => "message-listener",
+        "lean-listener" => "message-listener-lean",
         "packed-listener" => "message-listener-packed",
         "strategy" => "allocate-message-queue-strategy",
         "selector" => "message-queue-selector",
