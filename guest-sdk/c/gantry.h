@@ -18,14 +18,14 @@ typedef struct {
 // Whether a text says the same as a C string.
 bool gantry_equals(gantry_text text, const char *other);
 
-// What holds for every message of one call.
-typedef struct {
-  gantry_text consumer_group;
-  // The topic subscribed to, also when the message comes back from the retry topic.
-  gantry_text topic;
-  gantry_text broker_name;
-  uint32_t queue_id;
-} gantry_context;
+// What holds for every message of one call. The host is asked for it when it is first looked at, and only then.
+typedef struct gantry_context gantry_context;
+
+gantry_text gantry_consumer_group(const gantry_context *context);
+// The topic subscribed to, also when the message comes back from the retry topic.
+gantry_text gantry_topic(const gantry_context *context);
+gantry_text gantry_broker_name(const gantry_context *context);
+uint32_t gantry_queue_id(const gantry_context *context);
 
 // One message, read where it lies.
 typedef struct {

@@ -25,7 +25,7 @@ static gantry_text borrowed(bindings_string_t text) { return (gantry_text){(cons
 
 #ifdef GANTRY_LISTENER
 
-#define EXPORTED(name) exports_gantry_rocketmq_packed_listener_##name
+#define EXPORTED(name) exports_gantry_rocketmq_lean_listener_##name
 
 static void describe_subscription(const gantry_subscription *from, gantry_rocketmq_types_subscription_t *to) {
   to->topic = owned(from->topic);
@@ -84,8 +84,27 @@ static void answer(gantry_result from, gantry_rocketmq_types_consume_result_t *t
   }
 }
 
-static gantry_context in_context(const gantry_rocketmq_types_consume_context_t *from) {
-  return (gantry_context){borrowed(from->consumer_group), borrowed(from->topic), borrowed(from->broker_name), from->queue_id};
+struct gantry_context {
+  bool asked;
+  gantry_rocketmq_types_consume_context_t record;
+};
+
+// An instance runs one call at a time.
+static gantry_context the_context;
+
+static const gantry_rocketmq_types_consume_context_t *asked(const gantry_context *context) {
+  if (!context->asked) the_context.asked = gantry_rocketmq_delivery_context(&the_context.record);
+  return &the_context.record;
+}
+
+gantry_text gantry_consumer_group(const gantry_context *context) { return borrowed(asked(context)->consumer_group); }
+gantry_text gantry_topic(const gantry_context *context) { return borrowed(asked(context)->topic); }
+gantry_text gantry_broker_name(const gantry_context *context) { return borrowed(asked(context)->broker_name); }
+uint32_t gantry_queue_id(const gantry_context *context) { return asked(context)->queue_id; }
+
+static void forget_context(void) {
+  if (the_context.asked) gantry_rocketmq_types_consume_context_free(&the_context.record);
+  memset(&the_context, 0, sizeof the_context);
 }
 
 static gantry_text named(const gantry_message *message, const char *name) {
@@ -99,26 +118,32 @@ gantry_text gantry_message_id(const gantry_message *message) { return named(mess
 
 static const char UNREADABLE[] = "the batch is not in RocketMQ's message layout";
 
-bool EXPORTED(consume_message)(gantry_rocketmq_types_consume_context_t *from, bindings_list_u8_t *batch,
-                               EXPORTED(list_consume_result_t) *results, bindings_string_t *error) {
-  gantry_context context = in_context(from);
+// Tells the host of a message that is no success, and forgets why.
+static void settle(uint32_t index, gantry_result result) {
+  gantry_rocketmq_types_consume_result_t told;
+  if (result.kind == GANTRY_SUCCESS) return;
+  answer(result, &told);
+  gantry_rocketmq_delivery_settle(index, &told);
+  gantry_rocketmq_types_consume_result_free(&told);
+}
+
+uint32_t EXPORTED(consume_message)(bindings_list_u8_t *batch) {
   gantry_text whole = {(const char *)batch->ptr, batch->len};
   gantry_message message;
-  size_t count = 0;
+  uint32_t count = 0;
   gantry_text rest = whole;
   while (gantry_next_message(&rest, &message)) count++;
   if (rest.len != 0) {
-    *error = owned(UNREADABLE);
-    return false;
+    bindings_string_t reason = {(uint8_t *)UNREADABLE, sizeof UNREADABLE - 1};
+    gantry_rocketmq_delivery_fail(&reason);
+    return 0;
   }
-  results->ptr = need(count, sizeof *results->ptr);
-  results->len = count;
   rest = whole;
-  for (size_t i = 0; i < count && gantry_next_message(&rest, &message); i++)
-    answer(gantry_listener.consume(&context, &message), &results->ptr[i]);
+  for (uint32_t i = 0; i < count && gantry_next_message(&rest, &message); i++)
+    settle(i, gantry_listener.consume(&the_context, &message));
+  forget_context();
   bindings_list_u8_free(batch);
-  gantry_rocketmq_types_consume_context_free(from);
-  return true;
+  return count;
 }
 
 #endif

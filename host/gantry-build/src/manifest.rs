@@ -12,6 +12,9 @@ use crate::error::{BuildError, at};
 /// The manifest's name in a plugin's directory.
 pub const MANIFEST: &str = "gantry-plugin.toml";
 
+/// What a listener exports that says of its messages what it has to through `delivery`.
+const LEAN_LISTENER: &str = "lean-listener";
+
 /// What a plugin is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -201,14 +204,20 @@ impl Manifest {
         }
     }
 
-    /// The interface that a role of it exports. SDKs that read a batch where it lies take it as bytes.
+    /// The interface that a role of it exports. SDKs that read a batch where it lies take it as bytes, and say only what is
+    /// not a success.
     pub(crate) fn interface(&self, role: Role) -> &'static str {
         match role {
-            Role::Listener if self.language == Language::C => "packed-listener",
+            Role::Listener if self.language == Language::C => LEAN_LISTENER,
             Role::Listener => "listener",
             Role::Selector => "selector",
             Role::Strategy => "strategy",
         }
+    }
+
+    /// Whether a role of it asks the host about its messages, whatever the plugin itself imports.
+    pub(crate) fn needs_delivery(&self) -> bool {
+        self.roles.iter().any(|role| self.interface(*role) == LEAN_LISTENER)
     }
 
     /// Whether it plays a role.

@@ -6,14 +6,16 @@ use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 
 use crate::embedded;
 use crate::error::{BuildError, step};
-use crate::manifest::Manifest;
+use crate::manifest::{Import, Manifest};
 
 /// The world's name. Python generates a module of that name beside the author's.
 pub(crate) const WORLD: &str = "gantry-plugin";
 
 /// The world as text.
 pub(crate) fn text(manifest: &Manifest) -> String {
-    let imports = manifest.imports.iter().map(|import| format!("  import {import};\n"));
+    let delivery = manifest.needs_delivery() && !manifest.imports.contains(&Import::Delivery);
+    let imports = delivery.then_some(&Import::Delivery).into_iter().chain(&manifest.imports);
+    let imports = imports.map(|import| format!("  import {import};\n"));
     let exports = manifest.roles.iter().map(|role| format!("  export {};\n", manifest.interface(*role)));
     let lines: String = imports.chain(exports).collect();
     format!("package gantry:rocketmq@0.1.0;\n\n/// {}\nworld {WORLD} {{\n{lines}}}\n", manifest.name)
@@ -38,7 +40,7 @@ pub(crate) fn resolve(directory: &Path) -> Result<(Resolve, WorldId), BuildError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Import, Language, Role};
+    use crate::manifest::{Language, Role};
 
     #[test]
     fn a_world_has_the_roles_and_imports_of_the_manifest() {
@@ -61,5 +63,16 @@ mod tests {
         );
         let imports = names(world.imports.keys().collect());
         assert!(imports.contains(&"gantry:rocketmq/producer@0.1.0".to_owned()), "{imports:?}");
+    }
+
+    #[test]
+    fn a_listener_in_c_speaks_through_delivery_asked_for_or_not() {
+        for imports in [vec![], vec![Import::Delivery, Import::Metrics]] {
+            let manifest =
+                Manifest { name: "c".into(), language: Language::C, roles: vec![Role::Listener], imports };
+            let world = text(&manifest);
+            assert_eq!(world.matches("import delivery;").count(), 1, "{world}");
+            assert!(world.contains("export lean-listener;"), "{world}");
+        }
     }
 }

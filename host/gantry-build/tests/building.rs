@@ -67,14 +67,20 @@ fn surface(component: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
 
 /// What every plugin may import, granted or not.
 fn is_free(import: &str) -> bool {
-    let free = ["gantry:rocketmq/types@", "wasi:cli/stderr@", "wasi:io/", "wasi:random/insecure-seed@"];
+    let free = [
+        "gantry:rocketmq/types@",
+        "gantry:rocketmq/delivery@",
+        "wasi:cli/stderr@",
+        "wasi:io/",
+        "wasi:random/insecure-seed@",
+    ];
     free.iter().any(|prefix| import.starts_with(prefix))
 }
 
-/// The interface of a role: SDKs that read a batch where it lies take it as bytes.
+/// The interface of a role: SDKs that read a batch where it lies take it as bytes, and say only what is not a success.
 fn exported(language: Language, role: Role) -> &'static str {
     match (language, role) {
-        (Language::C | Language::Rust, Role::Listener) => "packed-listener",
+        (Language::C | Language::Rust, Role::Listener) => "lean-listener",
         _ => role.name(),
     }
 }

@@ -253,7 +253,7 @@ fn a_check_names_worlds_imports_and_what_an_instance_takes() {
     let both = check("listener-and-strategy", &[]);
     let worlds: Vec<_> =
         both["worlds"].as_array().unwrap().iter().map(|world| world["world"].as_str().unwrap()).collect();
-    assert_eq!(worlds, ["allocate-message-queue-strategy", "message-listener-packed"]);
+    assert_eq!(worlds, ["allocate-message-queue-strategy", "message-listener-lean"]);
     assert_eq!(both["worlds"][0]["package"], "gantry:rocketmq@0.1.0");
     assert_eq!((&both["instance"]["memories"], &both["coreInstances"]), (&json!(1), &json!(1)));
     assert!(both["compileMilliseconds"].as_f64().unwrap() > 0.0);
@@ -274,6 +274,6 @@ fn a_check_names_worlds_imports_and_what_an_instance_takes() {
     let told = text(&gantry("check", "imports-clock", &[]).stdout);
     assert!(told.contains("(now): needs the grant \"clocks\"\n"), "{told}");
     let told = text(&gantry("check", "orders", &[]).stdout);
-    assert!(told.contains("  world           message-listener-packed (gantry:rocketmq@0.1.0)\n"), "{told}");
+    assert!(told.contains("  world           message-listener-lean (gantry:rocketmq@0.1.0)\n"), "{told}");
     assert!(told.contains("fits the pool"), "{told}");
 }

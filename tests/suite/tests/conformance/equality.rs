@@ -51,12 +51,12 @@ async fn listeners_see_of_javas_messages_what_java_sees(world: World) {
     }
 
     let mut host = world.host();
-    for stem in ["tells", "tells-records"] {
+    for stem in ["tells", "tells-packed", "tells-records"] {
         let group = world.name(stem);
         host = host.plugin(stem, &group, &[(&topic, "*")]).with_file(stem, stem);
     }
     let host = host.start().await;
-    for stem in ["tells", "tells-records"] {
+    for stem in ["tells", "tells-packed", "tells-records"] {
         let told = all_told(&host, stem, sent).await;
         for message in &javas {
             let seen = seen(message);
@@ -140,7 +140,7 @@ async fn all_told(host: &HostUnderTest, stem: &str, count: usize) -> BTreeSet<St
     .await
 }
 
-/// What the guests `tells` and `tells-records` say of a message that is to them what it is to Java.
+/// What the guests `tells`, `tells-packed` and `tells-records` say of a message that is to them what it is to Java.
 fn seen(message: &Stored) -> String {
     let more = more(message);
     let lines = |wanted: &dyn Fn(&str) -> bool| {

@@ -134,7 +134,7 @@ async fn what_a_group_gives_back_stays_in_its_namespace(world: World) {
 
 async fn listeners_of_both_forms_see_plain_names(world: World) {
     let names = Names::new(&world, 1).await;
-    for stem in ["tells", "tells-records"] {
+    for stem in ["tells", "tells-packed", "tells-records"] {
         let group = format!("{}-{stem}", names.group);
         let namespace = names.namespace.clone();
         let setup = world.host_with(stem, &group, &names.topic);

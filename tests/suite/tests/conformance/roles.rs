@@ -36,6 +36,7 @@ async fn a_listener_of_records_answers_as_one_of_bytes(world: World) {
     let bytes = ends_through(&world, "scripted", &topic).await;
     assert_eq!(bytes[1], [(0, SettledAs::ReconsumeLater { level: 1 }), (1, SettledAs::Success)]);
     assert!(matches!(bytes[2][0].1, SettledAs::DeadLetter { .. }), "{:?}", bytes[2]);
+    assert_eq!(ends_through(&world, "scripted-packed", &topic).await, bytes);
     assert_eq!(ends_through(&world, "scripted-records", &topic).await, bytes);
     world.cluster.end().await;
 }
