@@ -98,7 +98,7 @@ impl ListenerModule {
         Ok(self.lent(self.0.pool.lend_fresh()?))
     }
 
-    fn lent(&self, guest: Guest) -> Instance {
+    fn lent(&self, guest: Box<Guest>) -> Instance {
         Instance { module: self.clone(), guest: Some(guest) }
     }
 }
@@ -117,7 +117,7 @@ impl fmt::Debug for ListenerModule {
 pub struct Instance {
     module: ListenerModule,
     /// There until dropped.
-    guest: Option<Guest>,
+    guest: Option<Box<Guest>>,
 }
 
 impl Instance {
@@ -178,7 +178,7 @@ impl Instance {
     /// Linear memory it has now, in bytes, all its memories together.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.guest.as_ref().map_or(0, Guest::memory_bytes)
+        self.guest.as_ref().map_or(0, |guest| guest.memory_bytes())
     }
 
     /// The module it belongs to.

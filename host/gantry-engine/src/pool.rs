@@ -19,7 +19,8 @@ use crate::{
 /// The instances of one template.
 pub(crate) struct Pool<R: Role> {
     template: Template<R>,
-    idle: Mutex<Vec<Live<R::Functions>>>,
+    /// Each in a place of its own, which is what is handed about.
+    idle: Mutex<Vec<Box<Live<R::Functions>>>>,
     counters: Counters,
 }
 
@@ -61,7 +62,7 @@ impl<R: Role> Pool<R> {
     pub(crate) fn new(template: Template<R>, first: Live<R::Functions>) -> Self {
         let counters = Counters::default();
         count(&counters.created);
-        Self { template, idle: Mutex::new(vec![first]), counters }
+        Self { template, idle: Mutex::new(vec![Box::new(first)]), counters }
     }
 
     /// What its instances are made of.
@@ -95,7 +96,7 @@ impl<R: Role> Pool<R> {
     }
 
     /// A ready instance, else a new one. To be given back with [`Pool::give_back`].
-    pub(crate) fn lend(&self) -> Result<Live<R::Functions>, InstantiateError> {
+    pub(crate) fn lend(&self) -> Result<Box<Live<R::Functions>>, InstantiateError> {
         let ready = self.idle().pop();
         let guest = match ready {
             Some(guest) => {
@@ -109,12 +110,12 @@ impl<R: Role> Pool<R> {
     }
 
     /// A new instance that no call has touched. To be given back with [`Pool::give_back`].
-    pub(crate) fn lend_fresh(&self) -> Result<Live<R::Functions>, InstantiateError> {
+    pub(crate) fn lend_fresh(&self) -> Result<Box<Live<R::Functions>>, InstantiateError> {
         let guest = match self.instantiate() {
             Err(InstantiateError::PoolExhausted { .. }) => {
                 // The idle ones of this module hold places: give one up and try again.
                 let idle = self.idle().pop();
-                idle.into_iter().for_each(Live::retire);
+                idle.into_iter().for_each(|guest| guest.retire());
                 self.instantiate()?
             }
             made => made?,
@@ -124,16 +125,16 @@ impl<R: Role> Pool<R> {
     }
 
     /// Takes a lent instance back.
-    pub(crate) fn give_back(&self, guest: Live<R::Functions>) {
+    pub(crate) fn give_back(&self, guest: Box<Live<R::Functions>>) {
         self.counters.in_use.fetch_sub(1, Ordering::Relaxed);
         self.keep(guest);
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Live<R::Functions>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<Live<R::Functions>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn instantiate(&self) -> Result<Live<R::Functions>, InstantiateError> {
+    fn instantiate(&self) -> Result<Box<Live<R::Functions>>, InstantiateError> {
         let guest = self.template.instantiate().map_err(|error| match error {
             GuestError::Instantiate(error) => error,
             // The types were checked when the module was loaded; this is the same code.
@@ -142,11 +143,11 @@ impl<R: Role> Pool<R> {
             }
         })?;
         count(&self.counters.created);
-        Ok(guest)
+        Ok(Box::new(guest))
     }
 
     /// Keeps an instance ready, unless it is dead, worn, too large, or one too many.
-    fn keep(&self, guest: Live<R::Functions>) {
+    fn keep(&self, guest: Box<Live<R::Functions>>) {
         let config = &self.template.engine.config;
         if !guest.is_alive() {
             return count(&self.counters.retired_dead);
@@ -176,7 +177,7 @@ impl<R: Role> Drop for Pool<R> {
         if idle.is_empty() || self.template.lifecycle.is_none() {
             return;
         }
-        let retire = move || idle.into_iter().for_each(Live::retire);
+        let retire = move || idle.into_iter().for_each(|guest| guest.retire());
         if let Err(error) = thread::Builder::new().name("gantry-drop".to_owned()).spawn(retire) {
             let plugin = &*self.template.plugin;
             tracing::warn!(plugin, "`drop` is not called: there is no thread for it: {error}");
