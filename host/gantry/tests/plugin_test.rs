@@ -255,7 +255,7 @@ fn a_check_names_worlds_imports_and_what_an_instance_takes() {
         both["worlds"].as_array().unwrap().iter().map(|world| world["world"].as_str().unwrap()).collect();
     assert_eq!(worlds, ["allocate-message-queue-strategy", "message-listener-lean"]);
     assert_eq!(both["worlds"][0]["package"], "gantry:rocketmq@0.1.0");
-    assert_eq!((&both["instance"]["memories"], &both["coreInstances"]), (&json!(1), &json!(1)));
+    assert_eq!((&both["instance"]["memories"], &both["coreInstances"]), (&json!(1), &json!(3)));
     assert!(both["compileMilliseconds"].as_f64().unwrap() > 0.0);
 
     let clock = |value: &Value| {
