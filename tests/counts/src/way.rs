@@ -32,7 +32,7 @@ pub(crate) enum Reach {
     Settled,
     /// With a listener in Rust, part of the program.
     Native,
-    /// With a component as the listener, in the packed form.
+    /// With a component as the listener, in the lean form.
     Guest,
 }
 

@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) enum Listening {
     /// Rust, part of the program.
     Native,
-    /// A component, in the packed form.
+    /// A component, in the lean form.
     Guest,
 }
 

@@ -17,7 +17,7 @@ use super::figure::Figure;
 use super::throughput::Native;
 use super::{BATCH, BODY_BYTES};
 
-/// What the packed form of the sample may cost a message in a batch of 32 beyond the native listener, in nanoseconds.
+/// What the lean form of the sample may cost a message in a batch of 32 beyond the native listener, in nanoseconds.
 const OVER_NATIVE: f64 = 50.0;
 /// What loading a compiled plugin from the cache may take, in milliseconds.
 const CACHED_LOAD: f64 = 1.0;
@@ -51,7 +51,7 @@ const SIZES: [Size; 3] = [
     },
 ];
 
-/// `packed` and `records` are the sample in both forms.
+/// `packed` and `records` are the sample as it takes bytes (`lean-listener`) and records.
 pub(super) fn measure(
     packed: &[u8],
     records: &[u8],
