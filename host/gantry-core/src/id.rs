@@ -14,13 +14,14 @@ impl fmt::Display for ListenerId {
 
 /// One ownership of one queue. A queue that is released and taken again gets a new key, so that nothing of the
 /// former ownership can reach the new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueKey(pub(crate) u64);
 
 macro_rules! queue_request_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        /// The default is nobody's.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name {
             pub(crate) queue: QueueKey,
             pub(crate) serial: u64,

@@ -164,15 +164,15 @@ impl HandOver {
         let mut home = self.home();
         home.successes.add(range.len(), took);
         let news = if home.recalled {
+            self.count(&mut home);
             let results = self.places(call).map(|place| (place, Settlement::Success)).collect();
             Some(Input::ConsumedPart(self.id(), results))
         } else {
             home.ended.push(call);
-            (home.ended.len() == self.calls).then(|| Input::Consumed(self.id(), self.all(&mut home.failed)))
+            self.all_home(&mut home)
         };
+        drop(home);
         if let Some(news) = news {
-            self.count(&mut home);
-            drop(home);
             consumption.tell(news);
         }
     }
@@ -262,7 +262,16 @@ impl HandOver {
         }
         home.failed.extend(results.filter(|(_, settlement)| *settlement != Settlement::Success));
         home.ended.push(call);
-        (home.ended.len() == self.calls).then(|| Input::Consumed(self.id(), self.all(&mut home.failed)))
+        self.all_home(&mut home)
+    }
+
+    /// What the driver is to be told once all calls have ended.
+    fn all_home(&self, home: &mut Home) -> Option<Input> {
+        if home.ended.len() < self.calls {
+            return None;
+        }
+        self.count(home);
+        Some(Input::Consumed(self.id(), self.all(&mut home.failed)))
     }
 
     /// One settlement for each message.
@@ -382,3 +391,6 @@ impl End<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
