@@ -100,7 +100,7 @@ pub trait Calls: Send + Sync {
 /// What a guest thread can be given.
 pub enum Job {
     /// A batch for a listener.
-    Consume(ConsumeJob),
+    Consume(Box<ConsumeJob>),
     /// Calls of a listener.
     Calls(Arc<dyn Calls>),
     /// Any other work that may block, such as loading a component.
@@ -116,7 +116,7 @@ impl Job {
 
 impl From<ConsumeJob> for Job {
     fn from(job: ConsumeJob) -> Self {
-        Job::Consume(job)
+        Job::Consume(Box::new(job))
     }
 }
 

@@ -58,7 +58,7 @@ fn job(
     let Way { topic, broker_name, queue_id, deadline, order } = way;
     let consumer_group = Arc::clone(&consumption.group);
     match call {
-        Call::Guest(lease) => Job::Consume(ConsumeJob {
+        Call::Guest(lease) => Job::from(ConsumeJob {
             lease,
             consumer_group,
             topic,
