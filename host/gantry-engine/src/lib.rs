@@ -9,8 +9,9 @@
 //! asynchronous runtime: guests run on their own threads ([`GuestThreads`]).
 //!
 //! The way of a batch: the host takes a [`Lease`] of the serving [`Generation`] from a [`Slot`], submits a
-//! [`ConsumeJob`] to the [`GuestThreads`], one of which calls [`consume_isolated`], which checks instances out of the
-//! [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback. A [`StrategyModule`] and a
+//! [`ConsumeJob`], or several calls as one ([`Calls`]), to the [`GuestThreads`], which call [`consume_isolated`], which checks
+//! instances out of the [`ListenerModule`]'s pool; the [`BatchReport`] comes back through the job's callback, or stays with
+//! whoever handed the calls over. A [`StrategyModule`] and a
 //! [`SelectorModule`] are asked on any thread that may block.
 
 #![cfg_attr(

@@ -1,5 +1,5 @@
 // A listener, a selector and a strategy in one. A message of `throw` crashes, for C has nothing to throw; `spin` never ends;
-// `garbage` leaves garbage; the rest is a success. A message that is sent goes to the queue as many places on as its
+// `garbage` leaves garbage; `where` goes to the dead letters with what holds for its batch; the rest is a success. A message that is sent goes to the queue as many places on as its
 // argument has bytes, and `fail` to none. Queues are dealt out to the members one by one.
 #include "gantry.h"
 
@@ -7,7 +7,11 @@
 #include <stdlib.h>
 
 static gantry_result consume(const gantry_context *context, const gantry_message *message) {
-  (void)context;
+  if (gantry_equals(message->body, "where")) {
+    gantry_text group = gantry_consumer_group(context), topic = gantry_topic(context), broker = gantry_broker_name(context);
+    return gantry_dead_letter("%.*s %.*s %.*s %u", (int)group.len, group.ptr, (int)topic.len, topic.ptr, (int)broker.len,
+                              broker.ptr, (unsigned)gantry_queue_id(context));
+  }
   if (gantry_equals(message->body, "throw")) {
     fputs("it is broken\n", stderr);
     abort();

@@ -1,6 +1,8 @@
 //! What a lean listener may say, and what it may not, by the guest `bare`, which no SDK keeps from breaking the contract.
 
-use gantry_engine::{ConsumeResult, GuestFailure, MessageBatch, Order, RetryDelay, consume_isolated};
+use gantry_engine::{
+    ConsumeContext, ConsumeResult, GuestFailure, MessageBatch, Order, RetryDelay, consume_isolated,
+};
 
 use crate::common::{CONTEXT, PATIENCE, batch, causes, consume, guest};
 
@@ -21,6 +23,21 @@ fn the_context_is_there_in_a_call_and_only_there() {
     let report = consume(&guest("bare"), &["context"], PATIENCE);
     let told = format!("{:?}", Some(CONTEXT.topic));
     assert_eq!(report.outcomes[0].result, ConsumeResult::DeadLetter(told));
+}
+
+#[test]
+fn a_listener_in_c_is_told_the_context_of_each_call_anew() {
+    let (module, said) = (guest("faulty-c"), ConsumeResult::DeadLetter("group topic broker-a 3".into()));
+    let report = consume(&module, &["where", "ok", "where"], PATIENCE);
+    assert_eq!(causes(&report), ["answered"; 3]);
+    let results: Vec<_> = report.outcomes.into_iter().map(|outcome| outcome.result).collect();
+    assert_eq!(results, [said.clone(), ConsumeResult::Success, said]);
+
+    let elsewhere = ConsumeContext { topic: "another topic", queue_id: 4, ..CONTEXT };
+    let batch = batch(&["where"]);
+    let report = consume_isolated(&module, &elsewhere, &batch, 0..1, PATIENCE, Order::Any);
+    let said = ConsumeResult::DeadLetter("group another topic broker-a 4".into());
+    assert_eq!(report.outcomes[0].result, said);
 }
 
 #[test]
