@@ -129,9 +129,7 @@ impl BatchReport {
     }
 }
 
-/// Hands the messages of `range` to the listener, for which they are the whole batch, and sees to it that every one of them
-/// has an outcome. `deadline` is that of one call; `order` says whether a message that is not consumed stops those behind
-/// it. Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
+/// As [`InHand::consume_isolated`], with an instance for this batch alone.
 #[must_use]
 pub fn consume_isolated(
     module: &ListenerModule,
@@ -141,7 +139,45 @@ pub fn consume_isolated(
     deadline: Duration,
     order: Order,
 ) -> BatchReport {
-    isolate(range.len(), order, &mut Guests { module, context, batch, range, deadline })
+    InHand::default().consume_isolated(module, context, batch, range, deadline, order)
+}
+
+/// What one who calls several times in a row keeps between the calls, each of which begins when the one before has ended: the
+/// instance, which dropping this gives back, and the time.
+#[derive(Debug, Default)]
+pub struct InHand {
+    instance: Option<Instance>,
+    now: Option<Instant>,
+}
+
+impl InHand {
+    /// Hands the messages of `range` to the listener, for which they are the whole batch, and sees to it that every one of
+    /// them has an outcome. `deadline` is that of one call; `order` says whether a message that is not consumed stops those
+    /// behind it. Blocks for as long as the guest runs: call it on a thread of its own ([`crate::GuestThreads`]).
+    #[must_use]
+    pub fn consume_isolated(
+        &mut self,
+        module: &ListenerModule,
+        context: &ConsumeContext<'_>,
+        batch: &Arc<dyn MessageBatch>,
+        range: Range<usize>,
+        deadline: Duration,
+        order: Order,
+    ) -> BatchReport {
+        let (messages, began) = (range.len(), self.now.unwrap_or_else(Instant::now));
+        let mut guests = Guests { module, hand: self, context, batch, range, deadline };
+        let report = isolate(began, messages, order, &mut guests);
+        self.now = Some(began + report.took);
+        report
+    }
+
+    /// An instance of this module.
+    fn take(&mut self, module: &ListenerModule) -> Result<Instance, InstantiateError> {
+        match self.instance.take().filter(|instance| instance.is_reusable_for(module)) {
+            Some(instance) => Ok(instance),
+            None => module.checkout(),
+        }
+    }
 }
 
 /// The calls the policy makes.
@@ -170,6 +206,7 @@ enum Answer {
 
 struct Guests<'a> {
     module: &'a ListenerModule,
+    hand: &'a mut InHand,
     context: &'a ConsumeContext<'a>,
     batch: &'a Arc<dyn MessageBatch>,
     range: Range<usize>,
@@ -178,16 +215,7 @@ struct Guests<'a> {
 
 impl Guests<'_> {
     /// Looks at the clock where making the instance took time.
-    fn call(
-        &self,
-        instance: Result<Instance, InstantiateError>,
-        range: Range<usize>,
-        now: Option<Instant>,
-    ) -> Called {
-        let mut instance = match instance {
-            Ok(instance) => instance,
-            Err(error) => return Called { answer: Answer::NoInstance(error), settled: Settled::default() },
-        };
+    fn call(&self, instance: &mut Instance, range: Range<usize>, now: Option<Instant>) -> Called {
         let untouched = instance.is_untouched();
         let now = now.filter(|_| !untouched).unwrap_or_else(Instant::now);
         let Consumed { answer, settled } =
@@ -200,14 +228,31 @@ impl Guests<'_> {
     }
 }
 
+impl Called {
+    fn without_instance(error: InstantiateError) -> Self {
+        Self { answer: Answer::NoInstance(error), settled: Settled::default() }
+    }
+}
+
 impl Calls for Guests<'_> {
     fn whole(&mut self, now: Instant) -> Called {
-        self.call(self.module.checkout(), self.range.clone(), Some(now))
+        let mut instance = match self.hand.take(self.module) {
+            Ok(instance) => instance,
+            Err(error) => return Called::without_instance(error),
+        };
+        let called = self.call(&mut instance, self.range.clone(), Some(now));
+        self.hand.instance = Some(instance);
+        called
     }
 
     fn alone(&mut self, index: usize) -> Called {
+        // Nothing is held while there may be no room for another.
+        self.hand.instance = None;
         let index = self.range.start + index;
-        self.call(self.module.fresh(), index..index + 1, None)
+        match self.module.fresh() {
+            Ok(mut instance) => self.call(&mut instance, index..index + 1, None),
+            Err(error) => Called::without_instance(error),
+        }
     }
 }
 
@@ -222,12 +267,12 @@ struct Run {
     deadlines: u32,
 }
 
-fn isolate(messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport {
+/// It is about `began`.
+fn isolate(began: Instant, messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport {
     let mut run = Run { outcomes: Vec::with_capacity(messages), ..Run::default() };
     if messages == 0 {
         return run.report(None, Duration::ZERO);
     }
-    let began = Instant::now();
     run.calls = 1;
     let Called { answer, settled } = guests.whole(began);
     run.settled = settled;

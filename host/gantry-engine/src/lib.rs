@@ -70,7 +70,7 @@ pub use granted::{
 };
 pub use hash::ContentHash;
 pub use imports::RefusedImport;
-pub use isolate::{BatchReport, Cause, Order, Outcome, consume_isolated};
+pub use isolate::{BatchReport, Cause, InHand, Order, Outcome, consume_isolated};
 pub use load::{LoadError, MAX_COMPONENT_BYTES, Plugin};
 pub use message::{MessageBatch, MessageView, OwnedMessage};
 pub use module::{Instance, ListenerModule};
@@ -81,7 +81,9 @@ pub use slot::{Generation, Lease, Retired, Slot};
 pub use state::PluginState;
 pub use strategy::{StrategyFailure, StrategyModule};
 pub use surface::{ComponentImport, ComponentSurface, Footprint, ImportNeeds, surface};
-pub use threads::{Calls, ConsumeJob, GuestThreads, Job, Panics, Rejected, ShutdownReport, ThreadsStats};
+pub use threads::{
+    Calls, ConsumeJob, GuestThreads, Job, Panics, QUICK, Rejected, ShutdownReport, ThreadsStats,
+};
 pub use wit::{
     ConsumeContext, ConsumeFromWhere, ConsumeMode, ConsumeResult, DELIVERY_INTERFACE, DeliveryTime,
     FilterExpression, LEAN_LISTENER_INTERFACE, LIFECYCLE_INTERFACE, LISTENER_INTERFACE, ListenerDescription,

@@ -175,6 +175,12 @@ impl Instance {
         self.guest.as_ref().is_some_and(|guest| guest.calls() == 0)
     }
 
+    /// Whether it is one of this module and would be lent again.
+    pub(crate) fn is_reusable_for(&self, module: &ListenerModule) -> bool {
+        Arc::ptr_eq(&self.module.0, &module.0)
+            && self.guest.as_ref().is_some_and(|guest| self.module.0.pool.flaw(guest).is_none())
+    }
+
     /// Linear memory it has now, in bytes, all its memories together.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -53,6 +53,17 @@ pub struct PoolStats {
     pub retired_large: u64,
 }
 
+/// Why an instance is not lent again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flaw {
+    /// A trap, the deadline, or too much memory has ended it.
+    Dead,
+    /// It has had as many calls as one may have.
+    Worn,
+    /// It holds more than one may hold.
+    Large,
+}
+
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -146,25 +157,31 @@ impl<R: Role> Pool<R> {
         Ok(Box::new(guest))
     }
 
-    /// Keeps an instance ready, unless it is dead, worn, too large, or one too many.
-    fn keep(&self, guest: Box<Live<R::Functions>>) {
+    /// Why an instance is not to be lent again, if there is a reason.
+    pub(crate) fn flaw(&self, guest: &Live<R::Functions>) -> Option<Flaw> {
         let config = &self.template.engine.config;
         if !guest.is_alive() {
-            return count(&self.counters.retired_dead);
+            return Some(Flaw::Dead);
         }
         if guest.calls() >= config.max_calls_per_instance {
-            count(&self.counters.retired_worn);
-            return guest.retire();
+            return Some(Flaw::Worn);
         }
-        if guest.is_grown_past(config.high_water()) {
-            count(&self.counters.retired_large);
-            return guest.retire();
+        guest.is_grown_past(config.high_water()).then_some(Flaw::Large)
+    }
+
+    /// Keeps an instance ready, unless it is dead, worn, too large, or one too many.
+    fn keep(&self, guest: Box<Live<R::Functions>>) {
+        match self.flaw(&guest) {
+            Some(Flaw::Dead) => return count(&self.counters.retired_dead),
+            Some(Flaw::Worn) => count(&self.counters.retired_worn),
+            Some(Flaw::Large) => count(&self.counters.retired_large),
+            None => {
+                let mut idle = self.idle();
+                if idle.len() < self.template.engine.config.max_idle_per_module {
+                    return idle.push(guest);
+                }
+            }
         }
-        let mut idle = self.idle();
-        if idle.len() < config.max_idle_per_module {
-            return idle.push(guest);
-        }
-        drop(idle);
         guest.retire();
     }
 }

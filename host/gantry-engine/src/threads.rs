@@ -17,6 +17,7 @@ use self::{
     crew::{Crew, Refused},
     job::{Piece, Queued},
 };
+pub use crew::QUICK;
 pub use job::{Calls, ConsumeJob, Job, Panics};
 
 /// Room for the guest's stack (512 KiB) and the host's calls around it.
@@ -116,10 +117,9 @@ impl GuestThreads {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(format!("gantry-guest-{number}")).stack_size(STACK_BYTES);
         thread.spawn(move || {
-            let mut finished = false;
+            let mut finished = 0;
             while let Some(piece) = shared.crew.next(number, finished) {
-                shared.run(piece);
-                finished = true;
+                finished = shared.run(piece);
             }
         })
     }
@@ -185,11 +185,12 @@ impl fmt::Debug for GuestThreads {
 }
 
 impl Shared {
-    /// Runs a job; a panic in it ends neither the thread nor the jobs behind it.
-    fn run(&self, piece: Piece) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| piece.run(&self.panics))) {
+    /// Runs a job, and maybe some of those that came with it: how many. A panic ends neither the thread nor the jobs behind it.
+    fn run(&self, piece: Piece) -> usize {
+        catch_unwind(AssertUnwindSafe(|| piece.run(&self.panics))).unwrap_or_else(|panic| {
             self.panics.count(&*panic);
-        }
+            1
+        })
     }
 }
 

@@ -70,12 +70,12 @@ fn run(script: &str) -> (String, u32, u32) {
 
 fn run_in(script: &str, untouched: bool) -> (String, u32, u32) {
     let mut script = Script { steps: script.chars().collect(), untouched };
-    letters(&isolate(script.steps.len(), Order::Any, &mut script), script.steps.len())
+    letters(&isolate(Instant::now(), script.steps.len(), Order::Any, &mut script), script.steps.len())
 }
 
 fn run_in_order(script: &str) -> (String, u32, u32) {
     let mut script = Script { steps: script.chars().collect(), untouched: false };
-    letters(&isolate(script.steps.len(), Order::Kept, &mut script), script.steps.len())
+    letters(&isolate(Instant::now(), script.steps.len(), Order::Kept, &mut script), script.steps.len())
 }
 
 fn letters(report: &BatchReport, messages: usize) -> (String, u32, u32) {

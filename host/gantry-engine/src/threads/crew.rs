@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
-/// Jobs waiting for each thread that is awake before another is called without knowing how long they take.
-const BACKLOG: usize = 32;
+/// Jobs waiting for each thread that is awake before another is called without knowing how long they take: as many as a few
+/// entries have.
+const BACKLOG: usize = 128;
 /// A job that takes longer is worth a thread of its own.
-const QUICK: Duration = Duration::from_micros(50);
+pub const QUICK: Duration = Duration::from_micros(50);
 /// How long a watcher waits before it looks for the first time, and again after it has called somebody.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// How long it waits at most between two looks; each time twice as long as the time before.
@@ -52,7 +53,7 @@ struct State<T> {
     waiting: VecDeque<Entry<T>>,
     /// How many entries may wait.
     room: usize,
-    /// How many jobs all that waits was counted as.
+    /// How many jobs all that waits was counted as; some of them may have been begun since.
     jobs: usize,
     open: bool,
     /// What each thread does.
@@ -124,10 +125,11 @@ impl<T: Waiting> Crew<T> {
     }
 
     /// The next job for the thread with this index, which rests until there is one; none when there will be none any more,
-    /// and the thread has ended. `finished` says that it has ended a job before.
-    pub(super) fn next(&self, me: usize, finished: bool) -> Option<T::Job> {
+    /// and the thread has ended. `finished` is how many jobs it has ended since: the one it was given, and those of its entry
+    /// that it began itself.
+    pub(super) fn next(&self, me: usize, finished: usize) -> Option<T::Job> {
         let mut state = self.lock();
-        state.finished += u64::from(finished);
+        state.ended(finished);
         loop {
             if let Some(job) = state.take() {
                 return Some(job);
@@ -166,14 +168,15 @@ impl<T: Waiting> Crew<T> {
     /// How many jobs wait, run, and have ended.
     pub(super) fn jobs(&self) -> (usize, u64, u64) {
         let state = self.lock();
-        (state.jobs, state.taken - state.finished, state.finished)
+        (state.left(), state.taken - state.finished, state.finished)
     }
 
     /// Gives up the jobs that wait. How many there were.
     pub(super) fn abandon(&self) -> usize {
         let mut state = self.lock();
+        let jobs = state.left();
         let waiting = std::mem::take(&mut state.waiting);
-        let jobs = std::mem::take(&mut state.jobs);
+        state.jobs = 0;
         drop(state);
         drop(waiting);
         jobs
@@ -233,16 +236,14 @@ impl<T: Waiting> State<T> {
         self.waiting.push_back(Entry { jobs, counted });
     }
 
+    /// The next job of the first entry, which goes to the end with what is left of it: a thread may run an entry on, and the
+    /// next thread has one of its own while there are more.
     fn take(&mut self) -> Option<T::Job> {
         while let Some(entry) = self.waiting.front_mut() {
             let job = entry.jobs.take();
-            if job.is_some() && entry.counted > 0 {
-                entry.counted -= 1;
-                self.jobs -= 1;
-            }
-            if entry.jobs.left() == 0 {
-                self.jobs -= entry.counted;
-                self.waiting.pop_front();
+            match self.recount() {
+                Some(0) => _ = self.waiting.pop_front(),
+                _ => self.waiting.rotate_left(1),
             }
             if job.is_some() {
                 self.taken += 1;
@@ -250,6 +251,27 @@ impl<T: Waiting> State<T> {
             }
         }
         None
+    }
+
+    /// Counts the first entry anew, which loses jobs by itself: to the threads that run it, and where they are taken back. How
+    /// many it has.
+    fn recount(&mut self) -> Option<usize> {
+        let entry = self.waiting.front_mut()?;
+        let left = entry.jobs.left().min(entry.counted);
+        self.jobs -= entry.counted - left;
+        entry.counted = left;
+        Some(left)
+    }
+
+    /// How many jobs wait now.
+    fn left(&self) -> usize {
+        self.waiting.iter().map(|entry| entry.jobs.left()).sum()
+    }
+
+    /// A thread has ended so many jobs, of which it was given one.
+    fn ended(&mut self, finished: usize) {
+        self.finished += finished as u64;
+        self.taken += finished.saturating_sub(1) as u64;
     }
 
     fn duty(&self, index: usize) -> Duty {
@@ -264,6 +286,7 @@ impl<T: Waiting> State<T> {
 
     /// Calls whoever is needed for a job that has just come.
     fn needed(&mut self) -> Option<usize> {
+        self.recount();
         if self.awake == 0 || self.are_behind() {
             return self.call();
         }
@@ -292,6 +315,7 @@ impl<T: Waiting> State<T> {
     /// else rests.
     fn look(&mut self, me: usize, interval: Duration, taken: u64) -> Vec<usize> {
         let nobody = Vec::new();
+        self.recount();
         if self.waiting.is_empty() {
             if taken == 0 {
                 self.watcher = None;
@@ -416,10 +440,10 @@ mod tests {
         for index in 0..threads {
             let crew = Arc::clone(&crew);
             thread::spawn(move || {
-                let mut finished = false;
+                let mut finished = 0;
                 while let Some(job) = crew.next(index, finished) {
                     run(job);
-                    finished = true;
+                    finished = 1;
                 }
             });
         }
@@ -447,17 +471,33 @@ mod tests {
     #[test]
     fn jobs_of_one_entry_are_taken_one_by_one_and_call_as_many_as_entries_of_one() {
         let mut state = resting(8, 2);
-        state.put(Jobs((0..100).collect()));
+        state.put(Jobs((0..200).collect()));
         assert_eq!(state.needed(), Some(7));
-        state.put(one(100));
+        state.put(one(200));
         assert_eq!(state.needed(), Some(6), "one thread has more than its backlog");
-        state.put(one(101));
+        state.put(one(201));
         assert_eq!(state.needed(), Some(5), "who watches");
-        assert_eq!((state.take(), state.take(), state.jobs), (Some(0), Some(1), 100));
+        assert_eq!((state.take(), state.take(), state.jobs), (Some(0), Some(200), 200), "of another entry");
         assert_eq!(state.look(5, FIRST_LOOK, 2), [4, 3, 2, 1, 0, 5], "a thread each, for slow ones");
+        assert_eq!(state.take(), Some(201));
         state.waiting[0].jobs.0.truncate(1);
-        assert_eq!((state.take(), state.jobs), (Some(2), 2), "what an entry loses by itself waits no more");
-        assert_eq!([(); 3].map(|()| state.take()), [Some(100), Some(101), None]);
+        assert_eq!((state.take(), state.jobs), (Some(1), 0), "what an entry loses by itself waits no more");
+        assert_eq!(state.take(), None);
+    }
+
+    #[test]
+    fn what_a_thread_begins_itself_of_an_entry_waits_no_more_and_counts_as_ended() {
+        let mut state = resting(4, 2);
+        state.put(Jobs((0..40).collect()));
+        assert_eq!(state.needed(), Some(3));
+        assert_eq!(state.take(), Some(0));
+        state.waiting[0].jobs.0.drain(..31);
+        state.put(one(40));
+        assert_eq!(state.needed(), Some(2), "who watches: the thread is not behind");
+        assert_eq!((state.jobs, state.taken, state.finished), (9, 1, 0));
+        state.ended(32);
+        assert_eq!((state.take(), state.jobs), (Some(32), 8));
+        assert_eq!((state.taken, state.finished), (33, 32));
     }
 
     #[test]

@@ -92,9 +92,10 @@ pub trait Calls: Send + Sync {
     /// Begins the next one; none when there is none any more.
     fn begin(&self) -> Option<usize>;
 
-    /// Runs one that was begun, on a guest thread. It sees to its results by itself: `panics` contains what may panic on the
-    /// way to them.
-    fn run(&self, call: usize, panics: &Panics);
+    /// Runs one that was begun, on a guest thread, and then those that it begins itself, until they have taken
+    /// [`QUICK`](super::QUICK) together. They see to their results by themselves: `panics` contains what may panic on the way to them. How many
+    /// it ran.
+    fn run(&self, first: usize, panics: &Panics) -> usize;
 }
 
 /// What a guest thread can be given.
@@ -133,13 +134,37 @@ impl fmt::Debug for Job {
 /// A job in the queue, with the span it was submitted in.
 pub(super) enum Queued {
     /// One job, until it is taken.
-    One(Option<(tracing::Span, Job)>),
+    One(Option<(tracing::Span, Single)>),
     Calls(Arc<(tracing::Span, Arc<dyn Calls>)>),
+}
+
+/// A job that one thread runs.
+pub(super) enum Single {
+    Consume(Box<ConsumeJob>),
+    Work(Box<dyn FnOnce() + Send>),
+}
+
+impl Single {
+    fn run(self, panics: &Panics) {
+        match self {
+            Self::Consume(job) => job.run(panics),
+            Self::Work(work) => work(),
+        }
+    }
+}
+
+impl From<Single> for Job {
+    fn from(single: Single) -> Self {
+        match single {
+            Single::Consume(job) => Self::Consume(job),
+            Single::Work(work) => Self::Work(work),
+        }
+    }
 }
 
 /// What a thread takes off the queue.
 pub(super) enum Piece {
-    One(tracing::Span, Job),
+    One(tracing::Span, Single),
     Call(Arc<(tracing::Span, Arc<dyn Calls>)>, usize),
 }
 
@@ -147,14 +172,15 @@ impl Queued {
     pub(super) fn new(span: tracing::Span, job: Job) -> Self {
         match job {
             Job::Calls(calls) => Self::Calls(Arc::new((span, calls))),
-            job => Self::One(Some((span, job))),
+            Job::Consume(job) => Self::One(Some((span, Single::Consume(job)))),
+            Job::Work(work) => Self::One(Some((span, Single::Work(work)))),
         }
     }
 
     /// The job as it was given.
     pub(super) fn into_job(self) -> Option<Job> {
         match self {
-            Self::One(job) => job.map(|(_, job)| job),
+            Self::One(job) => job.map(|(_, job)| job.into()),
             Self::Calls(calls) => Some(Job::Calls(Arc::clone(&calls.1))),
         }
     }
@@ -179,17 +205,13 @@ impl Waiting for Queued {
 }
 
 impl Piece {
-    pub(super) fn run(self, panics: &Panics) {
+    /// How many jobs it was, in the end.
+    pub(super) fn run(self, panics: &Panics) -> usize {
         match self {
-            Self::One(span, Job::Consume(job)) => span.in_scope(|| job.run(panics)),
-            Self::One(span, Job::Work(work)) => span.in_scope(work),
-            Self::One(span, Job::Calls(calls)) => span.in_scope(|| {
-                while let Some(call) = calls.begin() {
-                    calls.run(call, panics);
-                }
-            }),
-            Self::Call(calls, call) => calls.0.in_scope(|| calls.1.run(call, panics)),
+            Self::One(span, job) => span.in_scope(|| job.run(panics)),
+            Self::Call(calls, call) => return calls.0.in_scope(|| calls.1.run(call, panics)),
         }
+        1
     }
 }
 

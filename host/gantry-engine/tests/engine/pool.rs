@@ -1,8 +1,8 @@
 //! Instances are reused while they are sound, and replaced when they are not.
 
-use gantry_engine::{Grants, InstantiateError};
+use gantry_engine::{Grants, InHand, InstantiateError, Order};
 
-use crate::common::{CONTEXT, PATIENCE, batch, component, consume, engine_with, guest};
+use crate::common::{CONTEXT, PATIENCE, batch, causes, component, consume, engine_with, guest};
 
 #[test]
 fn a_sound_instance_is_reused() {
@@ -37,6 +37,30 @@ fn an_instance_is_replaced_after_its_number_of_calls() {
     }
     let stats = module.stats();
     assert_eq!((stats.created, stats.retired_worn, stats.idle), (3, 2, 1));
+}
+
+#[test]
+fn an_instance_stays_in_hand_from_call_to_call_while_it_is_sound_and_of_the_same_module() {
+    let engine = engine_with(|config| config.max_calls_per_instance = 3);
+    let load = |name| engine.load(&component(name), &Grants::NONE).unwrap();
+    let (module, other) = (load("scripted"), load("minimal"));
+    let mut hand = InHand::default();
+    let mut call = |module, body| {
+        let report = hand.consume_isolated(module, &CONTEXT, &batch(&[body]), 0..1, PATIENCE, Order::Any);
+        causes(&report)[0]
+    };
+    assert_eq!([call(&module, "ok"), call(&module, "later")], ["answered"; 2]);
+    let stats = module.stats();
+    assert_eq!((stats.created, stats.reused, stats.in_use, stats.idle), (1, 1, 1, 0));
+    assert_eq!([call(&module, "ok"), call(&module, "ok")], ["answered"; 2]);
+    assert_eq!((module.stats().created, module.stats().retired_worn), (2, 1), "three calls wear it out");
+    assert_eq!([call(&module, "panic"), call(&module, "ok")], ["trap", "answered"]);
+    let dead = module.stats().retired_dead;
+    assert!((1..=2).contains(&dead), "none of the {dead} that trapped is called again");
+    assert_eq!(call(&other, "hello"), "answered");
+    assert_eq!((module.stats().in_use, module.stats().idle, other.stats().in_use), (0, 1, 1));
+    drop(hand);
+    assert_eq!((other.stats().in_use, other.stats().idle), (0, 1));
 }
 
 #[test]

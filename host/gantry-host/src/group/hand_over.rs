@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use gantry_core::{BatchId, Settlement};
 use gantry_engine::{
-    BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, MessageBatch, Outcome, Panics,
-    consume_isolated,
+    BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, InHand, MessageBatch, Outcome, Panics,
+    QUICK,
 };
 use gantry_protocol::MessageExt;
 
@@ -57,6 +57,8 @@ pub(super) struct HandOver {
     /// The batch again, as the engine wants it.
     batch: Arc<dyn MessageBatch>,
     calls: usize,
+    /// Whether nobody wants to know of each call.
+    unwatched: bool,
     begun: AtomicUsize,
     home: Mutex<Home>,
 }
@@ -88,7 +90,8 @@ impl HandOver {
         let calls = handed.batch.stored().len().div_ceil(handed.call_size.max(1)).max(1);
         let home = Home { ended: Vec::with_capacity(calls), ..Home::default() };
         let batch = Arc::clone(&handed.batch) as Arc<dyn MessageBatch>;
-        Self { handed, batch, calls, begun: AtomicUsize::new(0), home: Mutex::new(home) }
+        let unwatched = handed.consumption.traces.is_none() && handed.listener.shadow().is_none();
+        Self { handed, batch, calls, unwatched, begun: AtomicUsize::new(0), home: Mutex::new(home) }
     }
 
     pub(super) fn id(&self) -> BatchId {
@@ -145,12 +148,10 @@ impl HandOver {
 
     /// Whether there is nothing to do about a call but to count it.
     fn is_success(&self, call: usize, report: &BatchReport) -> bool {
-        let Handed { consumption, listener, corrupt, .. } = &self.handed;
-        let alone = consumption.traces.is_none() && listener.shadow().is_none();
         let success =
             |outcome: &Outcome| outcome.cause == Cause::Answered && outcome.result == ConsumeResult::Success;
-        alone
-            && (call > 0 || corrupt.is_empty())
+        self.unwatched
+            && (call > 0 || self.handed.corrupt.is_empty())
             && report.batch_failure.is_none()
             && report.outcomes.iter().all(success)
     }
@@ -333,17 +334,9 @@ impl HandOver {
     }
 }
 
-impl Calls for HandOver {
-    fn left(&self) -> usize {
-        self.calls.saturating_sub(self.begun.load(Ordering::Acquire))
-    }
-
-    fn begin(&self) -> Option<usize> {
-        let next = |begun| (begun < self.calls).then_some(begun + 1);
-        self.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
-    }
-
-    fn run(&self, call: usize, panics: &Panics) {
+impl HandOver {
+    /// How long it took.
+    fn run_one(&self, call: usize, hand: &mut InHand, panics: &Panics) -> Duration {
         let Handed { consumption, way, batch, trial, queue_topic, .. } = &self.handed;
         let context = ConsumeContext {
             consumer_group: &consumption.group,
@@ -358,13 +351,37 @@ impl Calls for HandOver {
             Call::Guest(lease) => {
                 let (module, messages) = (lease.module(), range.len());
                 panics.contain(messages, || {
-                    consume_isolated(module, &context, &self.batch, range, way.deadline, way.order)
+                    hand.consume_isolated(module, &context, &self.batch, range, way.deadline, way.order)
                 })
             }
             Call::Native(native) if self.calls == 1 => native.consume(&context, &**batch),
             Call::Native(native) => native.consume(&context, &Part::new(batch, range)),
         };
+        let took = report.took;
         self.ended(call, tried.as_ref(), report);
+        took
+    }
+}
+
+impl Calls for HandOver {
+    fn left(&self) -> usize {
+        self.calls.saturating_sub(self.begun.load(Ordering::Acquire))
+    }
+
+    fn begin(&self) -> Option<usize> {
+        let next = |begun| (begun < self.calls).then_some(begun + 1);
+        self.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
+    }
+
+    fn run(&self, first: usize, panics: &Panics) -> usize {
+        let (mut hand, mut spent, mut ran) = (InHand::default(), Duration::ZERO, 0);
+        let mut next = Some(first);
+        while let Some(call) = next {
+            spent += self.run_one(call, &mut hand, panics);
+            ran += 1;
+            next = if spent < QUICK { self.begin() } else { None };
+        }
+        ran
     }
 }
 

@@ -26,8 +26,31 @@ impl NativeListener for Nobody {
     }
 }
 
+/// A listener that takes its time.
+struct Takes(Duration);
+
+impl NativeListener for Takes {
+    fn describe(&self) -> ListenerDescription {
+        Nobody.describe()
+    }
+
+    fn consume(&self, _: &ConsumeContext<'_>, batch: &dyn MessageBatch) -> Vec<ConsumeResult> {
+        std::thread::sleep(self.0);
+        vec![ConsumeResult::Success; batch.len()]
+    }
+}
+
 /// A hand-over of so many messages, so many in a call; the bodies of those at `corrupt` cannot be read.
 fn hand_over(messages: usize, call_size: usize, corrupt: &[usize]) -> (HandOver, mpsc::Receiver<Input>) {
+    hand_over_to(Arc::new(Nobody), messages, call_size, corrupt)
+}
+
+fn hand_over_to(
+    native: Arc<dyn NativeListener>,
+    messages: usize,
+    call_size: usize,
+    corrupt: &[usize],
+) -> (HandOver, mpsc::Receiver<Input>) {
     let mut bytes = BytesMut::new();
     for place in 0..messages {
         let sys_flag = if corrupt.contains(&place) { sys_flag::COMPRESSED } else { 0 };
@@ -48,8 +71,8 @@ fn hand_over(messages: usize, call_size: usize, corrupt: &[usize]) -> (HandOver,
         tallies: Arc::default(),
         traces: None,
     };
-    let plan = ListenerPlan::new("nobody", &Nobody.describe(), &GantryConfig::default());
-    let native = || Native::new(Arc::new(Nobody), "1".to_owned());
+    let plan = ListenerPlan::new("nobody", &native.describe(), &GantryConfig::default());
+    let native = || Native::new(Arc::clone(&native), "1".to_owned());
     let listener = Listener::native(ListenerId(1), "nobody", plan, BreakerSettings::default(), native());
     let handed = Handed {
         id: BatchId::default(),
@@ -176,4 +199,23 @@ fn a_recall_before_anything_has_begun_takes_everything() {
     let mut untouched = hand_over.recall().unwrap().untouched;
     untouched.sort_unstable();
     assert_eq!(untouched, [0, 1, 2]);
+}
+
+#[test]
+fn a_thread_goes_on_with_the_next_call_while_they_are_quick() {
+    let (quick, mut told) = hand_over_to(Arc::new(Takes(Duration::ZERO)), 5, 2, &[]);
+    let first = quick.begin().unwrap();
+    // A machine that is busy may make any call slow.
+    let mut ran = quick.run(first, &Panics::default());
+    while let Some(next) = quick.begin() {
+        ran += quick.run(next, &Panics::default());
+    }
+    assert_eq!((ran, outcomes(&quick).succeeded), (3, 5));
+    let Some(Input::Consumed(_, results)) = told.blocking_recv() else { panic!("it came home") };
+    assert_eq!(results, vec![Settlement::Success; 5]);
+
+    let (slow, _told) = hand_over_to(Arc::new(Takes(QUICK)), 5, 2, &[]);
+    let first = slow.begin().unwrap();
+    assert_eq!(slow.run(first, &Panics::default()), 1);
+    assert_eq!(slow.left(), 2, "which other threads may take");
 }
