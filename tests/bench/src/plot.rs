@@ -87,6 +87,8 @@ fn growth(results: &Results, broker: Kind) -> Vec<Bar> {
     let bar = |row: &&Row| {
         let Subject { load, hosts, plugins, .. } = row.subject;
         let name = match (hosts, plugins) {
+            (1, 1) if load.messages < results.load.messages => "1 plugin".to_owned(),
+            (1, 1) if load.messages > results.load.messages => format!("{} messages", load.messages),
             (1, 1) => format!("{} queues", load.queues),
             (1, plugins) => format!("{plugins} plugins"),
             (hosts, _) => format!("{hosts} hosts"),

@@ -18,8 +18,8 @@ use crate::contestant::{Contestant, Setting};
 use crate::programs::Programs;
 use crate::topic::{self, Load};
 
-/// How long a consumer may take over a topic.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a consumer may take over a topic. One that takes longer has no figure, and is left out of later rounds.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a host is asked for its count: until its first message, and then. What is measured ends up to this much later
 /// than it was, to the host's disadvantage.
 const LOOK_FOR_FIRST: Duration = Duration::from_millis(1);

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use crate::brokers::Kind;
 use crate::contestant::{Contestant, Setting};
+use crate::plan::LONGER;
 use crate::results::{Figure, Results};
 use crate::run::Subject;
+use crate::topic::Load;
 
 use Contestant::{Bare, GoClient, JavaClient, Native, Records, Rust};
 use Setting::{By32, By1024, Defaults};
@@ -133,23 +135,31 @@ impl At<'_> {
                 memory.map(|(own, go)| own - go),
             ),
             target(
-                "throughput from 8 to 512 queues, slowest to fastest",
-                Bound::AtLeast(0.8),
-                self.flat(|subject| {
+                "CPU per message from 8 to 512 queues, dearest to cheapest",
+                Bound::AtMost(1.2),
+                self.growth(|subject| {
                     subject.hosts == 1
                         && subject.plugins == 1
                         && subject.load.messages == self.results.load.messages
                 }),
             ),
             target(
-                "throughput from 1 to 50 plugins, slowest to fastest",
-                Bound::AtLeast(0.8),
-                self.flat(|subject| {
+                "CPU per message from 1 to 50 plugins, dearest to cheapest",
+                Bound::AtMost(1.2),
+                self.growth(|subject| {
                     subject.hosts == 1
-                        && subject.wanted() == self.results.load.messages
                         && subject.load.queues == 8
+                        && subject.load.messages < self.results.load.messages
+                        && subject.load.body == self.results.load.body
                 }),
             ),
+            target("throughput of four times the messages, to the main load's", Bound::AtLeast(0.8), {
+                let load = self.results.load;
+                let longer = Load { messages: load.messages * LONGER, ..load };
+                let longer = Subject::single(Rust, By1024, longer);
+                let longer = self.results.median(self.broker, Rate, |subject| *subject == longer);
+                ratio(longer, self.of(Rust, By1024, Rate))
+            }),
         ]
     }
 
@@ -169,17 +179,17 @@ impl At<'_> {
         Contestant::PEERS.into_iter().filter_map(|peer| self.latency(peer, figure)).reduce(f64::min)
     }
 
-    /// The slowest of several to the fastest.
-    fn flat(&self, is_one: impl Fn(&Subject) -> bool) -> Option<f64> {
+    /// The dearest of several to the cheapest.
+    fn growth(&self, is_one: impl Fn(&Subject) -> bool) -> Option<f64> {
         let of_gantry = |subject: &Subject| subject.contestant == Rust && subject.setting == By1024;
         let rows =
             self.results.rows.iter().filter(|row| row.broker == self.broker && of_gantry(&row.subject));
-        let rates = rows
+        let costs = rows
             .filter(|row| is_one(&row.subject))
-            .filter_map(|row| row.figures.get(&Figure::MessagesPerSecond));
-        let rates: Vec<f64> = rates.map(|samples| samples.median).collect();
-        let slowest = rates.iter().copied().reduce(f64::min).filter(|_| rates.len() > 1)?;
-        ratio(Some(slowest), rates.iter().copied().reduce(f64::max))
+            .filter_map(|row| row.figures.get(&Figure::CpuSecondsPerMillion));
+        let costs: Vec<f64> = costs.map(|samples| samples.median).collect();
+        let dearest = costs.iter().copied().reduce(f64::max).filter(|_| costs.len() > 1)?;
+        ratio(Some(dearest), costs.iter().copied().reduce(f64::min))
     }
 }
 
@@ -221,7 +231,6 @@ fn ratio(value: Option<f64>, to: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::Load;
 
     const LOAD: Load = Load { queues: 8, messages: 1000, body: 128 };
 
@@ -248,16 +257,27 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_flat_when_the_slowest_is_near_the_fastest() {
+    fn growth_is_flat_when_the_dearest_is_near_the_cheapest() {
         let mut results = Results::new(String::new(), 1, LOAD);
-        for (queues, rate) in [(8, 100.0), (64, 90.0), (512, 75.0)] {
+        for (queues, cpu) in [(8, 1.0), (64, 0.9), (512, 1.35)] {
             let subject = Subject::single(Rust, By1024, Load { queues, ..LOAD });
+            results.push(Kind::Embedded, subject, Figure::CpuSecondsPerMillion, cpu);
+        }
+        let flat = target(&results, "CPU per message from 8 to 512 queues, dearest to cheapest");
+        assert_eq!((flat.value, flat.verdict()), (Some(1.5), "not met"));
+        let plugins = target(&results, "CPU per message from 1 to 50 plugins, dearest to cheapest");
+        assert_eq!(plugins.value, None, "no number of plugins shows no growth");
+    }
+
+    #[test]
+    fn catching_up_is_linear_when_it_is_as_fast_with_more_messages() {
+        let mut results = Results::new(String::new(), 1, LOAD);
+        for (messages, rate) in [(LOAD.messages, 100.0), (LOAD.messages * LONGER, 90.0)] {
+            let subject = Subject::single(Rust, By1024, Load { messages, ..LOAD });
             results.push(Kind::Embedded, subject, Figure::MessagesPerSecond, rate);
         }
-        let flat = target(&results, "throughput from 8 to 512 queues, slowest to fastest");
-        assert_eq!((flat.value, flat.verdict()), (Some(0.75), "not met"));
-        let plugins = target(&results, "throughput from 1 to 50 plugins, slowest to fastest");
-        assert_eq!(plugins.value, None, "one number of plugins shows no growth");
+        let linear = target(&results, "throughput of four times the messages, to the main load's");
+        assert_eq!((linear.value, linear.verdict()), (Some(0.9), "met"));
     }
 
     #[test]
