@@ -79,7 +79,7 @@ pub(super) struct Driver {
     answers: Answers,
     consumption: Arc<Consumption>,
     inputs: mpsc::Receiver<Input>,
-    /// Batches of several calls at listeners.
+    /// Batches at listeners.
     handed_over: HandedOver,
     /// Listeners that are given nothing because they keep failing.
     pausing: Pausing,

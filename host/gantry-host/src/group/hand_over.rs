@@ -410,4 +410,4 @@ impl End<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

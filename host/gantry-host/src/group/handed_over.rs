@@ -1,5 +1,8 @@
-//! Hand-overs of several calls that have not come home: one that takes long is recalled, so that what has ended in it counts,
-//! and what nobody has begun goes out again, one call a batch.
+//! Hand-overs that have not come home. Where one of several calls takes long, all are recalled: what has ended in them counts, and
+//! what nobody has begun goes out again, one call a batch.
+//!
+//! All of them, and the last first, because calls begin in their order: so nothing that is taken back is ahead of something that
+//! was begun. A queue that is let go right then keeps no gap, whose end another member would consume again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use gantry_core::BatchId;
 
-use super::hand_over::HandOver;
+use super::hand_over::{HandOver, Recalled};
 use super::input::Input;
 use super::machine::Machine;
 
@@ -19,11 +22,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct HandedOver(VecDeque<(Instant, Arc<HandOver>)>);
 
 impl HandedOver {
-    /// One has left. One of a single call needs no watching.
+    /// One has left.
     pub(super) fn left(&mut self, now: Instant, hand_over: Arc<HandOver>) {
-        if hand_over.calls() > 1 {
-            self.0.push_back((now, hand_over));
-        }
+        self.0.push_back((now, hand_over));
     }
 
     /// One has come home.
@@ -33,18 +34,60 @@ impl HandedOver {
         }
     }
 
-    /// Recalls those that have taken long, for the machine. To be called every now and then.
+    /// Recalls them for the machine, if one has taken long. To be called every now and then.
     pub(super) fn look(&mut self, now: Instant, machine: &mut Machine) {
-        let late = |(left, _): &(Instant, Arc<HandOver>)| now.saturating_duration_since(*left) >= PATIENCE;
-        while self.0.front().is_some_and(late) {
-            let Some((_, hand_over)) = self.0.pop_front() else { return };
-            let Some(recalled) = hand_over.recall() else { continue };
+        for (id, recalled) in self.recall(now) {
             if !recalled.ended.is_empty() {
-                machine.take(now, Input::ConsumedPart(hand_over.id(), recalled.ended));
+                machine.take(now, Input::ConsumedPart(id, recalled.ended));
             }
             if !recalled.untouched.is_empty() {
-                machine.handle_returned_part(now, hand_over.id(), &recalled.untouched);
+                machine.handle_returned_part(now, id, &recalled.untouched);
             }
         }
+    }
+
+    /// A single call that takes long is no reason: nothing waits for it.
+    fn recall(&mut self, now: Instant) -> Vec<(BatchId, Recalled)> {
+        let late = |(left, hand_over): &(Instant, Arc<HandOver>)| {
+            hand_over.calls() > 1 && now.saturating_duration_since(*left) >= PATIENCE
+        };
+        if !self.0.iter().any(late) {
+            return Vec::new();
+        }
+        let all = self.0.drain(..).rev();
+        all.filter_map(|(_, hand_over)| Some((hand_over.id(), hand_over.recall()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_engine::Calls as _;
+
+    use super::*;
+    use crate::group::hand_over::tests::hand_over;
+
+    #[test]
+    fn where_one_is_late_all_are_recalled_from_the_last_so_that_nothing_begun_is_behind_what_is_taken_back() {
+        let mut handed_over = HandedOver::default();
+        let left = Instant::now();
+        let several: Vec<_> = [3, 2, 1].map(|calls| Arc::new(hand_over(calls, 1, &[]).0)).into();
+        for (late, hand_over) in several.iter().enumerate() {
+            handed_over.left(left + PATIENCE / 2 * late as u32, Arc::clone(hand_over));
+        }
+        assert_eq!(several[0].begin(), Some(0));
+        assert!(handed_over.recall(left + PATIENCE / 2).is_empty());
+        let recalled = handed_over.recall(left + PATIENCE);
+        let untouched: Vec<_> = recalled.into_iter().map(|(_, recalled)| recalled.untouched).collect();
+        assert_eq!(untouched, [vec![0], vec![0, 1], vec![1, 2]]);
+        assert!(several.iter().all(|hand_over| hand_over.begin().is_none()));
+        assert!(handed_over.recall(left + 10 * PATIENCE).is_empty(), "once");
+    }
+
+    #[test]
+    fn a_single_call_may_take_long() {
+        let mut handed_over = HandedOver::default();
+        let left = Instant::now();
+        handed_over.left(left, Arc::new(hand_over(1, 1, &[]).0));
+        assert!(handed_over.recall(left + 10 * PATIENCE).is_empty());
     }
 }

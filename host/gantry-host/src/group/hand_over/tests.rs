@@ -41,7 +41,11 @@ impl NativeListener for Takes {
 }
 
 /// A hand-over of so many messages, so many in a call; the bodies of those at `corrupt` cannot be read.
-fn hand_over(messages: usize, call_size: usize, corrupt: &[usize]) -> (HandOver, mpsc::Receiver<Input>) {
+pub(in crate::group) fn hand_over(
+    messages: usize,
+    call_size: usize,
+    corrupt: &[usize],
+) -> (HandOver, mpsc::Receiver<Input>) {
     hand_over_to(Arc::new(Nobody), messages, call_size, corrupt)
 }
 
