@@ -228,7 +228,7 @@ impl Driver {
         let listener = self.listeners.get(&batch.listener).ok_or(NotTaken(batch.id))?;
         let Some(probe) = self.pausing.admits(now, listener) else { return Err(NotTaken(batch.id)) };
         let hand_over = self.consumption.submit(listener, batch)?;
-        self.handed_over.left(now, hand_over);
+        self.handed_over.left(now, &hand_over);
         if probe {
             self.pausing.probe_left(listener, &mut self.machine);
         }
