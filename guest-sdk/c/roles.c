@@ -127,23 +127,30 @@ static void settle(uint32_t index, gantry_result result) {
   gantry_rocketmq_types_consume_result_free(&told);
 }
 
-uint32_t EXPORTED(consume_message)(bindings_list_u8_t *batch) {
-  gantry_text whole = {(const char *)batch->ptr, batch->len};
+void EXPORTED(consume_batches)(bindings_list_u8_t *batches, uint32_t size) {
+  gantry_text whole = {(const char *)batches->ptr, batches->len};
   gantry_message message;
-  uint32_t count = 0;
   gantry_text rest = whole;
-  while (gantry_next_message(&rest, &message)) count++;
+  while (gantry_next_message(&rest, &message)) continue;
   if (rest.len != 0) {
     bindings_string_t reason = {(uint8_t *)UNREADABLE, sizeof UNREADABLE - 1};
     gantry_rocketmq_delivery_fail(&reason);
-    return 0;
+    gantry_rocketmq_delivery_next_batch(0);
+    rest.len = 0;
+  } else {
+    rest = whole;
   }
-  rest = whole;
-  for (uint32_t i = 0; i < count && gantry_next_message(&rest, &message); i++)
-    settle(i, gantry_listener.consume(&the_context, &message));
+  while (rest.len != 0) {
+    uint32_t count = 0;
+    while (count < size && gantry_next_message(&rest, &message))
+      settle(count++, gantry_listener.consume(&the_context, &message));
+    uint32_t step = gantry_rocketmq_delivery_next_batch(count);
+    if (step == 0) break;
+    // Batches between the two are not for this call.
+    for (; count < step && gantry_next_message(&rest, &message); count++) continue;
+  }
   forget_context();
-  bindings_list_u8_free(batch);
-  return count;
+  bindings_list_u8_free(batches);
 }
 
 #endif

@@ -13,7 +13,7 @@ use crate::{ConsumeResult, Context, Listener, Message};
 #[macro_export]
 macro_rules! export_listener {
     ($listener:ty) => {
-        const _: fn(Vec<u8>) -> u32 = $crate::__private::consume_lean::<$listener>;
+        const _: fn(Vec<u8>, u32) = $crate::__private::consume_batches::<$listener>;
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -24,8 +24,8 @@ macro_rules! export_listener {
                     $crate::__private::describe::<$listener>(env!("CARGO_PKG_VERSION"))
                 }
 
-                fn consume_message(batch: Vec<u8>) -> u32 {
-                    $crate::__private::consume_lean::<$listener>(batch)
+                fn consume_batches(batches: Vec<u8>, size: u32) {
+                    $crate::__private::consume_batches::<$listener>(batches, size);
                 }
             }
 
@@ -91,22 +91,41 @@ pub fn describe<L: Listener>(package_version: &str) -> types::ListenerDescriptio
     L::describe().into_wit(package_version)
 }
 
-/// The WIT's `consume-message` of a listener that says only what is not a success.
-pub fn consume_lean<L: Listener>(batch: Vec<u8>) -> u32 {
-    let answer = Room::with(batch, |batch| {
-        let results = L::consume_batch(&Context::of_call(), batch)?;
-        // With a wrong number of them, none counts.
-        if results.len() == batch.len() {
-            settle(&results);
+/// The WIT's `consume-batches`, with the host's `delivery.next-batch`.
+pub fn consume_batches<L: Listener>(batches: Vec<u8>, size: u32) {
+    each_batch::<L>(batches, size, delivery::next_batch);
+}
+
+/// Consumes one batch after the other, and tells `next` how many messages it answers for, which tells where the next one begins.
+fn each_batch<L: Listener>(batches: Vec<u8>, size: u32, mut next: impl FnMut(u32) -> u32) {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let (context, mut start) = (Context::of_call(), 0);
+    let consumed = Room::with(batches, size, |messages| {
+        loop {
+            let batch = messages.get(start..).unwrap_or_default();
+            let batch = batch.get(..size).unwrap_or(batch);
+            let step = match L::consume_batch(&context, batch) {
+                Ok(results) => {
+                    // With a wrong number of them, none counts.
+                    if results.len() == batch.len() {
+                        settle(&results);
+                    }
+                    next(u32::try_from(results.len()).unwrap_or(u32::MAX))
+                }
+                Err(reason) => {
+                    delivery::fail(&reason);
+                    next(0)
+                }
+            };
+            if step == 0 {
+                return Ok(());
+            }
+            start += usize::try_from(step).unwrap_or(usize::MAX);
         }
-        Ok(results.len())
     });
-    match answer {
-        Ok(results) => u32::try_from(results).unwrap_or(u32::MAX),
-        Err(reason) => {
-            delivery::fail(&reason);
-            0
-        }
+    if let Err(reason) = consumed {
+        delivery::fail(&reason);
+        next(0);
     }
 }
 
@@ -127,7 +146,7 @@ pub fn consume_packed<L: Listener>(
     context: types::ConsumeContext,
     batch: Vec<u8>,
 ) -> Result<Vec<types::ConsumeResult>, String> {
-    Room::with(batch, |batch| L::consume_batch(&Context::given(context), batch))
+    Room::with(batch, usize::MAX, |batch| L::consume_batch(&Context::given(context), batch))
 }
 
 /// The WIT's `consume-message` of a listener that takes records.
@@ -195,12 +214,30 @@ mod tests {
         assert_eq!(consume::<ByTag>(context, batch).unwrap(), expected);
     }
 
+    /// Successes, so many, in batches of `size`: what it says of each, where the host goes on by these steps.
+    fn said(messages: usize, size: u32, steps: &[u32]) -> Vec<u32> {
+        let message = [&[0, 0, 0, 92], [0; 84].as_slice(), &[1, b't', 0, 0]].concat();
+        let (mut said, mut steps) = (Vec::new(), steps.iter());
+        each_batch::<ByTag>(message.repeat(messages), size, |answered| {
+            said.push(answered);
+            steps.next().copied().unwrap_or_default()
+        });
+        said
+    }
+
     #[test]
     fn a_batch_of_successes_says_nothing_but_how_many_and_leaves_room_for_the_next() {
-        let message = [&[0, 0, 0, 92], [0; 84].as_slice(), &[1, b't', 0, 0]].concat();
         for count in [1, 3, 2] {
-            assert_eq!(usize::try_from(consume_lean::<ByTag>(message.repeat(count))).unwrap(), count);
+            assert_eq!(said(count as usize, count, &[]), [count]);
         }
+    }
+
+    #[test]
+    fn batches_are_consumed_one_after_the_other_where_the_host_goes_on() {
+        assert_eq!(said(5, 2, &[2, 2]), [2, 2, 1]);
+        assert_eq!(said(5, 2, &[4]), [2, 1], "the one between is another's");
+        assert_eq!(said(5, 2, &[]), [2], "the others are not begun");
+        assert_eq!(said(3, 1, &[1, 1]), [1, 1, 1]);
     }
 
     #[test]

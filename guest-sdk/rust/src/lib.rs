@@ -137,7 +137,7 @@ pub mod __private {
     pub use crate::bindings::strategy::exports::gantry::rocketmq::strategy::{
         Guest as StrategyGuest, StrategyDescription as WitStrategyDescription,
     };
-    pub use crate::export::{consume, consume_lean, consume_packed, describe};
+    pub use crate::export::{consume, consume_batches, consume_packed, describe};
     pub use crate::selector::describe as describe_selector;
     pub use crate::strategy::describe as describe_strategy;
 }

@@ -57,17 +57,18 @@ pub(crate) struct Room {
 thread_local!(static ROOM: Cell<Option<Room>> = const { Cell::new(None) });
 
 impl Room {
-    /// Lends the messages of a batch.
+    /// Lends the messages of batches, each of `size` of them.
     ///
     /// # Errors
     /// What `consume` returns; and bytes that are no messages.
     pub(crate) fn with<T>(
-        batch: Vec<u8>,
+        batches: Vec<u8>,
+        size: usize,
         consume: impl FnOnce(&[Message]) -> Result<T, String>,
     ) -> Result<T, String> {
         let mut room = ROOM.take().unwrap_or_default();
-        room.hold(batch);
-        let split = split(&room.bytes, Message::packed, &mut room.messages);
+        room.hold(batches);
+        let split = split(&room.bytes, size, Message::packed, &mut room.messages);
         let answer = split.and_then(|()| consume(&room.messages));
         room.messages.clear();
         room.hold(Vec::new());
@@ -84,15 +85,20 @@ impl Room {
     }
 }
 
-/// Puts the messages of a batch into `messages`, each made of its bytes, which stay where they are.
+/// Puts the messages of batches of this size into `messages`, each made of its bytes, which stay where they are.
 ///
 /// # Errors
 /// The bytes are not whole messages one after the other, in words.
-fn split<M>(batch: &Arc<Vec<u8>>, make: impl Fn(Packed) -> M, messages: &mut Vec<M>) -> Result<(), String> {
+fn split<M>(
+    batch: &Arc<Vec<u8>>,
+    batch_size: usize,
+    make: impl Fn(Packed) -> M,
+    messages: &mut Vec<M>,
+) -> Result<(), String> {
     // Messages of one batch are much alike.
     let first = usize::try_from(u32_at(batch, 0)).unwrap_or(usize::MAX);
     messages.reserve(batch.len() / first.max(MIN_SIZE));
-    let mut start = 0;
+    let (mut start, mut index) = (0, 0);
     while start < batch.len() {
         let left = batch.get(start..).unwrap_or_default();
         let size = usize::try_from(u32_at(left, 0)).unwrap_or(usize::MAX);
@@ -103,16 +109,16 @@ fn split<M>(batch: &Arc<Vec<u8>>, make: impl Fn(Packed) -> M, messages: &mut Vec
                 left.len()
             ));
         }
-        let index = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let end = start + size;
         messages.push(make(Packed {
             batch: Arc::clone(batch),
             start,
             end,
-            index,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
             offset_message_id: OnceLock::new(),
         }));
         start = end;
+        index = if index + 1 < batch_size { index + 1 } else { 0 };
     }
     Ok(())
 }

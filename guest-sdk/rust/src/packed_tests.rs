@@ -49,7 +49,7 @@ fn record() -> impl Strategy<Value = MessageRecord> {
 
 fn split(batch: Vec<u8>) -> Result<Vec<Packed>, String> {
     let mut messages = Vec::new();
-    super::split(&batch.into(), |packed| packed, &mut messages)?;
+    super::split(&batch.into(), usize::MAX, |packed| packed, &mut messages)?;
     Ok(messages)
 }
 

@@ -128,7 +128,8 @@ pub struct GroupConfig {
     /// Default 5 ms. Ours alone.
     pub journal_interval: Option<Duration>,
     /// Most calls of a listener that are handed over together, as one batch, 1 to 32, default 1. What handing over costs is
-    /// then shared. More than one only while the listener's calls are quick and all succeed, and never more than 32 messages;
+    /// then shared. More than one only while the listener's calls are quick and all succeed, and never more than 256 messages where
+    /// one call has fewer;
     /// in an orderly group always one. Ours alone.
     pub calls_together: u32,
     /// Most send-backs on the way at once. 1 to 1024, default 32; RocketMQ sends one per consuming thread.

@@ -1,6 +1,6 @@
 //! The host's side of `gantry:rocketmq/delivery`: questions about the batch at hand.
 
-use std::{ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc, time::Instant};
 
 use wasmtime::{
     StoreContextMut,
@@ -8,9 +8,12 @@ use wasmtime::{
 };
 
 use crate::{
-    failure::bounded_text,
+    failure::{GuestFailure, bounded_text},
     guest::GuestState,
+    isolate::BatchReport,
+    listener::{Answer, Consumed, Crossed, Results, checked},
     message::MessageBatch,
+    series::{Reach, Underway},
     wit::{ConsumeResult, DELIVERY_INTERFACE},
 };
 
@@ -21,6 +24,16 @@ pub(crate) struct AtHand {
     settled: Settled,
     /// The listener's own failure, if it told of one.
     failure: Option<String>,
+    /// How many messages it answers for, once it has said so: there is no batch at hand any more.
+    answered: Option<u32>,
+    /// When the call began.
+    began: Instant,
+    /// What it is part of.
+    series: Option<Underway>,
+    /// The calls of the series before it.
+    calls_before: u64,
+    /// Whether the series is over and knows how this one ended.
+    told: bool,
 }
 
 /// What a listener settled while it worked, by the messages' places. Takes no room before the first.
@@ -90,13 +103,73 @@ pub(crate) fn bounded_result(result: ConsumeResult) -> ConsumeResult {
 }
 
 impl AtHand {
-    pub(crate) fn new(batch: &Arc<dyn MessageBatch>, range: Range<usize>) -> Self {
-        Self { batch: Arc::clone(batch), range, settled: Settled::default(), failure: None }
+    pub(crate) fn new(
+        batch: &Arc<dyn MessageBatch>,
+        range: Range<usize>,
+        began: Instant,
+        series: Option<Underway>,
+    ) -> Self {
+        Self {
+            batch: Arc::clone(batch),
+            range,
+            settled: Settled::default(),
+            failure: None,
+            answered: None,
+            began,
+            series,
+            calls_before: 0,
+            told: false,
+        }
     }
 
-    /// What was settled during the call, and the listener's own failure.
-    pub(crate) fn ended(self) -> (Settled, Option<String>) {
-        (self.settled, self.failure)
+    /// What the crossing came to that ended with this answer.
+    pub(crate) fn crossed(mut self, answer: Result<Answer, GuestFailure>) -> Crossed {
+        let answered = self.is_over();
+        if let Some(failure) = answer.as_ref().err().filter(|_| answered) {
+            tracing::warn!("what ends after it has answered costs its instance, and no message: {failure}");
+        }
+        let consumed = self.consumed(if answered { Ok(Answer::Said) } else { answer });
+        let Self { range, began, calls_before, told, .. } = self;
+        Crossed { consumed, told, range, began, calls_before }
+    }
+
+    /// How the call at hand ended.
+    fn consumed(&mut self, answer: Result<Answer, GuestFailure>) -> Consumed {
+        let said = self.answered.map_or(0, |said| usize::try_from(said).unwrap_or(usize::MAX));
+        let (mut settled, failure) = (mem::take(&mut self.settled), self.failure.take());
+        let answer = answer.and_then(|answer| match failure {
+            Some(reason) => Err(GuestFailure::ListenerError(reason)),
+            None => checked(answer, said, self.range.len(), &mut settled),
+        });
+        Consumed { answer, settled }
+    }
+
+    /// Ends the batch at hand, and begins the next one of the series: how far on it begins, when, and what the call may take. None
+    /// where there is none.
+    fn next(&mut self, answered: u32) -> Option<(u32, Instant, Reach)> {
+        if self.is_over() {
+            return None;
+        }
+        self.answered = Some(answered);
+        let now = Instant::now();
+        let (took, messages) = (now.saturating_duration_since(self.began), self.range.len());
+        let consumed = self.series.is_some().then(|| self.consumed(Ok(Answer::Said)));
+        let Underway { series, reach } = self.series.as_ref()?;
+        let next = match consumed? {
+            Consumed { answer: Ok(Results::AllConsumed(_)), .. } => series.consumed(took),
+            consumed => series.ended(BatchReport::of_call(consumed, messages, took)),
+        };
+        (self.told, self.began) = (true, now);
+        let next = next.filter(|next| reach.allows(&self.range, next, self.calls_before + 1))?;
+        let step = u32::try_from(next.start - self.range.start).ok()?;
+        (self.range, self.answered, self.told) = (next, None, false);
+        self.calls_before += 1;
+        Some((step, now, *reach))
+    }
+
+    /// Whether the listener has ended the batch.
+    const fn is_over(&self) -> bool {
+        self.answered.is_some()
     }
 
     /// Gives the whole batch back, unless it was before.
@@ -107,11 +180,14 @@ impl AtHand {
     /// Settles the message at `index` of the call's part, unless it is settled.
     pub(crate) fn settle(&mut self, index: u32, result: ConsumeResult) -> bool {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
-        self.settled.settle(place, self.range.len(), bounded_result(result))
+        !self.is_over() && self.settled.settle(place, self.range.len(), bounded_result(result))
     }
 
     /// The batch and the message's place in it, or nothing past the end of the call's part.
     fn locate(&self, index: u32) -> Option<(&dyn MessageBatch, usize)> {
+        if self.is_over() {
+            return None;
+        }
         let index = self.range.start.checked_add(usize::try_from(index).ok()?)?;
         self.range.contains(&index).then_some((&*self.batch, index))
     }
@@ -139,7 +215,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     let mut interface = linker.instance(DELIVERY_INTERFACE)?;
     interface.func_wrap("context", |store: Store<'_>, (): ()| {
         let state = store.data();
-        Ok((state.at_hand.as_ref().map(|_| state.context.clone()),))
+        let at_hand = state.at_hand.as_ref().filter(|at_hand| !at_hand.is_over());
+        Ok((at_hand.map(|_| state.context.clone()),))
     })?;
     interface.func_wrap("property", |store: Store<'_>, (index, name): (u32, WasmStr)| {
         let name = name.to_str(&store)?;
@@ -164,10 +241,17 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
         Ok((at_hand.is_some_and(|at_hand| at_hand.settle(index, result)),))
     })?;
     interface.func_wrap("fail", |mut store: Store<'_>, (reason,): (String,)| {
-        if let Some(at_hand) = &mut store.data_mut().at_hand {
+        if let Some(at_hand) = store.data_mut().at_hand.as_mut().filter(|at_hand| !at_hand.is_over()) {
             at_hand.fail(reason);
         }
         Ok(())
+    })?;
+    interface.func_wrap("next-batch", |mut store: Store<'_>, (answered,): (u32,)| {
+        let next = store.data_mut().at_hand.as_mut().and_then(|at_hand| at_hand.next(answered));
+        let Some((step, now, reach)) = next else { return Ok((0,)) };
+        store.data_mut().begin_call(now, reach.deadline);
+        store.set_epoch_deadline(reach.ticks);
+        Ok((step,))
     })
 }
 
@@ -180,7 +264,7 @@ mod tests {
     fn a_call_sees_its_own_part_of_the_batch_and_nothing_past_it() {
         let messages: Vec<_> = ["a", "b", "c", "d"].map(|id| OwnedMessage::new(id, "")).into();
         let batch: Arc<dyn MessageBatch> = Arc::new(messages);
-        let at_hand = AtHand::new(&batch, 1..3);
+        let at_hand = AtHand::new(&batch, 1..3, Instant::now(), None);
         let id =
             |index| at_hand.locate(index).map(|(batch, index)| batch.message(index).message_id.to_owned());
         assert_eq!(id(0).as_deref(), Some("b"));
@@ -192,12 +276,12 @@ mod tests {
     #[test]
     fn the_first_word_on_a_message_counts() {
         let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default(); 4]);
-        let mut at_hand = AtHand::new(&batch, 1..3);
+        let mut at_hand = AtHand::new(&batch, 1..3, Instant::now(), None);
         assert!(at_hand.settle(1, ConsumeResult::DeadLetter("d".repeat(5_000))));
         assert!(!at_hand.settle(1, ConsumeResult::Success), "settled before");
         assert!(!at_hand.settle(2, ConsumeResult::Success), "past the end of the call's part");
         assert!(!at_hand.settle(u32::MAX, ConsumeResult::Success));
-        let (mut settled, _) = at_hand.ended();
+        let mut settled = at_hand.crossed(Ok(Answer::Said)).consumed.settled;
         assert!(settled.contains(1) && !settled.contains(0));
         let Some(ConsumeResult::DeadLetter(reason)) = settled.take(1) else { panic!("settled") };
         assert!(reason.len() < 1_100, "bounded");
@@ -207,11 +291,11 @@ mod tests {
     #[test]
     fn the_first_failure_counts() {
         let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default()]);
-        let mut at_hand = AtHand::new(&batch, 0..1);
+        let mut at_hand = AtHand::new(&batch, 0..1, Instant::now(), None);
         at_hand.fail("n".repeat(5_000));
         at_hand.fail("another".into());
-        let (settled, failure) = at_hand.ended();
-        let failure = failure.unwrap();
+        let Consumed { answer, settled } = at_hand.crossed(Ok(Answer::Said)).consumed;
+        let Err(GuestFailure::ListenerError(failure)) = answer else { panic!("it failed") };
         assert!(settled.is_empty() && failure.starts_with("nnn") && failure.len() < 1_100, "bounded");
     }
 }

@@ -1,6 +1,9 @@
 //! What the host keeps inside each instance's store.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
@@ -11,13 +14,15 @@ use crate::{
     delivery::AtHand,
     granted::{Grants, GuestHttp, Held},
     limits::MemoryLimit,
-    message::MessageBatch,
     output::{Output, Stream},
     wit::{ConsumeContext, HeldContext},
 };
 
 /// Handles (streams, pollables) an instance may hold at a time: far more than a listener has use for.
 const MAX_HANDLES: usize = 1024;
+
+/// No call takes longer, whatever its deadline.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The host's data beside one instance.
 pub(crate) struct GuestState {
@@ -73,23 +78,18 @@ impl GuestState {
         }
     }
 
-    /// Readies the state for a call.
-    pub(crate) fn begin_call(&mut self, deadline: Instant) {
-        self.deadline = deadline;
+    /// Readies the state for a call that begins `now`.
+    pub(crate) fn begin_call(&mut self, now: Instant, deadline: Duration) {
+        self.deadline = now + deadline.min(FAR);
         self.memory.begin_call();
         self.stdout.begin_call();
         self.stderr.begin_call();
     }
 
-    /// Takes the messages of `range` in hand, until `at_hand` is taken.
-    pub(crate) fn take_in_hand(
-        &mut self,
-        context: &ConsumeContext<'_>,
-        batch: &Arc<dyn MessageBatch>,
-        range: Range<usize>,
-    ) {
+    /// Takes a batch in hand, until `at_hand` is taken.
+    pub(crate) fn take_in_hand(&mut self, context: &ConsumeContext<'_>, at_hand: AtHand) {
         self.context.set(context);
-        self.at_hand = Some(AtHand::new(batch, range));
+        self.at_hand = Some(at_hand);
     }
 
     /// What the guest wrote last to standard error in this call.

@@ -172,6 +172,21 @@ impl<F> Live<F> {
         self.calls
     }
 
+    /// Counts calls that were made in one with another.
+    pub(crate) const fn count_calls(&mut self, calls: u64) {
+        self.calls = self.calls.saturating_add(calls);
+    }
+
+    /// The role's functions.
+    pub(crate) const fn functions(&self) -> &F {
+        &self.functions
+    }
+
+    /// What the engine's epoch advances by in this time.
+    pub(crate) fn ticks(&self, deadline: Duration) -> u64 {
+        ticks_for(deadline, self.resolution)
+    }
+
     /// Whether it can be called again.
     pub(crate) const fn is_alive(&self) -> bool {
         self.alive
@@ -242,12 +257,12 @@ impl<F> Live<F> {
         deadline: Duration,
         call: impl FnOnce(&F, &mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, GuestFailure> {
-        let far = Duration::from_secs(365 * 24 * 3600);
-        self.store.data_mut().begin_call(now + deadline.min(far));
-        self.store.set_epoch_deadline(ticks_for(deadline, self.resolution));
-        call(&self.functions, &mut self.store).map_err(|error| {
-            self.alive = false;
-            GuestFailure::classify(&error, self.store.data(), deadline)
-        })
+        self.store.data_mut().begin_call(now, deadline);
+        self.store.set_epoch_deadline(self.ticks(deadline));
+        // Nor is it after a panic of the host's.
+        self.alive = false;
+        let answer = call(&self.functions, &mut self.store);
+        self.alive = answer.is_ok();
+        answer.map_err(|error| GuestFailure::classify(&error, self.store.data(), deadline))
     }
 }

@@ -24,9 +24,10 @@ use std::{
 use crate::{
     delivery::Settled,
     failure::{FailureKind, GuestFailure, InstantiateError},
-    listener::{Consumed, Results},
+    listener::{Consumed, Crossed, Results},
     message::MessageBatch,
     module::{Instance, ListenerModule},
+    series::Series,
     wit::{ConsumeContext, ConsumeResult, RetryDelay},
 };
 
@@ -121,6 +122,31 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
+    /// Of one call that consumed all its messages.
+    #[must_use]
+    pub fn all_consumed(messages: usize, took: Duration) -> Self {
+        let consumed = Consumed { answer: Ok(Results::AllConsumed(messages)), settled: Settled::default() };
+        Self::of_call(consumed, messages, took)
+    }
+
+    /// Of one call that cost no instance.
+    pub(crate) fn of_call(consumed: Consumed, messages: usize, took: Duration) -> Self {
+        let Consumed { answer, settled } = consumed;
+        let mut run = Run { outcomes: Vec::with_capacity(messages), settled, calls: 1, ..Run::default() };
+        let failure = match answer {
+            Ok(results) => {
+                run.take(results, &Cause::Answered);
+                None
+            }
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                run.give_back(messages, &Cause::BatchFailed(Arc::clone(&failure)));
+                Some(failure)
+            }
+        };
+        run.report(failure, took)
+    }
+
     /// A report that gives all `messages` back for the same cause, without a call.
     pub(crate) fn given_back(messages: usize, cause: &Cause) -> Self {
         let mut run = Run::default();
@@ -171,6 +197,30 @@ impl InHand {
         report
     }
 
+    /// As [`InHand::consume_isolated`], of messages in any order, and goes on with calls of the series while the listener takes them without
+    /// another crossing. What is told is how the last one ended, unless the series was told.
+    #[must_use]
+    pub fn consume_series(
+        &mut self,
+        module: &ListenerModule,
+        context: &ConsumeContext<'_>,
+        batch: &Arc<dyn MessageBatch>,
+        range: Range<usize>,
+        deadline: Duration,
+        series: Arc<dyn Series>,
+    ) -> Option<BatchReport> {
+        let began = self.now.unwrap_or_else(Instant::now);
+        let mut guests = Guests { module, hand: self, context, batch, range, deadline };
+        let Crossing { called, told, began } = guests.cross(began, Some(series));
+        if told {
+            self.now = Some(began);
+            return None;
+        }
+        let report = judge(began, guests.range.len(), Order::Any, called, &mut guests);
+        self.now = Some(began + report.took);
+        Some(report)
+    }
+
     /// An instance of this module.
     fn take(&mut self, module: &ListenerModule) -> Result<Instance, InstantiateError> {
         match self.instance.take().filter(|instance| instance.is_reusable_for(module)) {
@@ -213,22 +263,45 @@ struct Guests<'a> {
     deadline: Duration,
 }
 
+/// One crossing, of one call or several.
+struct Crossing {
+    /// The last call.
+    called: Called,
+    /// Whether the series has been told of it, and is over.
+    told: bool,
+    /// When that call began; when it ended, where the series was told.
+    began: Instant,
+}
+
 impl Guests<'_> {
-    /// Looks at the clock where making the instance took time.
-    fn call(&self, instance: &mut Instance, range: Range<usize>, now: Option<Instant>) -> Called {
-        let untouched = instance.is_untouched();
-        let now = now.filter(|_| !untouched).unwrap_or_else(Instant::now);
-        let Consumed { answer, settled } =
-            instance.consume(self.context, self.batch, range, self.deadline, now);
-        let answer = match answer {
-            Ok(results) => Answer::Results(results),
-            Err(failure) => Answer::Failed { failure, untouched },
+    /// Looks at the clock where making the instance took time. What is left in hand is the range of the last call.
+    fn cross(&mut self, now: Instant, series: Option<Arc<dyn Series>>) -> Crossing {
+        let mut instance = match self.hand.take(self.module) {
+            Ok(instance) => instance,
+            Err(error) => return Crossing { called: Called::without_instance(error), told: false, began: now },
         };
-        Called { answer, settled }
+        let series = series.map(|series| instance.underway(series, self.deadline));
+        let untouched = instance.is_untouched();
+        let now = if untouched { Instant::now() } else { now };
+        let crossed =
+            instance.consume(self.context, self.batch, self.range.clone(), self.deadline, now, series);
+        self.hand.instance = Some(instance);
+        let Crossed { consumed, told, range, began, calls_before } = crossed;
+        self.range = range;
+        Crossing { called: Called::of(consumed, untouched && calls_before == 0), told, began }
     }
 }
 
 impl Called {
+    fn of(consumed: Consumed, untouched: bool) -> Self {
+        let Consumed { answer, settled } = consumed;
+        let answer = match answer {
+            Ok(results) => Answer::Results(results),
+            Err(failure) => Answer::Failed { failure, untouched },
+        };
+        Self { answer, settled }
+    }
+
     fn without_instance(error: InstantiateError) -> Self {
         Self { answer: Answer::NoInstance(error), settled: Settled::default() }
     }
@@ -236,23 +309,20 @@ impl Called {
 
 impl Calls for Guests<'_> {
     fn whole(&mut self, now: Instant) -> Called {
-        let mut instance = match self.hand.take(self.module) {
-            Ok(instance) => instance,
-            Err(error) => return Called::without_instance(error),
-        };
-        let called = self.call(&mut instance, self.range.clone(), Some(now));
-        self.hand.instance = Some(instance);
-        called
+        self.cross(now, None).called
     }
 
     fn alone(&mut self, index: usize) -> Called {
         // Nothing is held while there may be no room for another.
         self.hand.instance = None;
         let index = self.range.start + index;
-        match self.module.fresh() {
-            Ok(mut instance) => self.call(&mut instance, index..index + 1, None),
-            Err(error) => Called::without_instance(error),
-        }
+        let mut instance = match self.module.fresh() {
+            Ok(instance) => instance,
+            Err(error) => return Called::without_instance(error),
+        };
+        let (range, now) = (index..index + 1, Instant::now());
+        let crossed = instance.consume(self.context, self.batch, range, self.deadline, now, None);
+        Called::of(crossed.consumed, true)
     }
 }
 
@@ -269,13 +339,23 @@ struct Run {
 
 /// It is about `began`.
 fn isolate(began: Instant, messages: usize, order: Order, guests: &mut dyn Calls) -> BatchReport {
-    let mut run = Run { outcomes: Vec::with_capacity(messages), ..Run::default() };
     if messages == 0 {
-        return run.report(None, Duration::ZERO);
+        return Run::default().report(None, Duration::ZERO);
     }
-    run.calls = 1;
-    let Called { answer, settled } = guests.whole(began);
-    run.settled = settled;
+    let called = guests.whole(began);
+    judge(began, messages, order, called, guests)
+}
+
+/// What becomes of a batch whose call, which began then, ended so.
+fn judge(
+    began: Instant,
+    messages: usize,
+    order: Order,
+    called: Called,
+    guests: &mut dyn Calls,
+) -> BatchReport {
+    let Called { answer, settled } = called;
+    let mut run = Run { outcomes: Vec::with_capacity(messages), settled, calls: 1, ..Run::default() };
     let failure = match answer {
         Answer::Results(results) => {
             run.take(results, &Cause::Answered);

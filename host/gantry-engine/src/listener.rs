@@ -19,9 +19,10 @@ use crate::{
     instance::{Live, Missing, Role, exported},
     message::{MessageBatch, MessageView},
     messaging::{HandleParams, HandleReturn, HeldMessage},
+    series::Underway,
     wit::{
         ConsumeContext, ConsumeParams, ConsumeResult, ConsumeReturn, DescribeParams, DescribeReturn,
-        LEAN_LISTENER_INTERFACE, LISTENER_INTERFACE, LeanParams, LeanReturn, ListenerDescription,
+        LEAN_LISTENER_INTERFACE, LISTENER_INTERFACE, LeanParams, ListenerDescription,
         MESSAGING_HANDLER_INTERFACE, PACKED_LISTENER_INTERFACE, PackedParams, RetryDelay, WitMessage,
     },
 };
@@ -45,7 +46,7 @@ enum Form {
     Records,
     /// As bytes (interface `packed-listener`).
     Packed,
-    /// As bytes, saying only what is no success (interface `lean-listener`).
+    /// As bytes, many batches in a call, saying only what is no success (interface `lean-listener`).
     Lean,
     /// Message by message (`wasi:messaging/incoming-handler`).
     OneByOne,
@@ -60,12 +61,26 @@ pub(crate) struct ListenerFunctions {
 enum Consume {
     Records(TypedFunc<ConsumeParams<'static>, ConsumeReturn>),
     Packed(TypedFunc<PackedParams<'static>, ConsumeReturn>),
-    Lean(TypedFunc<LeanParams<'static>, LeanReturn>),
+    Lean(TypedFunc<LeanParams<'static>, ()>),
     OneByOne(TypedFunc<HandleParams, HandleReturn>),
 }
 
 /// A live listener.
 pub(crate) type Guest = Live<ListenerFunctions>;
+
+/// What came of one crossing into the guest.
+pub(crate) struct Crossed {
+    /// What came of the call at hand when it ended.
+    pub(crate) consumed: Consumed,
+    /// Whether that has been told: to the series, which was over.
+    pub(crate) told: bool,
+    /// The messages of that call.
+    pub(crate) range: Range<usize>,
+    /// When it began.
+    pub(crate) began: Instant,
+    /// Calls that ended before it in the same crossing.
+    pub(crate) calls_before: u64,
+}
 
 /// What came of one call.
 pub(crate) struct Consumed {
@@ -83,10 +98,18 @@ pub(crate) enum Results {
 }
 
 /// A guest's answer as it comes.
-enum Answer {
+pub(crate) enum Answer {
     Each(Result<Vec<ConsumeResult>, String>),
-    /// For so many messages, each a success unless it was settled.
-    Count(u32),
+    /// What it said on the way (`delivery.next-batch`).
+    Said,
+}
+
+impl Crossed {
+    /// Of a call that could not be made.
+    pub(crate) fn lost(range: Range<usize>, now: Instant, failure: GuestFailure) -> Self {
+        let consumed = Consumed { answer: Err(failure), settled: Settled::default() };
+        Self { consumed, told: false, range, began: now, calls_before: 0 }
+    }
 }
 
 impl Results {
@@ -133,7 +156,8 @@ impl Role for ListenerRole {
             return Ok(Self { form: Form::OneByOne, describe: None, consume });
         };
         let function = |name| exported(component, interface, name);
-        Ok(Self { form, describe: Some(function("describe")?), consume: function("consume-message")? })
+        let consume = if let Form::Lean = form { "consume-batches" } else { "consume-message" };
+        Ok(Self { form, describe: Some(function("describe")?), consume: function(consume)? })
     }
 
     fn functions(
@@ -165,7 +189,8 @@ impl Guest {
         })
     }
 
-    /// Calls `consume-message` with the messages of `range`. It is `now`.
+    /// Calls the listener with the messages of `range`, for which they are the whole batch. It is `now`. One that takes many batches in
+    /// a call goes on with those of the series.
     pub(crate) fn consume(
         &mut self,
         context: &ConsumeContext<'_>,
@@ -173,9 +198,13 @@ impl Guest {
         range: Range<usize>,
         deadline: Duration,
         now: Instant,
-    ) -> Consumed {
-        let (expected, first) = (range.len(), range.start);
-        self.state().take_in_hand(context, batch, range.clone());
+        series: Option<Underway>,
+    ) -> Crossed {
+        let (first, size) = (range.start, u32::try_from(range.len()).unwrap_or(u32::MAX));
+        let messages = range.clone();
+        let series = series.filter(|_| matches!(self.functions().consume, Consume::Lean(_)));
+        let end = series.as_ref().map_or(range.end, |series| series.reach.end.max(range.end));
+        self.state().take_in_hand(context, AtHand::new(batch, range.clone(), now, series));
         let answer = self.call_at(now, deadline, |functions, store| match &functions.consume {
             Consume::OneByOne(handle) => {
                 let results = range.map(|index| handled(handle, store, context, batch, index, first));
@@ -193,18 +222,21 @@ impl Guest {
                     Ok(Answer::Each(answer))
                 })
             }
-            Consume::Lean(function) => with_packed(store, &**batch, context.topic, range, |store, bytes| {
-                let (count,) = function.call(store, (bytes,))?;
-                Ok(Answer::Count(count))
-            }),
+            Consume::Lean(function) => {
+                with_packed(store, &**batch, context.topic, first..end, |store, bytes| {
+                    function.call(store, (bytes, size))?;
+                    Ok(Answer::Said)
+                })
+            }
         });
         let at_hand = self.state().at_hand.take();
-        let (mut settled, failure) = at_hand.map(AtHand::ended).unwrap_or_default();
-        let answer = answer.and_then(|answer| match failure {
-            Some(reason) => Err(GuestFailure::ListenerError(reason)),
-            None => checked(answer, expected, &mut settled),
-        });
-        Consumed { answer, settled }
+        let gone = || GuestFailure::ListenerError("the batch at hand is gone".to_owned());
+        let crossed = match at_hand {
+            Some(at_hand) => at_hand.crossed(answer),
+            None => Crossed::lost(messages, now, gone()),
+        };
+        self.count_calls(crossed.calls_before);
+        crossed
     }
 }
 
@@ -250,19 +282,25 @@ fn handled(
     Ok(result)
 }
 
-/// The results of `expected` messages. Where the answer says nothing of those that were settled, they come into it.
-fn checked(answer: Answer, expected: usize, settled: &mut Settled) -> Result<Results, GuestFailure> {
+/// The results of `expected` messages. `said` is for how many the listener answered where that is all it said, each a success unless
+/// it was settled: what was settled comes into the answer then.
+pub(crate) fn checked(
+    answer: Answer,
+    said: usize,
+    expected: usize,
+    settled: &mut Settled,
+) -> Result<Results, GuestFailure> {
     let got = match &answer {
         Answer::Each(Err(_)) => expected,
         Answer::Each(Ok(results)) => results.len(),
-        Answer::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX),
+        Answer::Said => said,
     };
     match answer {
         _ if got != expected => Err(GuestFailure::WrongCount { expected, got }),
         Answer::Each(Err(message)) => Err(GuestFailure::ListenerError(bounded_text(message))),
         Answer::Each(Ok(results)) => Ok(Results::Each(results.into_iter().map(bounded_result).collect())),
-        Answer::Count(_) if settled.is_empty() => Ok(Results::AllConsumed(expected)),
-        Answer::Count(_) => {
+        Answer::Said if settled.is_empty() => Ok(Results::AllConsumed(expected)),
+        Answer::Said => {
             let successes = Results::AllConsumed(expected).into_each();
             Ok(Results::Each(mem::take(settled).over(successes)))
         }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use crate::{
-    delivery::Settled,
     failure::{GuestFailure, InstantiateError},
     hash::ContentHash,
     instance::Template,
-    listener::{Consumed, Guest, ListenerRole},
+    listener::{Consumed, Crossed, Guest, ListenerRole},
     message::MessageBatch,
     pool::{Pool, PoolStats},
+    series::{Reach, Series, Underway},
     surface::Footprint,
     wit::{ConsumeContext, ConsumeResult, ListenerDescription},
 };
@@ -146,11 +146,13 @@ impl Instance {
         range: Range<usize>,
         deadline: Duration,
     ) -> Result<Vec<ConsumeResult>, GuestFailure> {
-        let Consumed { answer, settled } = self.consume(context, batch, range, deadline, Instant::now());
+        let Consumed { answer, settled } =
+            self.consume(context, batch, range, deadline, Instant::now(), None).consumed;
         answer.map(|results| settled.over(results.into_each()))
     }
 
-    /// As [`Instance::consume_range`], with what was settled on the way kept apart, by one who knows that it is `now`.
+    /// As [`Instance::consume_range`], with what was settled on the way kept apart, by one who knows that it is `now`; and maybe further
+    /// calls of a series.
     pub(crate) fn consume(
         &mut self,
         context: &ConsumeContext<'_>,
@@ -158,15 +160,24 @@ impl Instance {
         range: Range<usize>,
         deadline: Duration,
         now: Instant,
-    ) -> Consumed {
+        series: Option<Underway>,
+    ) -> Crossed {
         match self.guest.as_mut().filter(|guest| guest.is_alive()) {
-            Some(guest) => guest.consume(context, batch, range, deadline, now),
+            Some(guest) => guest.consume(context, batch, range, deadline, now, series),
             None => {
                 let reason = "the instance is already lost to an earlier failure".to_owned();
-                let answer = Err(GuestFailure::Trap { reason, last_words: None });
-                Consumed { answer, settled: Settled::default() }
+                Crossed::lost(range, now, GuestFailure::Trap { reason, last_words: None })
             }
         }
+    }
+
+    /// A series whose first call is to come.
+    pub(crate) fn underway(&self, series: Arc<dyn Series>, deadline: Duration) -> Underway {
+        let end = series.end();
+        let guest = self.guest.as_ref();
+        let calls = guest.map_or(0, |guest| self.module.0.pool.calls_left(guest)).saturating_sub(1);
+        let ticks = guest.map_or(0, |guest| guest.ticks(deadline));
+        Underway { series, reach: Reach { end, calls, deadline, ticks } }
     }
 
     /// Whether it has not been given a batch yet.

@@ -169,6 +169,11 @@ impl<R: Role> Pool<R> {
         guest.is_grown_past(config.high_water()).then_some(Flaw::Large)
     }
 
+    /// How many more calls an instance may have.
+    pub(crate) fn calls_left(&self, guest: &Live<R::Functions>) -> u64 {
+        self.template.engine.config.max_calls_per_instance.saturating_sub(guest.calls())
+    }
+
     /// Keeps an instance ready, unless it is dead, worn, too large, or one too many.
     fn keep(&self, guest: Box<Live<R::Functions>>) {
         match self.flaw(&guest) {

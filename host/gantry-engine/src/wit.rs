@@ -17,7 +17,7 @@ pub(crate) const METRICS_INTERFACE: &str = "gantry:rocketmq/metrics@0.1.0";
 
 /// The interface a listener component exports that takes its batches as bytes.
 pub const PACKED_LISTENER_INTERFACE: &str = "gantry:rocketmq/packed-listener@0.1.0";
-/// The interface a listener component exports that takes its batches as bytes and answers with a number.
+/// The interface a listener component exports that takes its batches as bytes, many in a call.
 pub const LEAN_LISTENER_INTERFACE: &str = "gantry:rocketmq/lean-listener@0.1.0";
 /// The interface a simple listener may export instead, which says nothing of itself.
 pub const MESSAGING_HANDLER_INTERFACE: &str = "wasi:messaging/incoming-handler@0.2.0-draft";
@@ -310,8 +310,7 @@ pub(crate) type DescribeParams = ();
 pub(crate) type DescribeReturn<D> = (D,);
 pub(crate) type ConsumeParams<'a> = (ConsumeContext<'a>, &'a [WitMessage<'a>]);
 pub(crate) type PackedParams<'a> = (ConsumeContext<'a>, &'a [u8]);
-pub(crate) type LeanParams<'a> = (&'a [u8],);
-pub(crate) type LeanReturn = (u32,);
+pub(crate) type LeanParams<'a> = (&'a [u8], u32);
 pub(crate) type ConsumeReturn = (Result<Vec<ConsumeResult>, String>,);
 pub(crate) type AllocateParams<'a> = (&'a str, &'a str, &'a [MessageQueue], &'a [String]);
 pub(crate) type AllocateReturn = (Result<Vec<MessageQueue>, String>,);

@@ -17,10 +17,10 @@ use crate::bindings::listener::gantry::rocketmq::delivery as __with_name1;
 pub mod exports {
     pub mod gantry {
         pub mod rocketmq {
-            /// A message listener that takes its batch as bytes and answers with a number, which costs least of all: what holds for the
-            /// batch is there for who asks, what is said of a message is said through `delivery.settle`, and a failure through
-            /// `delivery.fail`. It is lent the same messages as `listener`, and the results are the same. A component that exports several
-            /// of these interfaces is called through this one.
+            /// A message listener that takes its batches as bytes, as many of them in one call as the host has at the time, which costs least of
+            /// all: what holds for a batch is there for who asks, what is said of a message is said through `delivery.settle`, and a failure
+            /// through `delivery.fail`. It is lent the same batches with the same messages as `listener`, and the results are the same. A
+            /// component that exports several of these interfaces is called through this one.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod lean_listener {
                 #[used]
@@ -294,32 +294,37 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[allow(non_snake_case, unused_unsafe)]
-                pub unsafe fn _export_consume_message_cabi<T_: Guest>(
+                pub unsafe fn _export_consume_batches_cabi<T_: Guest>(
                     arg0: *mut u8,
                     arg1: usize,
-                ) -> i32 {
+                    arg2: i32,
+                ) {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result1 = {
+                        {
                             let len0 = arg1;
-                            T_::consume_message(
+                            T_::consume_batches(
                                 <_ as From<
                                     _rt::Vec<_>,
                                 >>::from(_rt::Vec::from_raw_parts(arg0.cast(), len0, len0)),
+                                arg2 as u32,
                             )
                         };
-                        _rt::as_i32(result1)
                     }
                 }
                 pub trait Guest {
                     /// As in `listener`.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> ListenerDescription;
-                    /// As in `listener`, with the batch as in `packed-listener`. The answer is how many messages it answers for: each that was not
-                    /// settled is a success. Any number but that of the batch's messages is a contract error, and the whole batch is reconsumed
-                    /// later, but for what is settled.
+                    /// Called for batches of one queue, whose messages come as in `packed-listener`. Each batch has `size` messages; the last one may have
+                    /// fewer. The first batch is at hand when the call begins. The listener consumes what is at hand and then asks for the next
+                    /// batch (`delivery.next-batch`), until there is none.
+                    ///
+                    /// Each batch is a call of its own for the host: it has the time of one, what `delivery` says is of the one at hand, and a trap or
+                    /// a deadline is that of the one at hand alone. One that is at hand when the function returns was not answered, which is a
+                    /// contract error.
                     #[allow(async_fn_in_trait)]
-                    fn consume_message(batch: _rt::Vec<u8>) -> u32;
+                    fn consume_batches(batches: _rt::Vec<u8>, size: u32) -> ();
                 }
                 #[doc(hidden)]
                 #[macro_export]
@@ -334,10 +339,10 @@ pub mod exports {
                         extern "C" fn _post_return_describe(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_describe::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "gantry:rocketmq/lean-listener@0.1.0#consume-message")] unsafe
-                        extern "C" fn export_consume_message(arg0 : * mut u8, arg1 :
-                        usize,) -> i32 { unsafe { $($path_to_types)*::
-                        _export_consume_message_cabi::<$ty > (arg0, arg1) } } };
+                        "gantry:rocketmq/lean-listener@0.1.0#consume-batches")] unsafe
+                        extern "C" fn export_consume_batches(arg0 : * mut u8, arg1 :
+                        usize, arg2 : i32,) { unsafe { $($path_to_types)*::
+                        _export_consume_batches_cabi::<$ty > (arg0, arg1, arg2) } } };
                     };
                 }
                 #[doc(hidden)]
@@ -490,9 +495,9 @@ macro_rules! __export_message_listener_lean_impl {
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:gantry:rocketmq@0.1.0:message-listener-lean:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1703] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1741] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9b\x0c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc1\x0c\x01A\x02\x01\
 A\x09\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -513,20 +518,21 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\
-\x01B\x07\x02\x03\x02\x01\x04\x04\0\x14listener-description\x03\0\0\x01@\0\0\x01\
-\x04\0\x08describe\x01\x02\x01p}\x01@\x01\x05batch\x03\0y\x04\0\x0fconsume-messa\
-ge\x01\x04\x04\0#gantry:rocketmq/lean-listener@0.1.0\x05\x05\x04\0+gantry:rocket\
-mq/message-listener-lean@0.1.0\x04\0\x0b\x1b\x01\0\x15message-listener-lean\x03\0\
-\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bi\
-ndgen-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\x01B\x07\x02\x03\x02\x01\x04\
+\x04\0\x14listener-description\x03\0\0\x01@\0\0\x01\x04\0\x08describe\x01\x02\x01\
+p}\x01@\x02\x07batches\x03\x04sizey\x01\0\x04\0\x0fconsume-batches\x01\x04\x04\0\
+#gantry:rocketmq/lean-listener@0.1.0\x05\x05\x04\0+gantry:rocketmq/message-liste\
+ner-lean@0.1.0\x04\0\x0b\x1b\x01\0\x15message-listener-lean\x03\0\0\0G\x09produc\
+ers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060\
+.61.1";
         };
     };
 }
@@ -539,8 +545,8 @@ pub use __export_message_listener_lean_impl as export_message_listener_lean;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1615] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa3\x0b\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1645] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc1\x0b\x01A\x02\x01\
 A\x06\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -561,17 +567,18 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x04\0Kgantry:rocketmq/message-liste\
-ner-lean-with-all-of-its-exports-removed@0.1.0\x04\0\x0b;\x01\05message-listener\
--lean-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-b\
-y\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x04\0Kgantry:rocketmq/message-listener-lean-with-all-of-its-ex\
+ports-removed@0.1.0\x04\0\x0b;\x01\05message-listener-lean-with-all-of-its-expor\
+ts-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070\
+.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

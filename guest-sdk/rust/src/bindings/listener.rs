@@ -421,8 +421,8 @@ pub mod gantry {
                 }
             }
         }
-        /// Questions about the batch at hand, answered by the host while `consume-message` runs. `index` counts from 0 in the
-        /// order of the batch. Outside `consume-message`, or past the end of the batch, every answer is none.
+        /// Questions about the batch at hand, answered by the host while `consume-message` or `consume-batches` runs. `index` counts from 0 in the
+        /// order of the batch. Outside of them, or past the end of the batch, every answer is none.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod delivery {
             #[used]
@@ -813,10 +813,10 @@ pub mod gantry {
             #[allow(unused_unsafe, clippy::all)]
             /// Settles one message while the batch is still being worked on, so that whatever happens later in this call does not
             /// redo it: after a trap or a deadline, messages settled so keep their result, and only the others are tried again.
-            /// The first word counts: a second `settle` of the message, and its place in the answer of `consume-message`, are
+            /// The first word counts: a second `settle` of the message, and its place in the answer, are
             /// ignored. Orderly, it counts as far as every message before it is a success too.
             ///
-            /// False where nothing was settled: past the end of the batch, outside `consume-message`, or settled before.
+            /// False where nothing was settled: past the end of the batch, where no batch is at hand, or settled before.
             #[allow(async_fn_in_trait)]
             pub fn settle(index: u32, consume_result: &ConsumeResult) -> bool {
                 unsafe {
@@ -864,8 +864,8 @@ pub mod gantry {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The listener's own failure, in words for the log: whatever `consume-message` answers then, the whole batch is reconsumed
-            /// later, by attempts, but for what is settled. The first word counts; outside `consume-message` it is ignored.
+            /// The listener's own failure, in words for the log: whatever it answers then, the whole batch is reconsumed
+            /// later, by attempts, but for what is settled. The first word counts; where no batch is at hand it is ignored.
             #[allow(async_fn_in_trait)]
             pub fn fail(reason: &str) -> () {
                 unsafe {
@@ -883,6 +883,30 @@ pub mod gantry {
                         unreachable!()
                     }
                     wit_import1(ptr0.cast_mut(), len0);
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// For a `lean-listener` alone: ends the batch at hand and begins the next one of those handed over with it. `answered` is how many
+            /// messages it answers for: each that was not settled is a success. Any number but that of the batch's messages is a contract error,
+            /// and the whole batch is reconsumed later, but for what is settled.
+            ///
+            /// The answer is where the next batch begins, counted in messages from the first of the one that ended; what lies between the
+            /// two is not for this call. 0: there is none. From then on there is no batch at hand.
+            #[allow(async_fn_in_trait)]
+            pub fn next_batch(answered: u32) -> u32 {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gantry:rocketmq/delivery@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "next-batch"]
+                        fn wit_import0(_: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(_rt::as_i32(&answered));
+                    ret as u32
                 }
             }
         }
@@ -1701,9 +1725,9 @@ macro_rules! __export_message_listener_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:gantry:rocketmq@0.1.0:message-listener:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1787] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1817] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf4\x0c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x92\x0d\x01A\x02\x01\
 A\x0a\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -1724,22 +1748,23 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\
-\x02\x03\0\0\x07message\x01B\x0f\x02\x03\x02\x01\x04\x04\0\x14listener-descripti\
-on\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\0\x02\x02\x03\x02\x01\
-\x05\x04\0\x07message\x03\0\x04\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\
-\x06\x01@\0\0\x01\x04\0\x08describe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\x01s\x01\
-@\x02\x07context\x03\x05batch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\x04\0\x1e\
-gantry:rocketmq/listener@0.1.0\x05\x06\x04\0&gantry:rocketmq/message-listener@0.\
-1.0\x04\0\x0b\x16\x01\0\x10message-listener\x03\0\0\0G\x09producers\x01\x0cproce\
-ssed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\x02\x03\0\0\x07message\x01\
+B\x0f\x02\x03\x02\x01\x04\x04\0\x14listener-description\x03\0\0\x02\x03\x02\x01\x01\
+\x04\0\x0fconsume-context\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x07message\x03\0\x04\
+\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x06\x01@\0\0\x01\x04\0\x08des\
+cribe\x01\x08\x01p\x05\x01p\x07\x01j\x01\x0a\x01s\x01@\x02\x07context\x03\x05bat\
+ch\x09\0\x0b\x04\0\x0fconsume-message\x01\x0c\x04\0\x1egantry:rocketmq/listener@\
+0.1.0\x05\x06\x04\0&gantry:rocketmq/message-listener@0.1.0\x04\0\x0b\x16\x01\0\x10\
+message-listener\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-componen\
+t\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -1752,8 +1777,8 @@ pub use __export_message_listener_impl as export_message_listener;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1605] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9e\x0b\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1635] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbc\x0b\x01A\x02\x01\
 A\x06\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -1774,17 +1799,18 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x04\0Fgantry:rocketmq/message-liste\
-ner-with-all-of-its-exports-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with\
--all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dw\
-it-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x04\0Fgantry:rocketmq/message-listener-with-all-of-its-exports\
+-removed@0.1.0\x04\0\x0b6\x01\00message-listener-with-all-of-its-exports-removed\
+\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -675,9 +675,9 @@ macro_rules! __export_message_listener_packed_impl {
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:gantry:rocketmq@0.1.0:message-listener-packed:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1778] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1808] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe4\x0c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x0d\x01A\x02\x01\
 A\x09\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -698,22 +698,22 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\
-\x01B\x0d\x02\x03\x02\x01\x04\x04\0\x14listener-description\x03\0\0\x02\x03\x02\x01\
-\x01\x04\0\x0fconsume-context\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x0econsume-res\
-ult\x03\0\x04\x01@\0\0\x01\x04\0\x08describe\x01\x06\x01p}\x01p\x05\x01j\x01\x08\
-\x01s\x01@\x02\x07context\x03\x05batch\x07\0\x09\x04\0\x0fconsume-message\x01\x0a\
-\x04\0%gantry:rocketmq/packed-listener@0.1.0\x05\x05\x04\0-gantry:rocketmq/messa\
-ge-listener-packed@0.1.0\x04\0\x0b\x1d\x01\0\x17message-listener-packed\x03\0\0\0\
-G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindge\
-n-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x02\x03\0\0\x14listener-description\x01B\x0d\x02\x03\x02\x01\x04\
+\x04\0\x14listener-description\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0fconsume-cont\
+ext\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x04\x01@\0\0\x01\
+\x04\0\x08describe\x01\x06\x01p}\x01p\x05\x01j\x01\x08\x01s\x01@\x02\x07context\x03\
+\x05batch\x07\0\x09\x04\0\x0fconsume-message\x01\x0a\x04\0%gantry:rocketmq/packe\
+d-listener@0.1.0\x05\x05\x04\0-gantry:rocketmq/message-listener-packed@0.1.0\x04\
+\0\x0b\x1d\x01\0\x17message-listener-packed\x03\0\0\0G\x09producers\x01\x0cproce\
+ssed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -726,8 +726,8 @@ pub use __export_message_listener_packed_impl as export_message_listener_packed;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1619] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa5\x0b\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1649] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc3\x0b\x01A\x02\x01\
 A\x06\x01B\"\x01m\x02\x0aclustering\x0cbroadcasting\x04\0\x0dmessage-model\x03\0\
 \0\x01m\x02\x0cconcurrently\x07orderly\x04\0\x0cconsume-mode\x03\0\x02\x01q\x03\x0b\
 last-offset\0\0\x0cfirst-offset\0\0\x09timestamp\x01w\0\x04\0\x12consume-from-wh\
@@ -748,17 +748,18 @@ q\x04\x07at-once\0\0\x05level\x01}\0\x0cmilliseconds\x01w\0\x09timestamp\x01w\0\
 \0\x0ddelivery-time\x03\0\x1d\x01ps\x01r\x06\x05topics\x04tags\x11\x04keys\x1f\x04\
 body\x12\x0aproperties\x14\x0ddelivery-time\x1e\x04\0\x10outgoing-message\x03\0\x20\
 \x03\0\x1bgantry:rocketmq/types@0.1.0\x05\0\x02\x03\0\0\x0fconsume-context\x02\x03\
-\0\0\x0econsume-result\x01B\x16\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
+\0\0\x0econsume-result\x01B\x18\x02\x03\x02\x01\x01\x04\0\x0fconsume-context\x03\
 \0\0\x02\x03\x02\x01\x02\x04\0\x0econsume-result\x03\0\x02\x01k\x01\x01@\0\0\x04\
 \x04\0\x07context\x01\x05\x01ks\x01@\x02\x05indexy\x04names\0\x06\x04\0\x08prope\
 rty\x01\x07\x01o\x02ss\x01p\x08\x01@\x01\x05indexy\0\x09\x04\0\x0aproperties\x01\
 \x0a\x01@\x01\x05indexy\0\x06\x04\0\x09born-host\x01\x0b\x04\0\x0astore-host\x01\
 \x0b\x04\0\x11offset-message-id\x01\x0b\x01@\x02\x05indexy\x0econsume-result\x03\
-\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x03\
-\0\x1egantry:rocketmq/delivery@0.1.0\x05\x03\x04\0Mgantry:rocketmq/message-liste\
-ner-packed-with-all-of-its-exports-removed@0.1.0\x04\0\x0b=\x01\07message-listen\
-er-packed-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocess\
-ed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x7f\x04\0\x06settle\x01\x0c\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x0d\x01\
+@\x01\x08answeredy\0y\x04\0\x0anext-batch\x01\x0e\x03\0\x1egantry:rocketmq/deliv\
+ery@0.1.0\x05\x03\x04\0Mgantry:rocketmq/message-listener-packed-with-all-of-its-\
+exports-removed@0.1.0\x04\0\x0b=\x01\07message-listener-packed-with-all-of-its-e\
+xports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
+0.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -67,7 +67,7 @@ impl ConsumeJob {
         };
         let count = messages.len();
         let report = panics
-            .contain(count, || consume_isolated(lease.module(), &context, &batch, messages, deadline, order));
+            .contain(|| count, || consume_isolated(lease.module(), &context, &batch, messages, deadline, order));
         // The generation may go as soon as its work is done, whatever the callback does.
         drop(lease);
         done(report);
@@ -95,7 +95,7 @@ pub trait Calls: Send + Sync {
     /// Runs one that was begun, on a guest thread, and then those that it begins itself, until they have taken
     /// [`QUICK`](super::QUICK) together. They see to their results by themselves: `panics` contains what may panic on the way to them. How many
     /// it ran.
-    fn run(&self, first: usize, panics: &Panics) -> usize;
+    fn run(self: Arc<Self>, first: usize, panics: &Panics) -> usize;
 }
 
 /// What a guest thread can be given.
@@ -209,7 +209,7 @@ impl Piece {
     pub(super) fn run(self, panics: &Panics) -> usize {
         match self {
             Self::One(span, job) => span.in_scope(|| job.run(panics)),
-            Self::Call(calls, call) => return calls.0.in_scope(|| calls.1.run(call, panics)),
+            Self::Call(calls, call) => return calls.0.in_scope(|| Arc::clone(&calls.1).run(call, panics)),
         }
         1
     }
@@ -220,11 +220,15 @@ impl Piece {
 pub struct Panics(AtomicU64);
 
 impl Panics {
-    /// What `consume` reports of so many messages; where it panics, all of them are given back.
-    pub fn contain(&self, messages: usize, consume: impl FnOnce() -> BatchReport) -> BatchReport {
+    /// What `consume` reports; where it panics, so many messages are given back.
+    pub fn contain<T: From<BatchReport>>(
+        &self,
+        messages: impl FnOnce() -> usize,
+        consume: impl FnOnce() -> T,
+    ) -> T {
         catch_unwind(AssertUnwindSafe(consume)).unwrap_or_else(|panic| {
             let message = self.count(&*panic);
-            BatchReport::given_back(messages, &Cause::HostPanic(message.into()))
+            BatchReport::given_back(messages(), &Cause::HostPanic(message.into())).into()
         })
     }
 

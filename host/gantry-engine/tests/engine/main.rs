@@ -19,6 +19,7 @@ mod pool;
 mod reaching;
 mod selectors;
 mod serving;
+mod series;
 mod settling;
 mod strategies;
 mod text;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use gantry_core::{BatchId, Settlement};
 use gantry_engine::{
-    BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, InHand, MessageBatch, Outcome, Panics,
-    QUICK,
+    BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, InHand, MessageBatch, Order, Outcome,
+    Panics, Series,
 };
 use gantry_protocol::MessageExt;
 
@@ -26,6 +26,7 @@ use super::outcomes::{AGAIN, Terms, failure_text, settled_as, settlement};
 use super::tally::Tally;
 use super::traces::{self, Ended};
 use super::trial::Trial;
+use super::turns::Turns;
 use crate::observer::{Settled, SettledAs};
 
 /// What a hand-over is made of.
@@ -129,10 +130,26 @@ impl HandOver {
     }
 
     /// The messages of a call, among those that can be read.
-    fn range(&self, call: usize) -> Range<usize> {
+    pub(super) fn range(&self, call: usize) -> Range<usize> {
         let (size, all) = (self.handed.call_size, self.handed.batch.stored().len());
         let start = call.saturating_mul(size).min(all);
         start..start.saturating_add(size).min(all)
+    }
+
+    /// Where the messages end that go into a guest together with those of a call: with whole calls, and of so many bytes at most where it
+    /// is more than that call.
+    pub(super) fn end_of_series(&self, call: usize, most_bytes: usize) -> usize {
+        let (mut bytes, mut end) = (0, self.range(call).end);
+        for call in call..self.calls {
+            let range = self.range(call);
+            let messages = self.handed.batch.stored().get(range.clone()).unwrap_or_default();
+            bytes += messages.iter().map(MessageExt::stored_size).sum::<usize>();
+            if bytes > most_bytes {
+                break;
+            }
+            end = range.end;
+        }
+        end
     }
 
     /// The place of a message that can be read among all.
@@ -146,17 +163,17 @@ impl HandOver {
         self.range(call).map(|index| self.place(index)).chain(corrupt)
     }
 
-    /// Whether there is nothing to do about a call but to count it.
-    fn is_success(&self, call: usize, report: &BatchReport) -> bool {
-        let success =
-            |outcome: &Outcome| outcome.cause == Cause::Answered && outcome.result == ConsumeResult::Success;
-        self.unwatched
-            && (call > 0 || self.handed.corrupt.is_empty())
-            && report.batch_failure.is_none()
-            && report.outcomes.iter().all(success)
+    /// Whether there is nothing to do about a call that succeeds but to count it.
+    fn is_only_counted(&self, call: usize) -> bool {
+        self.unwatched && (call > 0 || self.handed.corrupt.is_empty())
     }
 
-    fn succeeded(&self, call: usize, range: Range<usize>, took: Duration) {
+    /// Of a call of the version that serves: it consumed all its messages.
+    pub(super) fn succeeded(&self, call: usize, took: Duration) {
+        let range = self.range(call);
+        if !self.is_only_counted(call) {
+            return self.ended(call, None, BatchReport::all_consumed(range.len(), took));
+        }
         let Handed { consumption, batch, .. } = &self.handed;
         let version = self.handed.call.version();
         for (index, message) in batch.stored().iter().enumerate().take(range.end).skip(range.start) {
@@ -194,9 +211,15 @@ impl HandOver {
     }
 
     /// A call has ended. `tried` is the version that ran it, where it is one on trial.
-    fn ended(&self, call: usize, tried: Option<&Call>, report: BatchReport) {
-        if tried.is_none() && self.is_success(call, &report) {
-            return self.succeeded(call, self.range(call), report.took);
+    pub(super) fn ended(&self, call: usize, tried: Option<&Call>, report: BatchReport) {
+        let success =
+            |outcome: &Outcome| outcome.cause == Cause::Answered && outcome.result == ConsumeResult::Success;
+        if tried.is_none()
+            && self.is_only_counted(call)
+            && report.batch_failure.is_none()
+            && report.outcomes.iter().all(success)
+        {
+            return self.succeeded(call, report.took);
         }
         self.count(&mut self.home());
         let Handed { consumption, listener, batch, .. } = &self.handed;
@@ -335,8 +358,7 @@ impl HandOver {
 }
 
 impl HandOver {
-    /// How long it took.
-    fn run_one(&self, call: usize, hand: &mut InHand, panics: &Panics) -> Duration {
+    fn run_one(&self, call: usize, hand: &mut InHand, turns: &Arc<Turns>, panics: &Panics) {
         let Handed { consumption, way, batch, trial, queue_topic, .. } = &self.handed;
         let context = ConsumeContext {
             consumer_group: &consumption.group,
@@ -349,17 +371,28 @@ impl HandOver {
         let range = self.range(call);
         let report = match tried.as_ref().unwrap_or(&self.handed.call) {
             Call::Guest(lease) => {
-                let (module, messages) = (lease.module(), range.len());
-                panics.contain(messages, || {
-                    hand.consume_isolated(module, &context, &self.batch, range, way.deadline, way.order)
-                })
+                let (module, deadline, all) = (lease.module(), way.deadline, &self.batch);
+                // Each call may go to another version while one is on trial.
+                let in_series = self.calls > 1 && trial.is_none() && way.order == Order::Any;
+                panics.contain(
+                    || turns.messages(),
+                    || match in_series {
+                        true => {
+                            let series = Arc::clone(turns) as Arc<dyn Series>;
+                            hand.consume_series(module, &context, all, range, deadline, series)
+                        }
+                        false => {
+                            Some(hand.consume_isolated(module, &context, all, range, deadline, way.order))
+                        }
+                    },
+                )
             }
-            Call::Native(native) if self.calls == 1 => native.consume(&context, &**batch),
-            Call::Native(native) => native.consume(&context, &Part::new(batch, range)),
+            Call::Native(native) if self.calls == 1 => Some(native.consume(&context, &**batch)),
+            Call::Native(native) => Some(native.consume(&context, &Part::new(batch, range))),
         };
-        let took = report.took;
-        self.ended(call, tried.as_ref(), report);
-        took
+        if let Some(report) = report {
+            turns.take(tried.as_ref(), report);
+        }
     }
 }
 
@@ -373,15 +406,12 @@ impl Calls for HandOver {
         self.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
     }
 
-    fn run(&self, first: usize, panics: &Panics) -> usize {
-        let (mut hand, mut spent, mut ran) = (InHand::default(), Duration::ZERO, 0);
-        let mut next = Some(first);
-        while let Some(call) = next {
-            spent += self.run_one(call, &mut hand, panics);
-            ran += 1;
-            next = if spent < QUICK { self.begin() } else { None };
+    fn run(self: Arc<Self>, first: usize, panics: &Panics) -> usize {
+        let (turns, mut hand) = (Arc::new(Turns::new(Arc::clone(&self), first)), InHand::default());
+        while let Some(call) = turns.at_hand() {
+            self.run_one(call, &mut hand, &turns, panics);
         }
-        ran
+        turns.ran()
     }
 }
 

@@ -30,6 +30,7 @@ mod tally;
 mod threads;
 mod traces;
 mod trial;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

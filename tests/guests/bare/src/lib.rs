@@ -8,6 +8,9 @@
 //! | `fail` | tells of a failure, and then of another, which does not count |
 //! | `more`, `less` | one more or fewer in the answer |
 //! | `trap` | a trap |
+//! | `spin` | never ends |
+//! | `leaves` | returns without an answer for its batch |
+//! | `late` | a trap once all batches have ended |
 
 #[cfg(target_arch = "wasm32")]
 mod listener {
@@ -40,28 +43,54 @@ mod listener {
             gantry_guest::__private::describe::<Described>("1")
         }
 
-        fn consume_message(batch: Vec<u8>) -> u32 {
-            let mut count = 0;
-            for (index, body) in (0..).zip(bodies(&batch)) {
-                count += 1;
-                match body {
-                    b"later" => {
-                        delivery::settle(index, &ConsumeResult::ReconsumeLater(RetryDelay::Level(1)));
-                        delivery::settle(index, &ConsumeResult::Success);
-                    }
-                    b"context" => {
-                        let told = format!("{:?}", delivery::context().map(|context| context.topic));
-                        delivery::settle(index, &ConsumeResult::DeadLetter(told));
-                    }
-                    b"fail" => ["no database", "no cache"].into_iter().for_each(delivery::fail),
-                    b"more" => count += 1,
-                    b"less" => count -= 1,
-                    b"trap" => core::arch::wasm32::unreachable(),
-                    _ => {}
+        fn consume_batches(batches: Vec<u8>, size: u32) {
+            let bodies = bodies(&batches);
+            let (size, mut start) = (size as usize, 0);
+            loop {
+                let batch = bodies.get(start..).unwrap_or_default();
+                let batch = batch.get(..size).unwrap_or(batch);
+                if batch.contains(&b"leaves".as_slice()) {
+                    return;
+                }
+                match delivery::next_batch(consume(batch)) {
+                    0 => break,
+                    step => start += step as usize,
                 }
             }
-            count
+            assert_eq!(delivery::context(), None, "there is no batch at hand any more");
+            assert!(!delivery::settle(0, &ConsumeResult::Success), "there is nothing to settle");
+            assert_eq!(delivery::next_batch(0), 0, "it stays so");
+            if bodies.contains(&b"late".as_slice()) {
+                core::arch::wasm32::unreachable();
+            }
         }
+    }
+
+    /// What it answers.
+    fn consume(batch: &[&[u8]]) -> u32 {
+        let mut count = 0;
+        for (index, body) in (0..).zip(batch) {
+            count += 1;
+            match *body {
+                b"later" => {
+                    delivery::settle(index, &ConsumeResult::ReconsumeLater(RetryDelay::Level(1)));
+                    delivery::settle(index, &ConsumeResult::Success);
+                }
+                b"context" => {
+                    let told = format!("{:?}", delivery::context().map(|context| context.topic));
+                    delivery::settle(index, &ConsumeResult::DeadLetter(told));
+                }
+                b"fail" => ["no database", "no cache"].into_iter().for_each(delivery::fail),
+                b"more" => count += 1,
+                b"less" => count -= 1,
+                b"trap" => core::arch::wasm32::unreachable(),
+                b"spin" => loop {
+                    core::hint::spin_loop();
+                },
+                _ => {}
+            }
+        }
+        count
     }
 
     /// The bodies of messages whose hosts have 4 bytes.

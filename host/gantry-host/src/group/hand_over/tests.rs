@@ -1,6 +1,6 @@
 use bytes::BytesMut;
 use gantry_core::{BatchId, ListenerId, MessageModel, RetryDelay};
-use gantry_engine::{ListenerDescription, Order};
+use gantry_engine::{ListenerDescription, Order, QUICK};
 use gantry_protocol::{MessageRecord, Namespace, decode_all, sys_flag};
 use tokio::sync::mpsc;
 
@@ -144,7 +144,7 @@ fn successes_that_end_while_the_last_failure_comes_home_are_counted() {
     let (hand_over, mut told) = hand_over(2, 1, &[]);
     // The failure has counted what there was before it, and is on its way.
     hand_over.count(&mut hand_over.home());
-    hand_over.succeeded(0, 0..1, Duration::ZERO);
+    hand_over.succeeded(0, Duration::ZERO);
     assert_eq!(outcomes(&hand_over).succeeded, 0, "counted together, later");
     let news = hand_over.bring_home(1, Vec::new());
     assert!(matches!(news, Some(Input::Consumed(..))) && told.try_recv().is_err());
@@ -210,9 +210,10 @@ fn a_thread_goes_on_with_the_next_call_while_they_are_quick() {
     let (quick, mut told) = hand_over_to(Arc::new(Takes(Duration::ZERO)), 5, 2, &[]);
     let first = quick.begin().unwrap();
     // A machine that is busy may make any call slow.
-    let mut ran = quick.run(first, &Panics::default());
+    let quick = Arc::new(quick);
+    let mut ran = Arc::clone(&quick).run(first, &Panics::default());
     while let Some(next) = quick.begin() {
-        ran += quick.run(next, &Panics::default());
+        ran += Arc::clone(&quick).run(next, &Panics::default());
     }
     assert_eq!((ran, outcomes(&quick).succeeded), (3, 5));
     let Some(Input::Consumed(_, results)) = told.blocking_recv() else { panic!("it came home") };
@@ -220,6 +221,50 @@ fn a_thread_goes_on_with_the_next_call_while_they_are_quick() {
 
     let (slow, _told) = hand_over_to(Arc::new(Takes(QUICK)), 5, 2, &[]);
     let first = slow.begin().unwrap();
-    assert_eq!(slow.run(first, &Panics::default()), 1);
+    let slow = Arc::new(slow);
+    assert_eq!(Arc::clone(&slow).run(first, &Panics::default()), 1);
     assert_eq!(slow.left(), 2, "which other threads may take");
+}
+
+#[test]
+fn a_series_takes_whole_calls_within_its_bytes() {
+    let (hand_over, _told) = hand_over(5, 2, &[]);
+    let size = hand_over.handed.batch.stored()[0].stored_size();
+    let ends = |call| [0, 3, 4, 5].map(|messages| hand_over.end_of_series(call, messages * size));
+    assert_eq!(ends(0), [2, 2, 4, 5], "with its own call at least, the last of which has one message");
+    assert_eq!(ends(1), [4, 5, 5, 5]);
+    assert_eq!(ends(2), [5; 4]);
+}
+
+#[test]
+fn the_calls_of_a_series_are_begun_by_one_and_told_once() {
+    let (hand_over, mut told) = hand_over(4, 1, &[]);
+    let hand_over = Arc::new(hand_over);
+    let turns = Turns::new(Arc::clone(&hand_over), hand_over.begin().unwrap());
+    assert_eq!((turns.end(), turns.messages()), (4, 1));
+    assert_eq!(turns.consumed(Duration::ZERO), Some(1..2));
+    assert_eq!(hand_over.begin(), Some(2), "by another thread");
+    let report = BatchReport::all_consumed(1, Duration::ZERO);
+    assert_eq!(turns.ended(report.clone()), Some(3..4));
+    assert_eq!(turns.consumed(Duration::ZERO), None, "none is left");
+    assert_eq!((turns.at_hand(), turns.ran(), turns.messages()), (None, 3, 0));
+    assert_eq!(turns.consumed(Duration::ZERO), None, "nothing is told twice");
+    assert!(told.try_recv().is_err());
+    hand_over.ended(2, None, report);
+    let Ok(Input::Consumed(_, results)) = told.try_recv() else { panic!("it is home") };
+    assert_eq!(results, vec![Settlement::Success; 4]);
+}
+
+#[test]
+fn a_series_ends_when_its_calls_have_taken_long_enough_or_are_recalled() {
+    let begun = || {
+        let hand_over = Arc::new(hand_over(3, 1, &[]).0);
+        (Turns::new(Arc::clone(&hand_over), hand_over.begin().unwrap()), hand_over)
+    };
+    let (turns, hand_over) = begun();
+    assert_eq!(turns.consumed(QUICK), None);
+    assert_eq!((turns.ran(), hand_over.left()), (1, 2));
+    let (turns, hand_over) = begun();
+    assert!(hand_over.recall().is_some());
+    assert_eq!((turns.consumed(Duration::ZERO), hand_over.left()), (None, 0));
 }
