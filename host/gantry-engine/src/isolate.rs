@@ -278,7 +278,9 @@ impl Guests<'_> {
     fn cross(&mut self, now: Instant, series: Option<Arc<dyn Series>>) -> Crossing {
         let mut instance = match self.hand.take(self.module) {
             Ok(instance) => instance,
-            Err(error) => return Crossing { called: Called::without_instance(error), told: false, began: now },
+            Err(error) => {
+                return Crossing { called: Called::without_instance(error), told: false, began: now };
+            }
         };
         let series = series.map(|series| instance.underway(series, self.deadline));
         let untouched = instance.is_untouched();

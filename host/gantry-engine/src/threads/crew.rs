@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-/// Jobs waiting for each thread that is awake before another is called without knowing how long they take: as many as a few
-/// entries have.
-const BACKLOG: usize = 128;
+/// Jobs waiting for each thread that is awake before another is called without knowing how long they take: as many quick ones as
+/// take about as long as it does until the watcher looks.
+const BACKLOG: usize = 512;
 /// A job that takes longer is worth a thread of its own.
 pub const QUICK: Duration = Duration::from_micros(50);
 /// How long a watcher waits before it looks for the first time, and again after it has called somebody.
@@ -470,17 +470,17 @@ mod tests {
     #[test]
     fn jobs_of_one_entry_are_taken_one_by_one_and_call_as_many_as_entries_of_one() {
         let mut state = resting(8, 2);
-        state.put(Jobs((0..200).collect()));
+        state.put(Jobs((0..600).collect()));
         assert_eq!(state.needed(), Some(7));
-        state.put(one(200));
+        state.put(one(600));
         assert_eq!(state.needed(), Some(6), "one thread has more than its backlog");
-        state.put(one(201));
+        state.put(one(601));
         assert_eq!(state.needed(), Some(5), "who watches");
-        assert_eq!((state.take(), state.take(), state.jobs), (Some(0), Some(1), 200), "in order");
+        assert_eq!((state.take(), state.take(), state.jobs), (Some(0), Some(1), 600), "in order");
         assert_eq!(state.look(5, FIRST_LOOK, 2), [4, 3, 2, 1, 0, 5], "a thread each, for slow ones");
         state.waiting[0].jobs.0.truncate(1);
         assert_eq!((state.take(), state.jobs), (Some(2), 2), "what an entry loses by itself waits no more");
-        assert_eq!([(); 3].map(|()| state.take()), [Some(200), Some(201), None]);
+        assert_eq!([(); 3].map(|()| state.take()), [Some(600), Some(601), None]);
     }
 
     #[test]

@@ -66,8 +66,10 @@ impl ConsumeJob {
             queue_id,
         };
         let count = messages.len();
-        let report = panics
-            .contain(|| count, || consume_isolated(lease.module(), &context, &batch, messages, deadline, order));
+        let report = panics.contain(
+            || count,
+            || consume_isolated(lease.module(), &context, &batch, messages, deadline, order),
+        );
         // The generation may go as soon as its work is done, whatever the callback does.
         drop(lease);
         done(report);

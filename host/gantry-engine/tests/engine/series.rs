@@ -84,7 +84,10 @@ fn each_call_ends_for_itself() {
 #[test]
 fn a_listener_in_c_takes_them_too() {
     let (told, report) = run(&guest("faulty-c"), &["ok", "where", "ok"]);
-    assert_eq!((told, report.is_none()), (["consumed", "answered", "consumed"].map(str::to_owned).into(), true));
+    assert_eq!(
+        (told, report.is_none()),
+        (["consumed", "answered", "consumed"].map(str::to_owned).into(), true)
+    );
 }
 
 #[test]
@@ -92,8 +95,7 @@ fn what_lies_between_two_calls_is_somebody_elses() {
     for name in ["bare", "faulty-c"] {
         // Those that are passed over would fail.
         let bodies = ["ok", "ok", "spin", "spin", "ok", "spin", "ok"];
-        let (told, report) =
-            run_to(&guest(name), &bodies, &[0..1, 1..2, 4..5, 6..7], bodies.len(), PATIENCE);
+        let (told, report) = run_to(&guest(name), &bodies, &[0..1, 1..2, 4..5, 6..7], bodies.len(), PATIENCE);
         assert_eq!((told.len(), report.is_none()), (4, true), "{name}: {told:?}");
         assert!(told.iter().all(|told| told == "consumed"), "{name}: {told:?}");
     }
@@ -160,7 +162,11 @@ fn a_trap_after_all_have_ended_costs_the_instance_and_no_message() {
 fn a_crossing_goes_no_farther_than_the_messages_it_was_given() {
     let module = guest("bare");
     let (told, report) = run_to(&module, &["ok"; 4], &[0..1, 1..2, 2..3], 2, PATIENCE);
-    assert_eq!((told.len(), report.is_none()), (2, true), "the third call has begun, and is another crossing's");
+    assert_eq!(
+        (told.len(), report.is_none()),
+        (2, true),
+        "the third call has begun, and is another crossing's"
+    );
 }
 
 #[test]

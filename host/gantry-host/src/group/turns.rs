@@ -27,12 +27,7 @@ pub(super) struct Turns {
 impl Turns {
     /// The first call has begun.
     pub(super) fn new(hand_over: Arc<HandOver>, first: usize) -> Self {
-        Self {
-            hand_over,
-            call: AtomicUsize::new(first),
-            ran: AtomicUsize::new(0),
-            spent: AtomicU64::new(0),
-        }
+        Self { hand_over, call: AtomicUsize::new(first), ran: AtomicUsize::new(0), spent: AtomicU64::new(0) }
     }
 
     /// The call at hand.
