@@ -89,7 +89,7 @@ impl Member {
         let spec = spec.expect("batches go to present listeners");
         let (count, call_size) = (batch.messages.len(), spec.batch_max_size.unwrap() as usize);
         let calls = if batch.in_order { 1 } else { self.group.config().calls_together as usize };
-        let most = call_size.max(32.min(call_size * calls));
+        let most = call_size.max(256.min(call_size * calls));
         assert!((1..=most).contains(&count), "{count} messages for a batch of at most {most}");
         assert_eq!(batch.call_size, call_size);
         let beside = self.running.values().any(|running| running.batch.mq == batch.mq);
