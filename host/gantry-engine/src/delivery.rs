@@ -24,6 +24,8 @@ pub(crate) struct AtHand {
     settled: Settled,
     /// The listener's own failure, if it told of one.
     failure: Option<String>,
+    /// Whether the listener answers on the way (`next-batch`); what it returns is its answer else.
+    is_lean: bool,
     /// How many messages it answers for, once it has said so: there is no batch at hand any more.
     answered: Option<u32>,
     /// When the call began.
@@ -107,11 +109,13 @@ impl AtHand {
         batch: &Arc<dyn MessageBatch>,
         range: Range<usize>,
         began: Instant,
+        is_lean: bool,
         series: Option<Underway>,
     ) -> Self {
         Self {
             batch: Arc::clone(batch),
             range,
+            is_lean,
             settled: Settled::default(),
             failure: None,
             answered: None,
@@ -147,24 +151,24 @@ impl AtHand {
     /// Ends the batch at hand, and begins the next one of the series: how far on it begins, when, and what the call may take. None
     /// where there is none.
     fn next(&mut self, answered: u32) -> Option<(u32, Instant, Reach)> {
-        if self.is_over() {
+        if self.is_over() || !self.is_lean {
             return None;
         }
         self.answered = Some(answered);
-        let now = Instant::now();
-        let (took, messages) = (now.saturating_duration_since(self.began), self.range.len());
-        let consumed = self.series.is_some().then(|| self.consumed(Ok(Answer::Said)));
-        let Underway { series, reach } = self.series.as_ref()?;
-        let next = match consumed? {
-            Consumed { answer: Ok(Results::AllConsumed(_)), .. } => series.consumed(took),
-            consumed => series.ended(BatchReport::of_call(consumed, messages, took)),
+        let underway = self.series.take()?;
+        let (now, messages) = (Instant::now(), self.range.len());
+        let took = now.saturating_duration_since(self.began);
+        let next = match self.consumed(Ok(Answer::Said)) {
+            Consumed { answer: Ok(Results::AllConsumed(_)), .. } => underway.series.consumed(took),
+            consumed => underway.series.ended(BatchReport::of_call(consumed, messages, took)),
         };
         (self.told, self.began) = (true, now);
+        let reach = underway.reach;
         let next = next.filter(|next| reach.allows(&self.range, next, self.calls_before + 1))?;
         let step = u32::try_from(next.start - self.range.start).ok()?;
-        (self.range, self.answered, self.told) = (next, None, false);
+        (self.range, self.answered, self.told, self.series) = (next, None, false, Some(underway));
         self.calls_before += 1;
-        Some((step, now, *reach))
+        Some((step, now, reach))
     }
 
     /// Whether the listener has ended the batch.
@@ -264,7 +268,7 @@ mod tests {
     fn a_call_sees_its_own_part_of_the_batch_and_nothing_past_it() {
         let messages: Vec<_> = ["a", "b", "c", "d"].map(|id| OwnedMessage::new(id, "")).into();
         let batch: Arc<dyn MessageBatch> = Arc::new(messages);
-        let at_hand = AtHand::new(&batch, 1..3, Instant::now(), None);
+        let at_hand = AtHand::new(&batch, 1..3, Instant::now(), true, None);
         let id =
             |index| at_hand.locate(index).map(|(batch, index)| batch.message(index).message_id.to_owned());
         assert_eq!(id(0).as_deref(), Some("b"));
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn the_first_word_on_a_message_counts() {
         let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default(); 4]);
-        let mut at_hand = AtHand::new(&batch, 1..3, Instant::now(), None);
+        let mut at_hand = AtHand::new(&batch, 1..3, Instant::now(), true, None);
         assert!(at_hand.settle(1, ConsumeResult::DeadLetter("d".repeat(5_000))));
         assert!(!at_hand.settle(1, ConsumeResult::Success), "settled before");
         assert!(!at_hand.settle(2, ConsumeResult::Success), "past the end of the call's part");
@@ -289,9 +293,24 @@ mod tests {
     }
 
     #[test]
+    fn who_answers_by_what_it_returns_has_nothing_ended_on_the_way() {
+        let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default()]);
+        let ended = |is_lean| {
+            let mut at_hand = AtHand::new(&batch, 0..1, Instant::now(), is_lean, None);
+            assert!(at_hand.next(1).is_none());
+            let later = ConsumeResult::ReconsumeLater(crate::wit::RetryDelay::ByAttempts);
+            matches!(
+                at_hand.crossed(Ok(Answer::Each(Ok(vec![later])))).consumed.answer,
+                Ok(Results::AllConsumed(1))
+            )
+        };
+        assert_eq!((ended(true), ended(false)), (true, false), "its word, or what it returns");
+    }
+
+    #[test]
     fn the_first_failure_counts() {
         let batch: Arc<dyn MessageBatch> = Arc::new(vec![OwnedMessage::default()]);
-        let mut at_hand = AtHand::new(&batch, 0..1, Instant::now(), None);
+        let mut at_hand = AtHand::new(&batch, 0..1, Instant::now(), true, None);
         at_hand.fail("n".repeat(5_000));
         at_hand.fail("another".into());
         let Consumed { answer, settled } = at_hand.crossed(Ok(Answer::Said)).consumed;

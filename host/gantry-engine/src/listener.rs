@@ -202,9 +202,10 @@ impl Guest {
     ) -> Crossed {
         let (first, size) = (range.start, u32::try_from(range.len()).unwrap_or(u32::MAX));
         let messages = range.clone();
-        let series = series.filter(|_| matches!(self.functions().consume, Consume::Lean(_)));
+        let is_lean = matches!(self.functions().consume, Consume::Lean(_));
+        let series = series.filter(|_| is_lean);
         let end = series.as_ref().map_or(range.end, |series| series.reach.end.max(range.end));
-        self.state().take_in_hand(context, AtHand::new(batch, range.clone(), now, series));
+        self.state().take_in_hand(context, AtHand::new(batch, range.clone(), now, is_lean, series));
         let answer = self.call_at(now, deadline, |functions, store| match &functions.consume {
             Consume::OneByOne(handle) => {
                 let results = range.map(|index| handled(handle, store, context, batch, index, first));

@@ -31,11 +31,11 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::from(2);
     }
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Command::Run(_) = cli.command {
-        runtime.worker_threads(host_workers());
-    }
-    let runtime = match runtime.enable_all().build() {
+    let runtime = match cli.command {
+        Command::Run(_) => gantry_host::runtime(),
+        _ => tokio::runtime::Runtime::new(),
+    };
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start the async runtime: {error}");
@@ -49,14 +49,6 @@ fn main() -> ExitCode {
             commands::exit::code(&error)
         }
     }
-}
-
-/// The threads that wait for brokers in a host: one for every two cores, because listeners have threads of their own, and more of them
-/// mostly wake each other. As everywhere, `TOKIO_WORKER_THREADS` says otherwise.
-fn host_workers() -> usize {
-    let said = std::env::var("TOKIO_WORKER_THREADS").ok().and_then(|said| said.parse().ok());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    said.filter(|workers| *workers > 0).unwrap_or_else(|| cores.div_ceil(2))
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {

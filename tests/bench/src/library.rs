@@ -35,10 +35,7 @@ pub(crate) fn run(library: Library) -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("warn").init();
     let config = GantryConfig::from_file(&library.config)?;
     let tally = Arc::new(Tally::new(library.count));
-    // As `gantry run` does it: what differs is to be the listener.
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(workers).enable_all().build()?.block_on(async {
+    gantry_host::runtime()?.block_on(async {
         let host = match library.latency {
             true => Host::start(config, Arc::new(Timed(Arc::clone(&tally)))).await,
             false => Host::start(config, Arc::new(Unobserved)).await,

@@ -891,7 +891,7 @@ pub mod gantry {
             /// and the whole batch is reconsumed later, but for what is settled.
             ///
             /// The answer is where the next batch begins, counted in messages from the first of the one that ended; what lies between the
-            /// two is not for this call. 0: there is none. From then on there is no batch at hand.
+            /// two is not for this call. 0: there is none. From then on there is no batch at hand. For any other listener it is 0, and nothing ends.
             #[allow(async_fn_in_trait)]
             pub fn next_batch(answered: u32) -> u32 {
                 unsafe {

@@ -84,6 +84,12 @@ pub(super) struct Successes {
 }
 
 impl Successes {
+    /// How many calls like these take about so long; any number where there are none.
+    pub(super) fn within(&self, time: Duration) -> usize {
+        let calls = time.as_nanos().saturating_mul(self.calls.into()).checked_div(self.took.as_nanos());
+        calls.map_or(usize::MAX, |calls| usize::try_from(calls).unwrap_or(usize::MAX))
+    }
+
     /// A call has ended so.
     pub(super) fn add(&mut self, messages: usize, took: Duration) {
         self.calls += 1;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use gantry_core::{BatchId, Settlement};
 use gantry_engine::{
     BatchReport, Calls, Cause, ConsumeContext, ConsumeResult, Fault, InHand, MessageBatch, Order, Outcome,
-    Panics, Series,
+    Panics, QUICK, Series,
 };
 use gantry_protocol::MessageExt;
 
@@ -136,11 +136,12 @@ impl HandOver {
         start..start.saturating_add(size).min(all)
     }
 
-    /// Where the messages end that go into a guest together with those of a call: with whole calls, and of so many bytes at most where it
-    /// is more than that call.
+    /// Where the messages end that go into a guest together with those of a call: with whole calls, of so many bytes at most where it is
+    /// more than that call, and no more calls than those that have ended let hope for until they have taken [`QUICK`].
     pub(super) fn end_of_series(&self, call: usize, most_bytes: usize) -> usize {
+        let most_calls = self.home().successes.within(QUICK).max(1);
         let (mut bytes, mut end) = (0, self.range(call).end);
-        for call in call..self.calls {
+        for call in (call..self.calls).take(most_calls) {
             let range = self.range(call);
             let messages = self.handed.batch.stored().get(range.clone()).unwrap_or_default();
             bytes += messages.iter().map(MessageExt::stored_size).sum::<usize>();

@@ -237,6 +237,16 @@ fn a_series_takes_whole_calls_within_its_bytes() {
 }
 
 #[test]
+fn a_series_takes_no_more_calls_than_there_is_time_for() {
+    let ends = |took| {
+        let (hand_over, _told) = hand_over(8, 1, &[]);
+        hand_over.succeeded(0, took);
+        hand_over.end_of_series(1, usize::MAX)
+    };
+    assert_eq!([Duration::ZERO, QUICK / 2, QUICK, 3 * QUICK].map(ends), [8, 3, 2, 2]);
+}
+
+#[test]
 fn the_calls_of_a_series_are_begun_by_one_and_told_once() {
     let (hand_over, mut told) = hand_over(4, 1, &[]);
     let hand_over = Arc::new(hand_over);
