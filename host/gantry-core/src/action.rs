@@ -11,6 +11,7 @@ use crate::id::{
     AckId, AllocateId, BatchId, ChangeId, ListenerId, LockId, OffsetQueryId, PersistId, PopId, PullId,
     SendBackId, UnlockId,
 };
+use crate::messages::Messages;
 use crate::settled::QueueJournal;
 use crate::status::TerminationReport;
 use crate::subscription::TopicSubscription;
@@ -214,7 +215,7 @@ pub struct Batch {
     pub mq: MessageQueue,
     /// At least one, at most the listener's `batch_max_size`; or so many for each of several calls, where
     /// [`calls_together`](crate::GroupConfig::calls_together) are allowed and the listener is quick.
-    pub messages: Vec<MessageExt>,
+    pub messages: Messages,
     /// Most messages in one call (the listener's `batch_max_size`): the first so many are those of the first call, and so on.
     pub call_size: usize,
     /// How often the first of them has come again in place, in an orderly group: to be added to the `reconsume_times` it

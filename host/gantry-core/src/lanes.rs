@@ -82,16 +82,11 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::process_queue::ProcessQueue;
 
     #[test]
     fn batches_have_one_listener_and_one_topic_and_lanes_take_turns() {
-        let mut window = ProcessQueue::new(0);
-        let mut put = |offset| window.put(Instant::now(), offset, 1, ()).unwrap();
-        let seqs: Vec<Seq> = (0..6).map(&mut put).collect();
+        let seqs: Vec<Seq> = (0..6).map(Seq).collect();
         let (t, u): (Arc<str>, Arc<str>) = ("t".into(), "u".into());
         let mut lanes = Lanes::default();
         for (place, (listener, topic)) in
@@ -120,9 +115,7 @@ mod tests {
 
     #[test]
     fn in_order_no_batch_passes_an_older_message() {
-        let mut window = ProcessQueue::new(0);
-        let seqs: Vec<Seq> =
-            (0..6).map(|offset| window.put(Instant::now(), offset, 1, ()).unwrap()).collect();
+        let seqs: Vec<Seq> = (0..6).map(Seq).collect();
         let t: Arc<str> = "t".into();
         let mut lanes = Lanes::default();
         for (place, listener) in [0, 0, 1, 0, 0, 0].into_iter().enumerate() {

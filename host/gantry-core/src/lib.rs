@@ -39,6 +39,7 @@ mod input;
 mod lanes;
 mod listener;
 mod lock;
+mod messages;
 mod offset;
 mod places;
 mod pop;
@@ -81,6 +82,7 @@ pub use input::{
     PullOutcome, PullStatus, RetryDelay, Route, Settlement,
 };
 pub use listener::{FilterExpression, ListenerSpec, SUB_ALL, Subscription, SubscriptionError};
+pub use messages::Messages;
 pub use pop::PopConsumerGroup;
 pub use settled::{QueueJournal, SettledOffsets};
 pub use status::{BatchStatus, GroupStats, QueuePhase, QueueStatus, TerminationReport};

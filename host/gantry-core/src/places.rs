@@ -7,20 +7,24 @@ use std::collections::VecDeque;
 pub(crate) struct Seq(pub(crate) u64);
 
 impl Seq {
-    fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
 /// Places in a row: from the first to before the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run {
-    first: Seq,
-    end: Seq,
+pub(crate) struct Run {
+    pub(crate) first: Seq,
+    pub(crate) end: Seq,
 }
 
 impl Run {
     const EMPTY: Self = Self { first: Seq(0), end: Seq(0) };
+
+    pub(crate) fn one(seq: Seq) -> Self {
+        Self { first: seq, end: seq.next() }
+    }
 
     fn len(self) -> usize {
         (self.end.0 - self.first.0) as usize
@@ -51,10 +55,11 @@ impl Default for Places {
 impl Places {
     /// Adds a place behind all others.
     pub(crate) fn push(&mut self, seq: Seq) {
-        self.push_run(Run { first: seq, end: seq.next() });
+        self.push_run(Run::one(seq));
     }
 
-    fn push_run(&mut self, run: Run) {
+    /// Adds places behind all others; at least one.
+    pub(crate) fn push_run(&mut self, run: Run) {
         let last = self.more.back_mut().unwrap_or(&mut self.front);
         if self.count == 0 {
             self.front = run;
@@ -92,9 +97,14 @@ impl Places {
         self.count == 0
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Seq> {
+    /// What lies in a row, at least one place each.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
         let runs = std::iter::once(&self.front).chain(&self.more);
-        runs.flat_map(|run| (run.first.0..run.end.0).map(Seq))
+        runs.filter(|run| run.len() > 0).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Seq> {
+        self.runs().flat_map(|run| (run.first.0..run.end.0).map(Seq))
     }
 }
 

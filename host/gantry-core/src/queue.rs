@@ -9,7 +9,7 @@ use crate::id::QueueKey;
 use crate::lanes::Lanes;
 use crate::lock::QueueLock;
 use crate::offset::CommitOffset;
-use crate::places::Seq;
+use crate::places::{Run, Seq};
 use crate::process_queue::ProcessQueue;
 use crate::pull::PullState;
 use crate::ramp::Ramp;
@@ -82,7 +82,8 @@ pub(crate) struct Queue {
     pub(crate) lock: Option<QueueLock>,
     /// What was settled before this ownership began, to be skipped.
     pub(crate) skip: Option<SettledOffsets>,
-    /// The largest store timestamp of a settled message.
+    /// The largest store timestamp of settled messages: of the last of each that were settled together, as a broker stores a queue
+    /// in the order of time. Where its clock went back it is too small, and a message may come twice.
     pub(crate) newest_settled: i64,
     /// Something was settled since the last snapshot for the journal.
     pub(crate) journal_due: bool,
@@ -216,12 +217,12 @@ impl Queue {
     }
 
     /// Settles messages of the window.
-    pub(crate) fn settle(&mut self, seqs: impl IntoIterator<Item = Seq>) {
-        for seq in seqs {
-            if let Some(message) = self.window.settle(seq) {
-                self.newest_settled = self.newest_settled.max(message.store_timestamp());
+    pub(crate) fn settle(&mut self, runs: impl IntoIterator<Item = Run>) {
+        for run in runs {
+            self.window.settle(run, |last| {
+                self.newest_settled = self.newest_settled.max(last.store_timestamp());
                 self.journal_due = true;
-            }
+            });
         }
         self.window.trim();
     }

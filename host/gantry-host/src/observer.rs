@@ -62,6 +62,10 @@ pub struct PluginChange {
 
 /// Listens to a host. Calls come from the host's threads and must return at once.
 pub trait Observer: Send + Sync + 'static {
+    /// Whether it wants to hear of messages. It is asked now and then, not for each.
+    fn watches_messages(&self) -> bool {
+        true
+    }
     /// A message was settled by a listener.
     fn settled(&self, _settled: &Settled<'_>) {}
     /// A plugin's state changed.
@@ -72,7 +76,11 @@ pub trait Observer: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
 
-impl Observer for Unobserved {}
+impl Observer for Unobserved {
+    fn watches_messages(&self) -> bool {
+        false
+    }
+}
 
 /// A shared observer.
 pub type SharedObserver = Arc<dyn Observer>;

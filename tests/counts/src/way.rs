@@ -128,8 +128,7 @@ impl Way {
         if self.reach == Reach::Settled {
             return Ok(vec![Settlement::Success; count]);
         }
-        let messages =
-            stored_batch(std::mem::take(&mut batch.messages)).context("a body that cannot be read")?;
+        let messages = stored_batch(batch.messages.clone()).context("a body that cannot be read")?;
         let results = match &self.guest {
             Some(module) => guest(module, &messages),
             None => native(&*messages),

@@ -8,7 +8,7 @@ use crate::action::Batch;
 use crate::event::Event;
 use crate::id::{BatchId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
-use crate::places::Seq;
+use crate::places::{Run, Seq};
 use crate::retry::{SendBack, delay_level};
 use crate::running::{Returned, RunningBatch};
 use crate::subscription::SubscriptionTable;
@@ -71,8 +71,7 @@ impl ConsumerGroup {
         let taken = if in_order { queue.lanes.take_in_order(most) } else { queue.lanes.take(most) }?;
         let listener = self.subscriptions.listener(taken.listener)?;
         let call_size = listener.batch_max_size;
-        let mut messages = Vec::with_capacity(taken.places.len());
-        messages.extend(taken.places.iter().filter_map(|seq| queue.window.take(seq).cloned()));
+        let messages = queue.window.take(&taken.places);
         let id = BatchId { queue: key, serial };
         let retried = queue.head_retries.filter(|(seq, _)| taken.places.first() == Some(*seq));
         let head_retries = retried.map_or(0, |(_, times)| times);
@@ -198,10 +197,13 @@ impl ConsumerGroup {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let is_success = |settlement: &Settlement| *settlement == Settlement::Success;
         let successes = settlements.iter().filter(|settlement| is_success(settlement)).count();
-        let each = batch.places.iter().zip(&settlements);
-        queue.settle(each.filter(|(_, settlement)| is_success(settlement)).map(|(seq, _)| seq));
         self.stats.succeeded += successes as u64;
-        if successes < settlements.len() {
+        if successes == settlements.len() {
+            queue.settle(batch.places.runs());
+        } else {
+            let each = batch.places.iter().zip(&settlements);
+            let succeeded = each.filter(|(_, settlement)| is_success(settlement));
+            queue.settle(succeeded.map(|(seq, _)| Run::one(seq)));
             let each = batch.places.iter().zip(settlements);
             for (seq, settlement) in each.filter(|(_, settlement)| !is_success(settlement)) {
                 self.settle(key, batch, seq, settlement);
@@ -213,7 +215,7 @@ impl ConsumerGroup {
         let clustering = self.is_clustering();
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Some(delay_level) = delay_level(&settlement) else {
-            queue.settle([seq]);
+            queue.settle([Run::one(seq)]);
             self.stats.succeeded += 1;
             return;
         };
@@ -243,7 +245,7 @@ impl ConsumerGroup {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let Some(message) = queue.window.get(seq) else { return };
         let (mq, offset, message_id) = (queue.mq.clone(), message.queue_offset(), message.message_id());
-        queue.settle([seq]);
+        queue.settle([Run::one(seq)]);
         self.stats.dropped += 1;
         let reason = match settlement {
             Settlement::DeadLetter(reason) => reason,
@@ -285,7 +287,7 @@ impl ConsumerGroup {
                 None => unwanted.push(seq),
             }
         }
-        queue.settle(unwanted.iter().copied());
+        queue.settle(unwanted.iter().copied().map(Run::one));
         if !unwanted.is_empty() {
             self.stats.unwanted += unwanted.len() as u64;
             let (mq, count) = (queue.mq.clone(), unwanted.len());

@@ -97,29 +97,32 @@ impl ConsumerGroup {
     }
 
     /// Puts what listeners want into the window. The broker filters by hash alone; what only collides is settled here.
-    fn put_messages(&mut self, now: Instant, key: QueueKey, messages: Vec<MessageExt>, next: i64) {
+    fn put_messages(&mut self, now: Instant, key: QueueKey, mut messages: Vec<MessageExt>, next: i64) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         self.stats.pulled += messages.len() as u64;
-        queue.window.reserve(messages.len());
         let router = Router::new(&self.subscriptions, queue);
-        for message in messages {
+        let (mut end, mut seq) = (queue.window.end(), queue.window.next());
+        messages.retain(|message| {
             let offset = message.queue_offset();
+            // The window has gone past it already.
+            if offset < end {
+                return false;
+            }
+            end = offset.saturating_add(1);
             if queue.skip.as_ref().is_some_and(|skip| skip.has(offset, message.store_timestamp())) {
-                queue.window.advance_to(offset.saturating_add(1));
                 self.stats.skipped += 1;
-                continue;
+                return false;
             }
-            let Some((listener, topic)) = router.route(&message) else {
-                queue.window.advance_to(offset.saturating_add(1));
+            let Some((listener, topic)) = router.route(message) else {
                 self.stats.filtered += 1;
-                continue;
+                return false;
             };
-            let size = u32::try_from(message.stored_size()).unwrap_or(u32::MAX);
-            if let Some(seq) = queue.window.put(now, offset, size, message) {
-                queue.lanes.push(listener, topic, seq);
-            }
-        }
-        queue.window.advance_to(next);
+            queue.lanes.push(listener, topic, seq);
+            seq = seq.next();
+            true
+        });
+        queue.window.put(now, messages);
+        queue.window.advance_to(end.max(next));
         queue.skip.take_if(|skip| skip.is_past(next));
         queue.advance_offset();
         self.join_line(key);

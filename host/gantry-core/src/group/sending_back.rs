@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::ConsumerGroup;
 use crate::event::Event;
 use crate::id::{QueueKey, SendBackId};
+use crate::places::Run;
 use crate::retry::{AGAIN, SendBack};
 use crate::timer::Timer;
 
@@ -36,7 +37,7 @@ impl ConsumerGroup {
         self.hurry_retry_route(now);
         if let Some(queue) = self.queues.get_mut(&send_back.queue).filter(|queue| queue.settles()) {
             queue.sending -= 1;
-            queue.settle([send_back.seq]);
+            queue.settle([Run::one(send_back.seq)]);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::action::Batch;
 use crate::event::Event;
 use crate::id::{BatchId, ListenerId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
+use crate::messages::Messages;
 use crate::subscription::SubscriptionTable;
 
 /// A batch at its listener.
@@ -61,7 +62,8 @@ impl PopConsumerGroup {
         let queue_id = popped.first().map_or(queue.mq.queue_id, |popped| popped.receipt.queue_id);
         let mq = MessageQueue { queue_id, ..queue.mq.clone() };
         let (id, topic) = (BatchId { queue: key, serial }, mq.topic.clone());
-        let messages: Vec<_> = popped.iter().map(|popped| popped.message.clone()).collect();
+        let messages: Messages =
+            popped.iter().map(|popped| popped.message.clone()).collect::<Vec<_>>().into();
         self.stats.delivered += messages.len() as u64;
         self.at_listeners += 1;
         let running = RunningBatch {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use gantry_core::Messages;
 use gantry_engine::{MessageBatch, MessageView};
 use gantry_protocol::MessageExt;
 use gantry_protocol::compression::CompressionError;
@@ -12,15 +13,15 @@ use gantry_protocol::properties::keys;
 /// Stored messages as listeners are given them: for programs that have messages and no host, such as benchmarks and checks
 /// of plugins. None where a body cannot be inflated.
 #[must_use]
-pub fn stored_batch(messages: Vec<MessageExt>) -> Option<Arc<dyn MessageBatch>> {
-    let (batch, corrupt) = HostBatch::new(messages, 0, false);
+pub fn stored_batch(messages: impl Into<Messages>) -> Option<Arc<dyn MessageBatch>> {
+    let (batch, corrupt) = HostBatch::new(messages.into(), 0, false);
     corrupt.is_empty().then(|| Arc::new(batch) as Arc<dyn MessageBatch>)
 }
 
 /// Messages of one queue on their way to a listener.
 #[derive(Debug)]
 pub(super) struct HostBatch {
-    messages: Vec<MessageExt>,
+    messages: Messages,
     /// Their bodies decompressed, where they were compressed. Empty where none was.
     inflated: Vec<Option<Bytes>>,
     /// How often the first has come again in place.
@@ -43,7 +44,7 @@ pub(super) struct Corrupt {
 impl HostBatch {
     /// The batch's messages, inflating what is compressed; and apart, those that cannot be. `head_retries` is how often the
     /// first has come again in place. In order, the batch ends before the first that cannot be inflated.
-    pub(super) fn new(messages: Vec<MessageExt>, head_retries: u32, in_order: bool) -> (Self, Vec<Corrupt>) {
+    pub(super) fn new(messages: Messages, head_retries: u32, in_order: bool) -> (Self, Vec<Corrupt>) {
         let mut batch = Self { messages, inflated: Vec::new(), head_retries, offset_ids: OnceLock::new() };
         let corrupt = match batch.messages.iter().any(MessageExt::is_compressed) {
             true => batch.inflate(in_order),
@@ -53,24 +54,25 @@ impl HostBatch {
     }
 
     fn inflate(&mut self, in_order: bool) -> Vec<Corrupt> {
-        let mut corrupt = Vec::new();
-        for (index, stored) in std::mem::take(&mut self.messages).into_iter().enumerate() {
+        let (mut corrupt, mut sound) = (Vec::new(), Vec::new());
+        for (index, stored) in self.messages.iter().enumerate() {
             match stored.is_compressed().then(|| stored.body()).transpose() {
                 Ok(inflated) => {
-                    self.messages.push(stored);
+                    sound.push(stored.clone());
                     self.inflated.push(inflated);
                 }
                 Err(error) => {
                     if index == 0 {
                         self.head_retries = 0;
                     }
-                    corrupt.push(Corrupt { index, stored, error });
+                    corrupt.push(Corrupt { index, stored: stored.clone(), error });
                     if in_order {
                         break;
                     }
                 }
             }
         }
+        self.messages = sound.into();
         corrupt
     }
 

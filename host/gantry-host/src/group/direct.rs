@@ -34,7 +34,7 @@ pub(super) struct Directly {
 pub(super) fn consume_directly(consumption: &Consumption, listener: &Listener, directly: Directly) {
     let Directly { topic, broker_name, message, order, reply } = directly;
     let queue_id = message.queue_id().max(0).unsigned_abs();
-    let (batch, corrupt) = HostBatch::new(vec![message], 0, false);
+    let (batch, corrupt) = HostBatch::new(vec![message].into(), 0, false);
     let mut pending = Pending { plugin: listener.plugin.clone(), reply: Some(reply) };
     if let Some(corrupt) = corrupt.first() {
         let remark = format!("the body cannot be inflated: {}", corrupt.error);

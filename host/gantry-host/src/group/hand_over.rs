@@ -60,6 +60,8 @@ pub(super) struct HandOver {
     calls: usize,
     /// Whether nobody wants to know of each call.
     unwatched: bool,
+    /// Whether the host's observer wants to know of each message.
+    observed: bool,
     begun: AtomicUsize,
     home: Mutex<Home>,
 }
@@ -92,7 +94,8 @@ impl HandOver {
         let home = Home { ended: Vec::with_capacity(calls), ..Home::default() };
         let batch = Arc::clone(&handed.batch) as Arc<dyn MessageBatch>;
         let unwatched = handed.consumption.traces.is_none() && handed.listener.shadow().is_none();
-        Self { handed, batch, calls, unwatched, begun: AtomicUsize::new(0), home: Mutex::new(home) }
+        let observed = handed.consumption.observer.watches_messages();
+        Self { handed, batch, calls, unwatched, observed, begun: AtomicUsize::new(0), home: Mutex::new(home) }
     }
 
     pub(super) fn id(&self) -> BatchId {
@@ -176,9 +179,11 @@ impl HandOver {
             return self.ended(call, None, BatchReport::all_consumed(range.len(), took));
         }
         let Handed { consumption, batch, .. } = &self.handed;
-        let version = self.handed.call.version();
-        for (index, message) in batch.stored().iter().enumerate().take(range.end).skip(range.start) {
-            self.tell_observer(version, message, batch.reconsume_times(index), SettledAs::Success, None);
+        if self.observed {
+            let version = self.handed.call.version();
+            for (index, message) in batch.stored().iter().enumerate().take(range.end).skip(range.start) {
+                self.tell_observer(version, message, batch.reconsume_times(index), SettledAs::Success, None);
+            }
         }
         let mut home = self.home();
         home.successes.add(range.len(), took);

@@ -60,6 +60,7 @@ pub struct MessageIter {
 impl Iterator for MessageIter {
     type Item = Result<MessageExt, MessageError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -93,6 +94,7 @@ impl MessageExt {
     }
 
     /// The message whose record is the first `size` bytes, which lie at `at` of the whole.
+    #[inline]
     fn of(bytes: Bytes, size: usize, at: usize) -> Result<Self, MessageError> {
         let record = bytes.get(..size).unwrap_or_default();
         let (parts, queue_offset) = (layout::parse(record, at)?, i64_at(record, layout::QUEUE_OFFSET));

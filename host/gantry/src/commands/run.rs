@@ -52,6 +52,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 struct JsonLines;
 
 impl Observer for JsonLines {
+    fn watches_messages(&self) -> bool {
+        false
+    }
+
     fn plugin_changed(&self, change: &PluginChange) {
         let PluginChange { plugin, state, version, reason } = change;
         println!(

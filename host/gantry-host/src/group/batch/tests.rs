@@ -56,7 +56,7 @@ fn answer(records: &[MessageRecord]) -> Vec<MessageExt> {
 }
 
 fn batch_of(messages: Vec<MessageExt>, head_retries: u32) -> Arc<HostBatch> {
-    let (batch, corrupt) = HostBatch::new(messages, head_retries, head_retries > 0);
+    let (batch, corrupt) = HostBatch::new(messages.into(), head_retries, head_retries > 0);
     assert!(corrupt.is_empty());
     Arc::new(batch)
 }

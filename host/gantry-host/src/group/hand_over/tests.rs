@@ -62,8 +62,8 @@ fn hand_over_to(
         let record = MessageRecord { queue_offset: place as i64, sys_flag, body, ..MessageRecord::default() };
         record.encode(&mut bytes).unwrap();
     }
-    let stored = decode_all(bytes.freeze()).map(Result::unwrap).collect();
-    let (batch, corrupt) = HostBatch::new(stored, 0, false);
+    let stored: Vec<_> = decode_all(bytes.freeze()).map(Result::unwrap).collect();
+    let (batch, corrupt) = HostBatch::new(stored.into(), 0, false);
     let (inputs, told) = mpsc::channel(8);
     let consumption = Consumption {
         name: "group".into(),
