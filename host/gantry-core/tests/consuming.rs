@@ -42,6 +42,20 @@ fn one_pull_of_a_queue_is_on_the_way_at_a_time_and_carries_the_offset() {
 }
 
 #[test]
+fn a_batch_that_succeeded_is_settled_whole_and_once() {
+    let mut solo = Solo::plain();
+    solo.feed(0..10);
+    let batch = solo.batch();
+    solo.group.handle_succeeded(solo.now, batch.id);
+    solo.group.handle_succeeded(solo.now, batch.id);
+    solo.group.handle_consumed(solo.now, batch.id, vec![Settlement::DeadLetter(String::new()); 10]);
+    let stats = solo.group.stats();
+    assert_eq!((stats.succeeded, stats.late_results), (10, 0));
+    let queue = solo.group.queues(solo.now).next().unwrap();
+    assert_eq!((queue.commit_offset, queue.cached_count, queue.in_flight, queue.sending_back), (10, 0, 0, 0));
+}
+
+#[test]
 fn dirty_offsets_are_stored_every_second_and_clean_ones_not() {
     let mut solo = Solo::plain();
     solo.feed(0..3);

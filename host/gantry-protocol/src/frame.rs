@@ -69,6 +69,16 @@ impl FrameDecoder {
         Self { max_frame }
     }
 
+    /// Bytes that are still to come of the frame `source` begins with, as far as room for them is to be made at once: what it claims to have may not
+    /// be true. 0 where it is there in full, where its length is not, and where it is refused.
+    pub fn missing(&self, source: &[u8]) -> usize {
+        let length = source.first_chunk::<4>().map(|prefix| u32::from_be_bytes(*prefix) as usize);
+        let total = length.map(|length| length.saturating_add(4)).filter(|total| *total <= self.max_frame);
+        let missing = total.unwrap_or_default().saturating_sub(source.len());
+        // As much again as has come, so that a long frame is moved few times.
+        missing.min(RESERVE_STEP.max(source.len()))
+    }
+
     /// Takes the next command off `source`, or `None` when its frame is not there in full yet.
     ///
     /// # Errors
@@ -89,7 +99,7 @@ impl FrameDecoder {
             check_header_word(u32::from_be_bytes(*word), length - 4)?;
         }
         if source.len() < total {
-            source.reserve((total - source.len()).min(RESERVE_STEP));
+            source.reserve(self.missing(source));
             return Ok(None);
         }
         // Parse before the frame is cut off, so that an error leaves the source as it was.

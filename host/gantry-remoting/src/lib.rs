@@ -33,6 +33,7 @@ mod error;
 mod frames;
 mod name_servers;
 mod processor;
+mod read_buffer;
 mod reader;
 mod settings;
 mod silence;

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::BufMut as _;
 use gantry_protocol::FrameDecoder;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::Instant,
 };
 
-use crate::{connection::Shared, error::CloseReason};
+use crate::{connection::Shared, error::CloseReason, read_buffer::ReadBuffer};
 
-/// What one read may bring. Bodies are slices of this buffer, so a large one saves copies and system calls.
-const READ_CAPACITY: usize = 128 * 1024;
-
-/// With less room than this a new buffer is taken.
+/// With less room than this nothing is read.
 const LEAST_ROOM: usize = 16 * 1024;
+
+/// With more than this missing of a frame, little more is read: what has come of the next one may have to be moved.
+const LARGE_FRAME: usize = 64 * 1024;
+const LOOK_AHEAD: usize = 16 * 1024;
 
 /// Reads until the connection ends, from either side.
 pub(crate) async fn read_frames(source: impl AsyncRead + Unpin, shared: Arc<Shared>) {
@@ -27,18 +28,20 @@ pub(crate) async fn read_frames(source: impl AsyncRead + Unpin, shared: Arc<Shar
 
 async fn read_to_end(mut source: impl AsyncRead + Unpin, shared: &Arc<Shared>) -> CloseReason {
     let decoder = FrameDecoder::new(shared.settings().max_frame);
-    let mut buffer = BytesMut::with_capacity(READ_CAPACITY);
+    let mut buffer = ReadBuffer::new();
+    let mut missing = 0;
     loop {
-        if buffer.capacity() - buffer.len() < LEAST_ROOM {
-            buffer.reserve(READ_CAPACITY);
-        }
-        match source.read_buf(&mut buffer).await {
-            Ok(0) => return end_of_stream(&buffer),
+        buffer.make_room(LEAST_ROOM);
+        let most = if missing > LARGE_FRAME { missing + LOOK_AHEAD } else { usize::MAX };
+        match source.read_buf(&mut buffer.filled().limit(most)).await {
+            Ok(0) => return end_of_stream(buffer.filled()),
             Ok(count) => shared.heard(count, Instant::now()),
             Err(error) => return CloseReason::Io(Arc::new(error)),
         }
         loop {
-            match decoder.decode(&mut buffer) {
+            missing = decoder.missing(buffer.filled());
+            buffer.make_room(missing);
+            match decoder.decode(buffer.filled()) {
                 Ok(Some(command)) => shared.receive(command),
                 Ok(None) => break,
                 Err(error) => return CloseReason::BadFrame(Arc::new(error)),

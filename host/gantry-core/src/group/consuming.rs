@@ -8,7 +8,7 @@ use crate::action::Batch;
 use crate::event::Event;
 use crate::id::{BatchId, QueueKey};
 use crate::input::{RetryDelay, Settlement};
-use crate::places::{Run, Seq};
+use crate::places::{Places, Run, Seq};
 use crate::retry::{SendBack, delay_level};
 use crate::running::{Returned, RunningBatch};
 use crate::subscription::SubscriptionTable;
@@ -100,12 +100,8 @@ impl ConsumerGroup {
     /// whole batch is reconsumed later. In an orderly group the first that is no success ends the batch: what follows it is
     /// given out again, whatever its results.
     pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {
-        let Some(returned) = self.batches.rest(id) else { return };
         let succeeded = settlements.iter().all(|settlement| *settlement == Settlement::Success);
-        if let Some(listener) = self.subscriptions.listener_mut(returned.batch.listener) {
-            listener.together.learn(now.saturating_duration_since(returned.batch.since), succeeded);
-        }
-        let Some(batch) = self.take_back(now, id, returned) else { return };
+        let Some(batch) = self.take_whole_back(now, id, succeeded) else { return };
         let expected = batch.places.len();
         if self.is_orderly() {
             self.settle_in_order(now, id.queue, &batch, settlements);
@@ -118,6 +114,25 @@ impl ConsumerGroup {
             }
         }
         self.after_settling(now, id.queue);
+    }
+
+    /// A batch whose messages a listener has all consumed.
+    pub fn handle_succeeded(&mut self, now: Instant, id: BatchId) {
+        let Some(batch) = self.take_whole_back(now, id, true) else { return };
+        if let Some(queue) = self.queues.get_mut(&id.queue) {
+            queue.settle(batch.places.runs());
+            self.stats.succeeded += batch.places.len() as u64;
+        }
+        self.after_settling(now, id.queue);
+    }
+
+    /// Takes what is left of a batch back, and learns from how long it was away.
+    fn take_whole_back(&mut self, now: Instant, id: BatchId, succeeded: bool) -> Option<RunningBatch> {
+        let returned = self.batches.rest(id)?;
+        if let Some(listener) = self.subscriptions.listener_mut(returned.batch.listener) {
+            listener.together.learn(now.saturating_duration_since(returned.batch.since), succeeded);
+        }
+        self.take_back(now, id, returned)
     }
 
     pub(super) fn wrong_count(&mut self, batch: &RunningBatch, got: usize) {
@@ -196,18 +211,14 @@ impl ConsumerGroup {
     fn settle_all(&mut self, key: QueueKey, batch: &RunningBatch, settlements: Vec<Settlement>) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
         let is_success = |settlement: &Settlement| *settlement == Settlement::Success;
-        let successes = settlements.iter().filter(|settlement| is_success(settlement)).count();
-        self.stats.succeeded += successes as u64;
-        if successes == settlements.len() {
-            queue.settle(batch.places.runs());
-        } else {
-            let each = batch.places.iter().zip(&settlements);
-            let succeeded = each.filter(|(_, settlement)| is_success(settlement));
-            queue.settle(succeeded.map(|(seq, _)| Run::one(seq)));
-            let each = batch.places.iter().zip(settlements);
-            for (seq, settlement) in each.filter(|(_, settlement)| !is_success(settlement)) {
-                self.settle(key, batch, seq, settlement);
-            }
+        let each = batch.places.iter().zip(&settlements);
+        let mut succeeded = Places::default();
+        each.filter(|(_, settlement)| is_success(settlement)).for_each(|(seq, _)| succeeded.push(seq));
+        queue.settle(succeeded.runs());
+        self.stats.succeeded += succeeded.len() as u64;
+        let each = batch.places.iter().zip(settlements);
+        for (seq, settlement) in each.filter(|(_, settlement)| !is_success(settlement)) {
+            self.settle(key, batch, seq, settlement);
         }
     }
 

@@ -83,6 +83,12 @@ impl PopConsumerGroup {
         Some(Batch { id, listener, topic, mq, messages, call_size, head_retries: 0, in_order: false })
     }
 
+    /// A batch whose messages a listener has all consumed.
+    pub fn handle_succeeded(&mut self, now: Instant, id: BatchId) {
+        let messages = self.batches.get(&id).map_or(0, |batch| batch.popped.len());
+        self.handle_consumed(now, id, vec![Settlement::Success; messages]);
+    }
+
     /// A listener's results, one for each message of the batch in their order. Any other number is a contract error: the
     /// whole batch is reconsumed later.
     pub fn handle_consumed(&mut self, now: Instant, id: BatchId, settlements: Vec<Settlement>) {

@@ -464,7 +464,12 @@ impl World {
                 self.broker.entry_mut(&batch.mq, message.queue_offset()).settled = true;
             }
         }
-        self.members.get_mut(&id).unwrap().group.handle_consumed(now, batch.id, settlements);
+        let all = settlements.iter().all(|settlement| *settlement == Settlement::Success);
+        let group = &mut self.members.get_mut(&id).unwrap().group;
+        match all && !wrong_count {
+            true => group.handle_succeeded(now, batch.id),
+            false => group.handle_consumed(now, batch.id, settlements),
+        }
     }
 
     /// Some messages of a batch come back, consumed or untouched; the others will.

@@ -49,7 +49,7 @@ pub(super) struct Way {
 pub(super) struct NotTaken(pub(super) BatchId);
 
 impl Consumption {
-    /// Hands the batch to guest threads; what becomes of it arrives as [`Input::Consumed`], or in parts once it is recalled.
+    /// Hands the batch to guest threads; what becomes of it arrives as [`Input::Succeeded`] or [`Input::Consumed`], or in parts once it is recalled.
     pub(super) fn submit(
         self: &Arc<Self>,
         listener: &Arc<Listener>,

@@ -259,7 +259,7 @@ impl Driver {
         match &input {
             Input::Route(topic, Route::Missing) => self.connected |= !names::is_retry(topic),
             Input::Heartbeat(outcome) => self.connected |= *outcome != HeartbeatOutcome::Failed,
-            Input::Consumed(id, _) => self.handed_over.is_home(*id),
+            Input::Consumed(id, _) | Input::Succeeded(id) => self.handed_over.is_home(*id),
             _ => {}
         }
         let machine = &mut self.machine;

@@ -25,6 +25,8 @@ pub(super) enum Input {
     Offset(OffsetQueryId, OffsetAnswer),
     /// A pull's end.
     Pulled(PullId, PullOutcome),
+    /// A batch whose messages were all consumed.
+    Succeeded(BatchId),
     /// A batch's results.
     Consumed(BatchId, Vec<Settlement>),
     /// What some calls of a batch came to, messages by their places; others go on.

@@ -135,6 +135,7 @@ fn pulled(group: &mut ConsumerGroup, now: Instant, input: Input) {
         Input::Members(topic, members) => group.handle_members(now, &topic, members),
         Input::Offset(id, answer) => group.handle_offset(now, id, answer),
         Input::Pulled(id, outcome) => group.handle_pulled(now, id, outcome),
+        Input::Succeeded(id) => group.handle_succeeded(now, id),
         Input::Consumed(id, settlements) => group.handle_consumed(now, id, settlements),
         Input::ConsumedPart(id, results) => group.handle_consumed_part(now, id, results),
         Input::SentBack(id, result) => group.handle_sent_back(now, id, result),
@@ -152,6 +153,7 @@ fn popped(group: &mut PopConsumerGroup, now: Instant, input: Input) {
     match input {
         Input::Route(topic, route) => group.handle_route(now, &topic, route),
         Input::Heartbeat(outcome) => group.handle_heartbeat(now, outcome),
+        Input::Succeeded(id) => group.handle_succeeded(now, id),
         Input::Consumed(id, settlements) => group.handle_consumed(now, id, settlements),
         Input::SentBack(id, result) => group.handle_sent_back(now, id, result),
         Input::Assigned(topic, assignment) => group.handle_assignment(now, &topic, assignment),

@@ -26,6 +26,10 @@ pub struct MessageExt {
     /// From the record's first byte to the end of the bytes it arrived in, so that neighbours can be handed on as one.
     bytes: Bytes,
     size: u32,
+    /// Whether its stored body is compressed.
+    compressed: bool,
+    /// Whether its offset is another than the record says.
+    moved: bool,
     parts: Parts,
     /// As the record says, or moved by an offset delta.
     queue_offset: i64,
@@ -98,8 +102,9 @@ impl MessageExt {
     fn of(bytes: Bytes, size: usize, at: usize) -> Result<Self, MessageError> {
         let record = bytes.get(..size).unwrap_or_default();
         let (parts, queue_offset) = (layout::parse(record, at)?, i64_at(record, layout::QUEUE_OFFSET));
+        let compressed = i32_at(record, layout::SYS_FLAG) & sys_flag::COMPRESSED != 0;
         // A record says its size in 31 bits.
-        Ok(Self { bytes, size: size as u32, parts, queue_offset, inner: None })
+        Ok(Self { bytes, size: size as u32, compressed, moved: false, parts, queue_offset, inner: None })
     }
 
     /// The record's bytes, as they came.
@@ -117,6 +122,11 @@ impl MessageExt {
     /// The record's bytes and those behind it in the answer it came in.
     pub(super) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Whether its record's own queue offset is its.
+    pub(super) fn is_at_its_offset(&self) -> bool {
+        !self.moved
     }
 
     /// Whether it is one of several messages of its record.
@@ -215,7 +225,7 @@ impl MessageExt {
     /// Whether the stored body is compressed.
     #[inline]
     pub fn is_compressed(&self) -> bool {
-        self.sys_flag() & sys_flag::COMPRESSED != 0
+        self.compressed
     }
 
     /// The body, decompressed to at most [`MAX_DECOMPRESSED`] bytes; without a copy where it is not compressed.
@@ -317,6 +327,7 @@ impl MessageExt {
     #[inline]
     pub fn with_offset_delta(mut self, delta: i64) -> Self {
         self.queue_offset = self.queue_offset.wrapping_add(delta);
+        self.moved |= delta != 0;
         self
     }
 

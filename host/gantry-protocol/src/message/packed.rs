@@ -4,7 +4,7 @@
 use bytes::BufMut as _;
 
 use super::ext::MessageExt;
-use super::layout::{MAGIC_V1, MAGIC_V2, QUEUE_OFFSET, i64_at};
+use super::layout::{MAGIC_V1, MAGIC_V2};
 use super::record::put_host;
 use crate::sys_flag::{COMPRESSED, COMPRESSION_TYPE_MASK};
 
@@ -12,9 +12,7 @@ impl MessageExt {
     /// Whether the record's bytes say all there is: its body is not compressed, and it is neither one of an inner batch
     /// nor at a moved offset.
     pub fn is_plain(&self) -> bool {
-        !self.is_compressed()
-            && !self.is_of_inner_batch()
-            && i64_at(self.record(), QUEUE_OFFSET) == self.queue_offset()
+        !self.is_compressed() && !self.is_of_inner_batch() && self.is_at_its_offset()
     }
 
     /// The records of this message and those behind it, up to `total` bytes, where the answer they came in has as many.

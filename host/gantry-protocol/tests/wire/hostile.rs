@@ -159,6 +159,23 @@ fn a_frame_longer_than_the_limit_is_refused_before_it_arrives() {
 }
 
 #[test]
+fn what_a_frame_still_needs_is_known_from_its_length_and_believed_by_and_by() {
+    let decoder = FrameDecoder::new(MAX_FRAME);
+    let missing = |claimed: u32, there: usize| {
+        let mut source = claimed.to_be_bytes().to_vec();
+        source.resize(there, 0);
+        decoder.missing(&source)
+    };
+    let (step, long) = (256 << 10, 8 << 20);
+    assert_eq!(
+        [missing(100, 3), missing(100, 4), missing(100, 103), missing(100, 104), missing(100, 500)],
+        [0, 100, 1, 0, 0]
+    );
+    assert_eq!([missing(long, 4), missing(long, step), missing(long, 3 * step)], [step, step, 3 * step]);
+    assert_eq!(missing(u32::MAX, 4), 0, "it is refused");
+}
+
+#[test]
 fn a_claimed_length_alone_reserves_little() {
     let mut source = BytesMut::from(&(MAX_FRAME as u32 - 4).to_be_bytes()[..]);
     assert!(FrameDecoder::default().decode(&mut source).unwrap().is_none());

@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn samples_of_one_key_make_one_figure() {
-        let mut results = Results::new(Plan { messages: 1, rounds: 1, swaps: 1, starts: 2, calls: 1 });
+        let mut results =
+            Results::new(Plan { messages: 1, rounds: 1, swaps: 1, swaps_in_a_row: 1, starts: 2, calls: 1 });
         results.extend([4.0, 6.0].map(|sample| Figure::new("start", "start", "ms", vec![sample]).below(5.0)));
         assert_eq!(results.figures.len(), 1);
         assert_eq!((results.figures[0].median, results.figures[0].verdict(true)), (5.0, "missed"));

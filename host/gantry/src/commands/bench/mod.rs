@@ -42,6 +42,8 @@ struct Plan {
     messages: u64,
     rounds: usize,
     swaps: usize,
+    /// Swaps whose cost in messages per second is measured.
+    swaps_in_a_row: usize,
     starts: usize,
     calls: usize,
 }
@@ -49,8 +51,10 @@ struct Plan {
 impl Plan {
     fn of(args: &BenchArgs) -> Self {
         let usual = match args.short {
-            true => Self { messages: 20_000, rounds: 1, swaps: 1, starts: 1, calls: 500 },
-            false => Self { messages: 200_000, rounds: 5, swaps: 5, starts: 5, calls: 5_000 },
+            true => Self { messages: 20_000, rounds: 1, swaps: 1, swaps_in_a_row: 2, starts: 1, calls: 500 },
+            false => {
+                Self { messages: 200_000, rounds: 5, swaps: 5, swaps_in_a_row: 50, starts: 5, calls: 5_000 }
+            }
         };
         Self {
             messages: args.messages.unwrap_or(usual.messages),
@@ -113,8 +117,8 @@ async fn measure(args: &BenchArgs, plan: Plan, bar: &ProgressBar) -> anyhow::Res
     next("an idle host".into());
     results.extend(start::idle(&stage).await?);
 
-    next(format!("{} swaps under load", plan.swaps));
-    results.extend(swap::measure(&stage, plan.swaps).await?);
+    next(format!("{} swaps under load", plan.swaps + plan.swaps_in_a_row));
+    results.extend(swap::measure(&stage, plan.swaps, plan.swaps_in_a_row).await?);
     stage.end().await;
     Ok(results)
 }

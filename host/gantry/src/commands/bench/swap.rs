@@ -1,5 +1,6 @@
 //! What a new version of a plugin costs a host that is busy consuming.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,8 @@ use super::stage::{self, Stage};
 
 /// How long the host consumes before the first swap, and between two.
 const CALM: Duration = Duration::from_millis(300);
+/// Swaps that make one sample of what they cost in messages per second: in shorter times that is noise.
+const SWAPS_A_SAMPLE: usize = 10;
 /// What counts as around the switch: this long before and after it.
 const AROUND: Duration = Duration::from_millis(50);
 /// Shorter pauses than this are not kept.
@@ -83,7 +86,8 @@ impl Observer for Watch {
     }
 }
 
-pub(super) async fn measure(stage: &Stage, swaps: usize) -> anyhow::Result<Vec<Figure>> {
+/// What single swaps do, each to a version that is compiled first, and what some in a row cost, between versions that have been.
+pub(super) async fn measure(stage: &Stage, swaps: usize, in_a_row: usize) -> anyhow::Result<Vec<Figure>> {
     let plugins = stage.plugins("swap", true)?;
     let watch = Arc::new(Watch::default());
     let observer = Arc::clone(&watch);
@@ -96,22 +100,60 @@ pub(super) async fn measure(stage: &Stage, swaps: usize) -> anyhow::Result<Vec<F
     let component = stage.component()?;
     for swap in 1..=swaps {
         deployed.push(Instant::now());
-        watch.swap(&plugins, &component, swap).await?;
+        watch.swap(&plugins, &component, swap, swap).await?;
+        tokio::time::sleep(CALM).await;
     }
+    let mut figures = figures(&watch.timeline(), &deployed, begins);
+    let (mut made, mut costs) = (swaps, Vec::new());
+    while made < swaps + in_a_row {
+        let count = SWAPS_A_SAMPLE.min(swaps + in_a_row - made);
+        costs.push(watch.cost(&plugins, &component, made + 1..=made + count).await?);
+        made += count;
+    }
+    figures.push(
+        Figure::new("swaps-cost", "messages per second less with a swap each 0.3 s", "%", costs).below(1.0),
+    );
     stream.end()?;
     anyhow::ensure!(host.stop().await.graceful, "the host did not stop in time");
     let failed = watch.failed.load(Ordering::Relaxed);
     anyhow::ensure!(failed == 0, "{failed} messages were not consumed with success while versions changed");
-    Ok(figures(&watch.timeline(), &deployed, begins))
+    Ok(figures)
 }
 
 impl Watch {
-    async fn swap(&self, plugins: &Path, component: &[u8], number: usize) -> anyhow::Result<()> {
-        let version = u8::try_from(number).context("too many swaps")?;
+    /// The swap of this number, until the new version serves.
+    async fn swap(
+        &self,
+        plugins: &Path,
+        component: &[u8],
+        number: usize,
+        version: usize,
+    ) -> anyhow::Result<()> {
+        let version = u8::try_from(version).context("too many versions")?;
         stage::deploy(plugins, &stage::version(component, version))?;
-        self.until("the new version serves", |watch| watch.timeline().switches.len() > number).await?;
-        tokio::time::sleep(CALM).await;
-        Ok(())
+        self.until("the new version serves", |watch| watch.timeline().switches.len() > number).await
+    }
+
+    /// How many messages per second fewer are consumed while these swaps are made one after the other, in percent of those
+    /// consumed between them.
+    async fn cost(
+        &self,
+        plugins: &Path,
+        component: &[u8],
+        swaps: RangeInclusive<usize>,
+    ) -> anyhow::Result<f64> {
+        let (mut calm, mut swapping) = (Rate::default(), Rate::default());
+        for number in swaps {
+            let (began, before) = (Instant::now(), self.settled.load(Ordering::Relaxed));
+            self.swap(plugins, component, number, number % 2).await?;
+            tokio::time::sleep_until((began + CALM).into()).await;
+            let (ended, between) = (Instant::now(), self.settled.load(Ordering::Relaxed));
+            tokio::time::sleep(CALM).await;
+            let after = self.settled.load(Ordering::Relaxed);
+            swapping.add(between - before, ended - began);
+            calm.add(after - between, ended.elapsed());
+        }
+        Ok((1.0 - swapping.per_second() / calm.per_second()) * 100.0)
     }
 
     async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
@@ -127,6 +169,24 @@ impl Watch {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+}
+
+/// Messages in some time.
+#[derive(Debug, Default)]
+struct Rate {
+    messages: u64,
+    time: Duration,
+}
+
+impl Rate {
+    fn add(&mut self, messages: u64, time: Duration) {
+        self.messages += messages;
+        self.time += time;
+    }
+
+    fn per_second(&self) -> f64 {
+        self.messages as f64 / self.time.as_secs_f64()
     }
 }
 
