@@ -33,6 +33,11 @@ impl FilterHooks {
         });
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load().is_empty()
+    }
+
     /// The messages every hook wants. `mq` is where they were pulled from, as users name it.
     pub(crate) fn keep(
         &self,
@@ -40,7 +45,7 @@ impl FilterHooks {
         mq: impl FnOnce() -> MessageQueue,
         mut messages: Vec<MessageExt>,
     ) -> Vec<MessageExt> {
-        if !self.0.load().is_empty() {
+        if !self.is_empty() {
             let mq = mq();
             messages.retain(|message| self.wants(group, || mq.clone(), message));
         }

@@ -9,7 +9,11 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{connection::Shared, error::CloseReason, read_buffer::ReadBuffer};
+use crate::{
+    connection::Shared,
+    error::CloseReason,
+    read_buffer::{LARGE, ReadBuffer},
+};
 
 /// With less room than this nothing is read.
 const LEAST_ROOM: usize = 16 * 1024;
@@ -29,9 +33,11 @@ pub(crate) async fn read_frames(source: impl AsyncRead + Unpin, shared: Arc<Shar
 async fn read_to_end(mut source: impl AsyncRead + Unpin, shared: &Arc<Shared>) -> CloseReason {
     let decoder = FrameDecoder::new(shared.settings().max_frame);
     let mut buffer = ReadBuffer::new();
-    let mut missing = 0;
+    let (mut missing, mut last) = (0, 0);
     loop {
-        buffer.make_room(LEAST_ROOM);
+        // The next frame is likely to be about as long as the last one. A buffer with nothing in it is changed at no cost.
+        let likely = if buffer.filled().is_empty() { last.min(LARGE) } else { 0 };
+        buffer.make_room(LEAST_ROOM.max(likely));
         let most = if missing > LARGE_FRAME { missing + LOOK_AHEAD } else { usize::MAX };
         match source.read_buf(&mut buffer.filled().limit(most)).await {
             Ok(0) => return end_of_stream(buffer.filled()),
@@ -41,8 +47,12 @@ async fn read_to_end(mut source: impl AsyncRead + Unpin, shared: &Arc<Shared>) -
         loop {
             missing = decoder.missing(buffer.filled());
             buffer.make_room(missing);
+            let before = buffer.filled().len();
             match decoder.decode(buffer.filled()) {
-                Ok(Some(command)) => shared.receive(command),
+                Ok(Some(command)) => {
+                    last = before - buffer.filled().len();
+                    shared.receive(command);
+                }
                 Ok(None) => break,
                 Err(error) => return CloseReason::BadFrame(Arc::new(error)),
             }

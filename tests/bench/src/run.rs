@@ -342,6 +342,10 @@ fn configure(
         writeln!(text, "consume-concurrently-max-span = {}", tuning.span)?;
         writeln!(text, "consume-thread-max = {}", tuning.threads)?;
     }
+    if subject.hosts > 1 {
+        // A queue that comes from another member is held back for seconds else, which would be all that is measured.
+        text.push_str("ramp-up-duration = \"0s\"\n");
+    }
     for plugin in 0..subject.plugins {
         let listener = listener(plugin);
         write!(text, "[plugin.{listener}]\nconsumer-group = \"{}\"\n", group(name, plugin))?;

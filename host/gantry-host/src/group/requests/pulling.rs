@@ -14,8 +14,11 @@ use crate::client_instance::{self, BrokerAddress, CallError};
 use crate::group::input::Input;
 use crate::group::tally::Tally;
 
-/// Answers larger than this, in bytes, are taken apart by a task, so that the connection goes on meanwhile.
-const LARGE: usize = 128 * 1024;
+/// Answers larger than this, in bytes, are taken apart by a task, so that the connection goes on meanwhile. Others at once, while their
+/// bytes are near.
+const LARGE: usize = 1 << 20;
+/// The same where hooks look at each message.
+const LARGE_FOR_HOOKS: usize = 128 * 1024;
 
 /// A pull on its way.
 struct Pull {
@@ -90,7 +93,8 @@ impl Pull {
         if requests.0.inputs.is_closed() {
             return;
         }
-        if answer.as_ref().is_ok_and(|answer| answer.body.len() > LARGE) {
+        let large = if requests.0.local.hooks.is_empty() { LARGE } else { LARGE_FOR_HOOKS };
+        if answer.as_ref().is_ok_and(|answer| answer.body.len() > large) {
             return requests.ask("decode", async move |_: Requests| Some(self.outcome(answer)));
         }
         // There is nearly always room.
