@@ -56,7 +56,7 @@ impl Plan {
         if has(Contestant::Rust) {
             let gantry = |load| Subject::single(Contestant::Rust, Setting::By1024, load);
             // As many for each plugin, so that what it costs to begin has the same part in all of them.
-            let each = Load { messages: main.messages / 5, ..main };
+            let each = Load { messages: main.messages / 2, ..main };
             runs.extend(PLUGINS.map(|plugins| Subject { plugins, ..gantry(each) }));
             runs.push(gantry(Load { messages: main.messages * LONGER, ..main }));
             runs.extend(HOSTS.map(|hosts| Subject { hosts, ..gantry(main) }));

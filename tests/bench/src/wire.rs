@@ -35,6 +35,11 @@ impl Connection {
         Ok(request.encode(&mut self.unsent)?)
     }
 
+    /// The same with a request that is a frame already.
+    pub(crate) fn queue_frame(&mut self, frame: &[u8]) {
+        self.unsent.extend_from_slice(frame);
+    }
+
     pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
         self.socket.write_all(&self.unsent).await.context("the broker takes no more")?;
         self.unsent.clear();
