@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use gantry_core::{
     Action, Batch, ConsumerGroup, FilterExpression, GroupConfig, HeartbeatOutcome, ListenerId, ListenerSpec,
-    OffsetAnswer, PullAnswer, PullId, PullOutcome, Route, SUB_ALL, Settlement, Subscription,
+    OffsetAnswer, PullAnswer, PullId, PullOutcome, Route, SUB_ALL, Subscription,
 };
 use gantry_protocol::MessageQueue;
 
@@ -59,9 +59,9 @@ impl Machine {
         self.batches.pop_front()
     }
 
-    /// Brings a batch's results.
-    pub(crate) fn consumed(&mut self, batch: &Batch, settlements: Vec<Settlement>) {
-        self.group.handle_consumed(self.now, batch.id, settlements);
+    /// Tells that a batch has been consumed, all of it.
+    pub(crate) fn consumed(&mut self, batch: &Batch) {
+        self.group.handle_succeeded(self.now, batch.id);
         self.act();
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bytes::BytesMut;
 use clap::ValueEnum;
-use gantry_core::{Batch, PullStatus, Settlement};
+use gantry_core::{Batch, PullStatus};
 use gantry_engine::{
     ConsumeContext, Engine, EngineConfig, Grants, ListenerModule, MessageBatch, Order, consume_isolated,
 };
@@ -82,9 +82,9 @@ impl Way {
             return Ok(count);
         }
         self.machine.pulled(answer)?;
-        while let Some(mut batch) = self.machine.batch() {
-            let settlements = self.consume(&mut batch)?;
-            self.machine.consumed(&batch, settlements);
+        while let Some(batch) = self.machine.batch() {
+            self.consume(&batch)?;
+            self.machine.consumed(&batch);
         }
         Ok(count)
     }
@@ -123,21 +123,19 @@ impl Way {
         })
     }
 
-    fn consume(&self, batch: &mut Batch) -> Result<Vec<Settlement>> {
-        let count = batch.messages.len();
+    /// Fails unless all of it is consumed.
+    fn consume(&self, batch: &Batch) -> Result<()> {
         if self.reach == Reach::Settled {
-            return Ok(vec![Settlement::Success; count]);
+            return Ok(());
         }
         let messages = stored_batch(batch.messages.clone()).context("a body that cannot be read")?;
         let results = match &self.guest {
             Some(module) => guest(module, &messages),
             None => native(&*messages),
         };
-        let settlement = |result| match result {
-            ConsumeResult::Success => Settlement::Success,
-            other => Settlement::DeadLetter(format!("{other:?}")),
-        };
-        Ok(results.into_iter().map(settlement).collect())
+        let failed = results.iter().find(|result| **result != ConsumeResult::Success);
+        ensure!(failed.is_none() && results.len() == batch.messages.len(), "a listener answers {failed:?}");
+        Ok(())
     }
 }
 
