@@ -69,6 +69,27 @@ impl<T> Pulled<T> {
         self.messages.as_ref().map_or(&[], |messages| messages.as_slice())
     }
 
+    /// Marks these as handed to a listener, and gives those that were not yet.
+    fn take(&mut self, range: Range<usize>) -> Messages<T>
+    where
+        T: Clone,
+    {
+        let Some(messages) = self.messages.as_ref() else { return Vec::new().into() };
+        let states = self.states.get_mut(range.clone()).unwrap_or_default();
+        if states.iter().all(|state| *state == State::Pending) {
+            states.fill(State::Taken);
+            return Messages::part(messages, range);
+        }
+        let mut taken = Vec::new();
+        for (state, message) in states.iter_mut().zip(messages.iter().skip(range.start)) {
+            if *state == State::Pending {
+                *state = State::Taken;
+                taken.push(message.clone());
+            }
+        }
+        taken.into()
+    }
+
     /// Each unsettled message with its state, by its place.
     fn unsettled(&self) -> impl Iterator<Item = (Seq, State, &T)> {
         let each = (self.first.0..).map(Seq).zip(&self.states).zip(self.messages());
@@ -171,24 +192,11 @@ impl<T: Stored> ProcessQueue<T> {
     /// Settles the messages of these places, and lets those have a look that see `last`: the last one of each pull that was not settled before.
     /// Their places go with the next [`Self::trim`].
     pub(crate) fn settle(&mut self, run: Run, mut last: impl FnMut(&T)) {
-        self.each_part(run, |pulled, range, totals| {
+        for (pulled, range) in parts(&mut self.pulled, run) {
             let (settled, bytes) = pulled.settle(range, &mut last);
-            totals.0 += settled;
-            totals.1 += bytes;
-        });
-    }
-
-    /// Calls `act` for what of these places lies in each pull, and takes off what it has settled: messages, and their bytes.
-    fn each_part(&mut self, run: Run, mut act: impl FnMut(&mut Pulled<T>, Range<usize>, &mut (usize, u64))) {
-        let begin = self.pulled.partition_point(|pulled| pulled.first <= run.first).saturating_sub(1);
-        let mut totals = (0, 0);
-        for pulled in self.pulled.iter_mut().skip(begin).take_while(|pulled| pulled.first < run.end) {
-            let start = run.first.0.saturating_sub(pulled.first.0) as usize;
-            let end = (run.end.0 - pulled.first.0) as usize;
-            act(pulled, start..end.min(pulled.states.len()), &mut totals);
+            self.count -= settled;
+            self.bytes -= bytes;
         }
-        self.count -= totals.0;
-        self.bytes -= totals.1;
     }
 
     /// Gives up the places before the oldest message that is not settled; to be called when some have been.
@@ -210,39 +218,26 @@ impl<T: Stored> ProcessQueue<T> {
     {
         let mut all: Option<Messages<T>> = None;
         for run in places.runs() {
-            self.each_part(run, |pulled, range, _| {
-                let Some(messages) = pulled.messages.as_ref() else { return };
-                let states = pulled.states.get_mut(range.clone()).unwrap_or_default();
-                let part = if states.iter().all(|state| *state == State::Pending) {
-                    states.fill(State::Taken);
-                    Messages::part(messages, range)
-                } else {
-                    let each = states.iter_mut().zip(messages.iter().skip(range.start));
-                    let pending = each.filter(|(state, _)| **state == State::Pending);
-                    let taken = pending.map(|(state, message)| {
-                        *state = State::Taken;
-                        message.clone()
-                    });
-                    taken.collect::<Vec<T>>().into()
-                };
+            for (pulled, range) in parts(&mut self.pulled, run) {
+                let part = pulled.take(range);
                 all = Some(match all.take() {
                     None => part,
                     Some(before) => before.iter().chain(&part).cloned().collect::<Vec<T>>().into(),
                 });
-            });
+            }
         }
         all.unwrap_or_else(|| Vec::new().into())
     }
 
     /// Marks a message as not handed to a listener after all.
     pub(crate) fn put_back(&mut self, seq: Seq) {
-        self.each_part(Run::one(seq), |pulled, range, _| {
-            let states = pulled.states.get_mut(range).unwrap_or_default();
-            states
-                .iter_mut()
-                .filter(|state| **state == State::Taken)
-                .for_each(|state| *state = State::Pending);
-        });
+        for (pulled, range) in parts(&mut self.pulled, Run::one(seq)) {
+            for state in pulled.states.get_mut(range).unwrap_or_default() {
+                if *state == State::Taken {
+                    *state = State::Pending;
+                }
+            }
+        }
     }
 
     /// Messages not handed to a listener, in the order of their offsets.
@@ -302,6 +297,18 @@ impl<T: Stored> ProcessQueue<T> {
         };
         WindowLoad { count: self.count, bytes: self.bytes, span }
     }
+}
+
+/// What of these places lies in each pull.
+fn parts<T>(all: &mut VecDeque<Pulled<T>>, run: Run) -> impl Iterator<Item = (&mut Pulled<T>, Range<usize>)> {
+    let begin = all.partition_point(|pulled| pulled.first <= run.first).saturating_sub(1);
+    let met = all.iter_mut().skip(begin).take_while(move |pulled| pulled.first < run.end);
+    met.map(move |pulled| {
+        let start = run.first.0.saturating_sub(pulled.first.0) as usize;
+        let end = (run.end.0 - pulled.first.0) as usize;
+        let range = start..end.min(pulled.states.len());
+        (pulled, range)
+    })
 }
 
 #[cfg(test)]

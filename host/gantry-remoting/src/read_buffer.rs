@@ -10,11 +10,11 @@ use bytes::BytesMut;
 /// Bytes of a buffer. Bodies are slices of it, so a large one saves copies and system calls.
 const USUAL: usize = 128 * 1024;
 
-/// Bytes of a buffer where frames are large.
+/// Bytes of a buffer where frames are large. One for a still larger frame is not put aside.
 pub(crate) const LARGE: usize = 512 * 1024;
 
 /// A frame of more bytes than this is large.
-const LARGE_FRAME: usize = USUAL / 4;
+pub(crate) const LARGE_FRAME: usize = USUAL / 2;
 
 /// Most buffers put aside.
 const MOST_ASIDE: usize = 16;
@@ -23,12 +23,14 @@ const MOST_ASIDE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
     filled: BytesMut,
+    /// Bytes of the whole buffer.
+    size: usize,
     aside: VecDeque<BytesMut>,
 }
 
 impl ReadBuffer {
     pub(crate) fn new() -> Self {
-        Self { filled: BytesMut::with_capacity(USUAL), aside: VecDeque::new() }
+        Self { filled: BytesMut::with_capacity(USUAL), size: USUAL, aside: VecDeque::new() }
     }
 
     /// What was read and is not taken off, with room behind it.
@@ -50,7 +52,12 @@ impl ReadBuffer {
         let reclaimed = free.and_then(|place| self.aside.remove(place));
         let mut next = reclaimed.unwrap_or_else(|| BytesMut::with_capacity(needed.max(usual)));
         next.extend_from_slice(&self.filled);
+        // One that is used again has nothing before its room: that is all of it.
+        let size = std::mem::replace(&mut self.size, next.capacity());
         let mut full = std::mem::replace(&mut self.filled, next);
+        if size > LARGE {
+            return;
+        }
         full.clear();
         self.aside.push_back(full);
         if self.aside.len() > MOST_ASIDE {
@@ -113,5 +120,11 @@ mod tests {
             buffer.make_room(1);
         }
         assert_eq!(buffer.aside.len(), MOST_ASIDE);
+        buffer.make_room(2 * LARGE);
+        read(&mut buffer, 2 * LARGE);
+        bodies.push(buffer.filled().split_to(2 * LARGE).freeze());
+        buffer.make_room(1);
+        drop(bodies);
+        assert!(buffer.aside.iter_mut().all(|aside| !aside.try_reclaim(LARGE + 1)), "none that is larger");
     }
 }

@@ -12,14 +12,13 @@ use tokio::{
 use crate::{
     connection::Shared,
     error::CloseReason,
-    read_buffer::{LARGE, ReadBuffer},
+    read_buffer::{LARGE, LARGE_FRAME, ReadBuffer},
 };
 
 /// With less room than this nothing is read.
 const LEAST_ROOM: usize = 16 * 1024;
 
-/// With more than this missing of a frame, little more is read: what has come of the next one may have to be moved.
-const LARGE_FRAME: usize = 64 * 1024;
+/// Where much is missing of a large frame, little more than that is read: what has come of the next one may have to be moved.
 const LOOK_AHEAD: usize = 16 * 1024;
 
 /// Reads until the connection ends, from either side.

@@ -262,6 +262,8 @@ the machine does falls on all alike. Figures are medians of the rounds, with the
 - **bare drain**: raw pulls, of which only sizes are looked at: 32 a pull over one connection, or 1,024 over four. It is what the broker
   gives at most.
 - **latency**: the body carries the time it was sent, the listener looks at the clock.
+- **several hosts**: without the ramp of queues that come from another member (`ramp-up-duration` is 0), which holds them back for
+  seconds and would be all that is measured.
 - Both brokers keep messages on disk and leave it to the system when (`ASYNC_FLUSH`, `--fsync os`), and allow pulls of 1,024
   messages and 4 MiB; a stock broker allows 32 and 256 KiB.
 ";

@@ -145,7 +145,7 @@ impl Watch {
         let (mut calm, mut swapping) = (Rate::default(), Rate::default());
         for number in swaps {
             let (began, before) = (Instant::now(), self.settled.load(Ordering::Relaxed));
-            self.swap(plugins, component, number, number % 2).await?;
+            self.swap(plugins, component, number, 2 - number % 2).await?;
             tokio::time::sleep_until((began + CALM).into()).await;
             let (ended, between) = (Instant::now(), self.settled.load(Ordering::Relaxed));
             tokio::time::sleep(CALM).await;
