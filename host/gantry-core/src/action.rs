@@ -182,6 +182,8 @@ pub struct PullRequest {
     pub mq: MessageQueue,
     /// Where to read (queueOffset).
     pub offset: i64,
+    /// Whether the broker is likely to answer at once: unless its last answer reached the queue's end.
+    pub expects_messages: bool,
     /// Most messages to answer with (maxMsgNums).
     pub max_msg_nums: u32,
     /// Most bytes to answer with (maxMsgBytes).

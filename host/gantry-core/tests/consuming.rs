@@ -22,6 +22,7 @@ fn the_first_pull_says_what_rocketmqs_does() {
     let mut solo = Solo::plain();
     let pull = solo.pull();
     assert_eq!((pull.offset, pull.max_msg_nums, pull.max_msg_bytes), (0, 32, 262_144));
+    assert!(pull.expects_messages, "nothing is known of the queue yet");
     assert_eq!((pull.suspend_timeout, pull.timeout), (ms(15_000), ms(30_000)));
     assert_eq!((pull.commit_offset, pull.from, pull.post_subscription), (None, PullFrom::Broker(0), false));
     assert_eq!(pull.subscription.expression.text(), "*");
@@ -39,6 +40,22 @@ fn one_pull_of_a_queue_is_on_the_way_at_a_time_and_carries_the_offset() {
     assert_eq!((pull.offset, pull.commit_offset), (10, None), "it went out before the batch was consumed");
     solo.answer(pull.id, answered(PullStatus::NoNewMsg, Vec::new(), 10));
     assert_eq!(solo.pull().commit_offset, Some(10));
+}
+
+#[test]
+fn a_pull_says_whether_the_last_answer_left_messages_behind() {
+    let mut solo = Solo::plain();
+    let pull = solo.pull();
+    let mut behind = found(vec![message(&pull.mq, 0, &[])], 1);
+    if let PullOutcome::Answered(answer) = &mut behind {
+        answer.max_offset = 5;
+    }
+    solo.answer(pull.id, behind);
+    let pull = solo.pull();
+    assert!(pull.expects_messages);
+    let rest = (1..5).map(|offset| message(&pull.mq, offset, &[])).collect();
+    solo.answer(pull.id, found(rest, 5));
+    assert!(!solo.pull().expects_messages);
 }
 
 #[test]

@@ -153,6 +153,7 @@ impl ConsumerGroup {
             id: PullId { queue: key, serial },
             mq: queue.mq.clone(),
             offset: queue.window.end(),
+            expects_messages: queue.pull.max_offset < 0 || queue.window.end() < queue.pull.max_offset,
             max_msg_nums: self.config.pull_batch_size,
             max_msg_bytes: self.config.pull_batch_size_in_bytes,
             commit_offset: queue.offset.piggyback().filter(|_| commits),

@@ -27,6 +27,7 @@ mod pop;
 mod producer;
 mod producers;
 mod pull;
+mod pull_turns;
 mod pushes;
 mod replies;
 mod route;
@@ -57,6 +58,7 @@ pub use producer::{
     SelectMessageQueueByRoundRobin, SendReceipt, SendStatus,
 };
 pub use pull::{PullAnswer, PullBodyError, PullStatus};
+pub(crate) use pull_turns::{PullTurns, Turn};
 pub use replies::TooManyRequests;
 pub use route::{BrokerAddrs, TopicRoute};
 pub(crate) use route_table::BrokerAddress;
@@ -91,6 +93,7 @@ struct Inner {
     producers: Producers,
     replies: Arc<Replies>,
     tasks: Tasks,
+    pull_turns: PullTurns,
 }
 
 impl fmt::Debug for ClientInstance {
@@ -132,10 +135,19 @@ impl ClientInstance {
         let servers = NameServers::new(client.clone(), addresses);
         let names = NameService::new(servers, config.mq_client_api_timeout);
         let (routes, tasks) = (RouteTable::default(), Tasks::default());
-        let producers = Producers::default();
-        let inner =
-            Inner { client_id, identity, config, client, names, routes, groups, producers, replies, tasks };
-        let instance = Self(Arc::new(inner));
+        let instance = Self(Arc::new(Inner {
+            client_id,
+            identity,
+            config,
+            client,
+            names,
+            routes,
+            groups,
+            producers: Producers::default(),
+            replies,
+            pull_turns: PullTurns::new(&tasks),
+            tasks,
+        }));
         instance.start_upkeep(address_server);
         tracing::info!(
             client_id = instance.client_id(),
@@ -245,6 +257,11 @@ impl ClientInstance {
     /// up to date.
     pub fn watch_route(&self, topic: &str) -> watch::Receiver<RouteState> {
         self.0.routes.watch(topic)
+    }
+
+    /// The turns that the pulls of all its groups take.
+    pub(crate) fn pull_turns(&self) -> &PullTurns {
+        &self.0.pull_turns
     }
 
     fn replies(&self) -> &Replies {

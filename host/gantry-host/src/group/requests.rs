@@ -28,6 +28,7 @@ use crate::filter::FilterHooks;
 use crate::state::offsets_file::OffsetsFile;
 use crate::tasks::Tasks;
 use persisting::Persist;
+use pulling::AnswerSize;
 
 /// How long leaving the group at the brokers may take; they forget a silent client by themselves.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -57,6 +58,7 @@ struct Inner {
     /// The group has ended: nobody waits for answers any more, such as those of held pulls.
     ended: CancellationToken,
     persists: mpsc::Sender<Persist>,
+    answer_size: AnswerSize,
 }
 
 /// What requests meet on this side of the network.
@@ -102,6 +104,7 @@ impl Requests {
             message_model: config.message_model,
             ended: CancellationToken::new(),
             persists,
+            answer_size: AnswerSize::new(config),
         }));
         let (lane, ended) = (this.clone(), this.0.ended.clone());
         this.0.tasks.spawn("persist-offsets", async move {

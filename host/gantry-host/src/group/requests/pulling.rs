@@ -1,16 +1,17 @@
 //! Pulls: each is a call that the connection tells the end of, so that none needs a task while it waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use gantry_core::{PullAnswer, PullFrom, PullId, PullOutcome, PullRequest, PullStatus};
+use gantry_core::{GroupConfig, PullAnswer, PullFrom, PullId, PullOutcome, PullRequest, PullStatus};
 use gantry_protocol::header::PullMessageRequestHeader;
 use gantry_protocol::names::MASTER_ID;
 use gantry_protocol::{MessageQueue, sys_flag};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::Requests;
-use crate::client_instance::{self, BrokerAddress, CallError};
+use crate::client_instance::{self, BrokerAddress, CallError, Turn};
 use crate::group::input::Input;
 use crate::group::tally::Tally;
 
@@ -20,6 +21,9 @@ const LARGE: usize = 1 << 20;
 /// The same where hooks look at each message.
 const LARGE_FOR_HOOKS: usize = 128 * 1024;
 
+/// What a message is thought to take, in bytes, before any has come.
+const A_MESSAGE: u64 = 256;
+
 /// A pull on its way.
 struct Pull {
     requests: Requests,
@@ -27,6 +31,29 @@ struct Pull {
     mq: MessageQueue,
     tally: Arc<Tally>,
     began: Instant,
+    /// Its turn, if it is likely to be answered at once.
+    turn: Option<Turn>,
+}
+
+/// How many bytes a pull brings where there are messages, from what the latest brought.
+#[derive(Debug)]
+pub(super) struct AnswerSize(AtomicU64);
+
+impl AnswerSize {
+    pub(super) fn new(config: &GroupConfig) -> Self {
+        let guess = u64::from(config.pull_batch_size) * A_MESSAGE;
+        Self(AtomicU64::new(guess.min(u64::from(config.pull_batch_size_in_bytes))))
+    }
+
+    fn expected(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Two that come together may count as one.
+    fn came(&self, bytes: usize) {
+        let mean = self.expected();
+        self.0.store(mean - mean / 4 + bytes as u64 / 4, Ordering::Relaxed);
+    }
 }
 
 impl Requests {
@@ -37,24 +64,41 @@ impl Requests {
             PullFrom::Replica => None,
         };
         if let Some(broker) = self.0.client.known_broker(&pull.mq.broker_name, broker_id) {
-            return self.pull_from(broker, pull);
+            return self.pull_in_turn(broker, pull);
         }
         self.ask("find-broker", async move |this: Self| {
             let mq = &pull.mq;
             match this.0.client.broker_to_pull_from(&mq.topic, &mq.broker_name, broker_id).await {
-                Ok(broker) => this.pull_from(broker, pull),
+                Ok(broker) => this.pull_in_turn(broker, pull),
                 Err(error) => return Some(Input::Pulled(pull.id, PullOutcome::Failed(error.to_string()))),
             }
             None
         });
     }
 
-    fn pull_from(&self, broker: BrokerAddress, request: PullRequest) {
+    /// A pull that is likely to be answered at once waits for its turn; and what it would have stored on the way may be
+    /// old by then, and the queue another's.
+    fn pull_in_turn(&self, broker: BrokerAddress, mut request: PullRequest) {
+        if !request.expects_messages {
+            return self.pull_from(broker, request, None);
+        }
+        let this = self.clone();
+        self.0.client.pull_turns().take(self.0.answer_size.expected(), move |turn| {
+            if turn.waited {
+                request.commit_offset = None;
+            }
+            if !this.0.ended.is_cancelled() {
+                this.pull_from(broker, request, Some(turn));
+            }
+        });
+    }
+
+    fn pull_from(&self, broker: BrokerAddress, request: PullRequest, turn: Option<Turn>) {
         let (header, timeout) = (self.pull_header(&request), request.timeout);
         let tally = self.0.local.tallies.of(&request.mq.topic);
         let (id, mq) = (request.id, request.mq);
         let broker_name = Arc::clone(&mq.broker_name);
-        let pull = Pull { requests: self.clone(), id, mq, tally, began: Instant::now() };
+        let pull = Pull { requests: self.clone(), id, mq, tally, began: Instant::now(), turn };
         self.0.client.pull_then(broker, &broker_name, header, timeout, move |answer| pull.ended(answer));
     }
 
@@ -88,8 +132,13 @@ impl Requests {
 
 impl Pull {
     /// Brings the outcome to the group's task, mostly from the connection's.
-    fn ended(self, answer: Result<client_instance::PullAnswer, CallError>) {
+    fn ended(mut self, answer: Result<client_instance::PullAnswer, CallError>) {
         let requests = self.requests.clone();
+        if let (Some(_turn), Ok(answer)) = (self.turn.take(), &answer)
+            && !answer.body.is_empty()
+        {
+            requests.0.answer_size.came(answer.body.len());
+        }
         if requests.0.inputs.is_closed() {
             return;
         }
