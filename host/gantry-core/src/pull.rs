@@ -22,6 +22,10 @@ const NOT_HELD: Duration = Duration::from_millis(50);
 /// A broker that holds no pulls is asked less and less often, up to its own short-polling time.
 const UNHELD: Backoff = Backoff { first: BROKER_FLOW_CONTROL_DELAY, most: Duration::from_secs(1) };
 
+/// A broker has come to a pull by then, even where it answers it much later; it does so in other threads than it stores
+/// offsets in, so that what a pull carries may overwrite what was sent after it.
+const TAKEN_UP: Duration = Duration::from_millis(200);
+
 /// What follows from a pull's end.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -37,6 +41,8 @@ pub(crate) enum Verdict {
 pub(crate) struct PullState {
     /// The pull on the way.
     outstanding: Option<u64>,
+    /// The offset the latest pull carries, unless it has been answered, and when a broker has stored it at the latest.
+    carries: Option<(i64, Instant)>,
     /// No pull before this time.
     pub(crate) not_before: Option<Instant>,
     pub(crate) gate: Option<Gate>,
@@ -53,6 +59,7 @@ impl PullState {
     pub(crate) fn new() -> Self {
         Self {
             outstanding: None,
+            carries: None,
             not_before: None,
             gate: None,
             node: WhichNode::new(),
@@ -74,9 +81,10 @@ impl PullState {
         self.outstanding
     }
 
-    /// A pull begins; which broker it is to ask.
-    pub(crate) fn started(&mut self, now: Instant, serial: u64) -> PullFrom {
+    /// A pull begins that carries this offset; which broker it is to ask.
+    pub(crate) fn started(&mut self, now: Instant, serial: u64, commit_offset: Option<i64>) -> PullFrom {
         self.outstanding = Some(serial);
+        self.carries = commit_offset.map(|offset| (offset, now + TAKEN_UP));
         self.not_before = None;
         self.gate = None;
         self.last = Some(now);
@@ -90,6 +98,18 @@ impl PullState {
             self.outstanding = None;
         }
         expected
+    }
+
+    /// A broker has answered, or nobody knows whether one has come to the pull.
+    pub(crate) fn answered_or_failed(&mut self, outcome: &PullOutcome) {
+        if !matches!(outcome, PullOutcome::Failed(_)) {
+            self.carries = None;
+        }
+    }
+
+    /// Until when a pull on the way may make a broker store another offset than this.
+    pub(crate) fn may_overwrite(&self, offset: i64) -> Option<Instant> {
+        self.carries.filter(|(carried, _)| *carried != offset).map(|(_, until)| until)
     }
 
     /// Judges an outcome of a pull that began at `offset`.
@@ -236,7 +256,7 @@ mod tests {
         }
 
         fn judge_after(&mut self, took: Duration, outcome: PullOutcome) -> Verdict {
-            self.state.started(self.now, 1);
+            self.state.started(self.now, 1, None);
             self.now += took;
             let mq = MessageQueue::new("t", "b", 0);
             self.state.judge(self.now, &mq, 100, outcome, &self.config, &mut self.random)
@@ -298,9 +318,9 @@ mod tests {
         let mut bench = Bench::new();
         let to_replica = PullAnswer { suggest_which_broker_id: 1, ..answer(PullStatus::Found, 132) };
         bench.judge_after(Duration::ZERO, PullOutcome::Answered(to_replica));
-        assert_eq!(bench.state.started(bench.now, 2), PullFrom::Broker(1));
+        assert_eq!(bench.state.started(bench.now, 2, None), PullFrom::Broker(1));
         bench.refused(ResponseCode::SYSTEM_ERROR);
-        assert_eq!(bench.state.started(bench.now, 3), PullFrom::Broker(MASTER));
+        assert_eq!(bench.state.started(bench.now, 3, None), PullFrom::Broker(MASTER));
     }
 
     #[test]
@@ -308,12 +328,12 @@ mod tests {
         let mut bench = Bench::new();
         let failed = || PullOutcome::Failed("connection refused".to_owned());
         assert_eq!(bench.pause_after(failed()).0.as_secs(), 1);
-        assert_eq!(bench.state.started(bench.now, 2), PullFrom::Replica);
+        assert_eq!(bench.state.started(bench.now, 2, None), PullFrom::Replica);
         let of_replica = PullAnswer { broker_id: 1, ..answer(PullStatus::Found, 132) };
         bench.judge_after(Duration::ZERO, PullOutcome::Answered(of_replica));
         bench.now += Duration::from_secs(6);
         assert_eq!(bench.pause_after(failed()).0, Duration::ZERO);
-        assert_eq!(bench.state.started(bench.now, 3), PullFrom::Replica);
+        assert_eq!(bench.state.started(bench.now, 3, None), PullFrom::Replica);
     }
 
     #[test]
@@ -396,7 +416,7 @@ mod tests {
     #[test]
     fn an_answer_to_another_pull_is_not_taken() {
         let mut state = PullState::new();
-        state.started(Instant::now(), 5);
+        state.started(Instant::now(), 5, None);
         assert!(!state.ended(4));
         assert_eq!(state.outstanding(), Some(5));
         assert!(state.ended(5));

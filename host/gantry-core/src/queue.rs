@@ -216,6 +216,11 @@ impl Queue {
         }
     }
 
+    /// Where its next owner is to begin.
+    pub(crate) fn offset_to_leave(&self) -> i64 {
+        self.corrected.map_or(self.offset.value(), |correction| correction.to)
+    }
+
     /// Settles messages of the window.
     pub(crate) fn settle(&mut self, runs: impl IntoIterator<Item = Run>) {
         for run in runs {

@@ -13,7 +13,7 @@ mod solo;
 
 use gantry_core::*;
 use gantry_protocol::MessageQueue;
-use solo::{OWN_ID, RETRY_TOPIC, Solo, found, listener, message, mq, ms, take};
+use solo::{OWN_ID, RETRY_TOPIC, Solo, answered, found, listener, message, mq, ms, take};
 
 const OTHER: &str = "10.0.0.2@java#1";
 const LATER: Settlement = Settlement::ReconsumeLater(RetryDelay::ByAttempts);
@@ -149,6 +149,50 @@ fn a_revoked_queue_drains_stores_and_is_let_go() {
     }));
     solo.consumed(&kept, &Settlement::Success);
     assert_eq!(solo.status(0).commit_offset, 4, "the queue that stays never stopped");
+}
+
+/// A queue whose pull on the way carries offset 4, while 8 are settled; then it goes to another member.
+fn losing_a_queue_while_a_pull_carries_its_offset() -> (Solo, PullRequest) {
+    let mut solo = losing_a_queue(GroupConfig::new("orders"));
+    let (_kept, lost) = (solo.batch(), solo.batch());
+    solo.consumed(&lost, &Settlement::Success);
+    let of_lost = |action: &Action| matches!(action, Action::Pull(pull) if pull.mq == mq(1));
+    let next = |solo: &mut Solo| {
+        let place = solo.actions.iter().position(of_lost).unwrap();
+        let Action::Pull(pull) = solo.actions.remove(place) else { unreachable!() };
+        pull
+    };
+    let pull = next(&mut solo);
+    assert_eq!(pull.commit_offset, None);
+    solo.answer(pull.id, found((4..8).map(|offset| message(&pull.mq, offset, &[])).collect(), 8));
+    let pull = next(&mut solo);
+    assert_eq!(pull.commit_offset, Some(4));
+    let lost = solo.batch();
+    solo.consumed(&lost, &Settlement::Success);
+    solo.members(&[OWN_ID, OTHER]);
+    (solo, pull)
+}
+
+#[test]
+fn an_offset_is_stored_after_a_pull_that_carries_an_older_one() {
+    let (mut solo, pull) = losing_a_queue_while_a_pull_carries_its_offset();
+    let stores = |action: &Action| matches!(action, Action::PersistOffset { mode: PersistMode::Sync, .. });
+    assert!(!solo.has(stores), "the broker may come to the pull later than to the offset");
+    solo.answer(pull.id, answered(PullStatus::NoNewMsg, Vec::new(), 8));
+    assert_eq!(take!(solo, Action::PersistOffset { offset, mode: PersistMode::Sync, .. } => offset), 8);
+}
+
+#[test]
+fn a_pull_that_the_broker_holds_is_not_waited_for_longer_than_it_takes_to_come_to_it() {
+    let (mut solo, pull) = losing_a_queue_while_a_pull_carries_its_offset();
+    let stores = |action: &Action| matches!(action, Action::PersistOffset { mode: PersistMode::Sync, .. });
+    solo.wait(ms(199));
+    assert!(!solo.has(stores));
+    let lost = PullOutcome::Failed("the connection was closed".to_owned());
+    solo.answer(pull.id, lost);
+    assert!(!solo.has(stores), "nobody knows whether the broker had come to it");
+    solo.wait(ms(1));
+    assert_eq!(take!(solo, Action::PersistOffset { offset, mode: PersistMode::Sync, .. } => offset), 8);
 }
 
 #[test]

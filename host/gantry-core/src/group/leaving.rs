@@ -65,9 +65,14 @@ impl ConsumerGroup {
         self.store_if_drained(now, key);
     }
 
+    /// Stores the offset of a queue that is drained, once no pull on its way can overwrite it.
     pub(super) fn store_if_drained(&mut self, now: Instant, key: QueueKey) {
-        if self.queues.get(&key).is_some_and(Queue::is_drained) {
-            self.store(now, key);
+        let Some(queue) = self.queues.get_mut(&key).filter(|queue| queue.is_drained()) else { return };
+        let Phase::Draining { deadline } = queue.phase else { return };
+        queue.advance_offset();
+        match queue.pull.may_overwrite(queue.offset_to_leave()).filter(|&until| until > now) {
+            Some(until) => self.timers.arm(Timer::Queue(key), until.min(deadline)),
+            None => self.store(now, key),
         }
     }
 
@@ -79,7 +84,7 @@ impl ConsumerGroup {
             return self.unlock_or_release(now, key, false);
         }
         queue.advance_offset();
-        let offset = queue.corrected.map_or(queue.offset.value(), |correction| correction.to);
+        let offset = queue.offset_to_leave();
         queue.phase = Phase::Storing { offset, asked: None, failures: 0, deadline: now + STORE_TIMEOUT };
         self.send_backs.forget(key);
         self.try_store(now, key);
@@ -157,7 +162,7 @@ impl ConsumerGroup {
         let Some(queue) = self.forget_queue(key) else { return };
         self.stats.queues_released += 1;
         let located = queue.is_located();
-        let offset = queue.corrected.map_or(queue.offset.value(), |correction| correction.to);
+        let offset = queue.offset_to_leave();
         if located {
             self.event(Event::QueueReleased {
                 mq: queue.mq.clone(),

@@ -55,8 +55,12 @@ impl ConsumerGroup {
     pub fn handle_pulled(&mut self, now: Instant, id: PullId, outcome: PullOutcome) {
         let key = id.queue;
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if !queue.pull.ended(id.serial) || !queue.reads() {
+        if !queue.pull.ended(id.serial) {
             return;
+        }
+        queue.pull.answered_or_failed(&outcome);
+        if !queue.reads() {
+            return self.store_if_drained(now, key);
         }
         let offset = queue.window.end();
         let was_failing = queue.pull.is_failing();
@@ -146,7 +150,8 @@ impl ConsumerGroup {
         let Some(subscription) = self.subscriptions.subscription(&queue.mq.topic) else { return };
         let commits = self.config.message_model == MessageModel::Clustering
             && queue.is_unlocked_for(now, self.config.lock_max_live_time);
-        let from = queue.pull.started(now, serial);
+        let commit_offset = queue.offset.piggyback().filter(|_| commits);
+        let from = queue.pull.started(now, serial, commit_offset);
         let overdue = now + self.config.consumer_timeout_when_suspend + ANSWER_OVERDUE;
         self.timers.arm(Timer::Queue(key), overdue);
         self.out.push_back(Action::Pull(PullRequest {
@@ -156,7 +161,7 @@ impl ConsumerGroup {
             expects_messages: queue.pull.max_offset < 0 || queue.window.end() < queue.pull.max_offset,
             max_msg_nums: self.config.pull_batch_size,
             max_msg_bytes: self.config.pull_batch_size_in_bytes,
-            commit_offset: queue.offset.piggyback().filter(|_| commits),
+            commit_offset,
             suspend_timeout: self.config.broker_suspend_max_time,
             timeout: self.config.consumer_timeout_when_suspend,
             subscription: subscription.clone(),

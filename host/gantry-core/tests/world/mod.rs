@@ -52,6 +52,10 @@ pub(crate) struct World {
     /// Whether queues are allocated by a strategy that is asked.
     pub(crate) ask_strategy: bool,
     held: Vec<(usize, PullRequest)>,
+    /// No pull is taken before, as the broker has just been started anew; so every member learns of it.
+    broker_starts_until: Instant,
+    /// Pulls that wait for the broker to come to them, and whether each will fail.
+    queued: Vec<(usize, PullRequest, bool)>,
     agenda: BTreeMap<(Instant, u64), Step>,
     serial: u64,
     next_member: usize,
@@ -85,6 +89,8 @@ impl World {
             all_gantry: true,
             ask_strategy: false,
             held: Vec::new(),
+            broker_starts_until: now,
+            queued: Vec::new(),
             agenda: BTreeMap::new(),
             serial: 0,
             next_member: 0,
@@ -186,7 +192,10 @@ impl World {
     pub(crate) fn restart_broker(&mut self) {
         self.broker.locks.clear();
         self.broker.members.clear();
-        for (id, request) in std::mem::take(&mut self.held) {
+        self.broker_starts_until = self.now + ms(50);
+        let queued = std::mem::take(&mut self.queued).into_iter().map(|(id, request, _)| (id, request));
+        let held = std::mem::take(&mut self.held);
+        for (id, request) in queued.chain(held) {
             let lost = PullOutcome::Failed("the connection was closed".to_owned());
             self.at(self.now, Step::Input(id, steps::Input::Pulled(request.id, lost)));
         }

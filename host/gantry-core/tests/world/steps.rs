@@ -49,6 +49,8 @@ pub(super) enum Input {
 pub(super) enum Step {
     AtNameServer(usize, String),
     AtBroker(usize, Request),
+    /// A broker's threads for pulls come to one, later than its threads for offsets and locks come to what was sent after it.
+    PullTakenUp(usize, PullId),
     HoldEnds(usize, PullId),
     Input(usize, Input),
     RetryDue(Retry),
@@ -236,6 +238,14 @@ impl World {
                 self.reply(id, Input::Route(topic, route));
             }
             Step::AtBroker(id, request) => self.at_broker(id, request),
+            Step::PullTakenUp(id, pull) => {
+                let it =
+                    |(owner, request, _): &(usize, PullRequest, bool)| *owner == id && request.id == pull;
+                if let Some(place) = self.queued.iter().position(it) {
+                    let (_, request, failed) = self.queued.remove(place);
+                    self.pull_taken_up(id, request, failed);
+                }
+            }
             Step::HoldEnds(id, pull) => {
                 let ended = |(owner, request): &(usize, PullRequest)| *owner == id && request.id == pull;
                 if let Some(place) = self.held.iter().position(ended) {
@@ -282,7 +292,15 @@ impl World {
                     if failed { OffsetAnswer::Failed(failure()) } else { self.offset_answer(&mq, &kind) };
                 self.reply(id, Input::Offset(query, answer));
             }
-            Request::Pull(request) => self.pull_arrives(id, request, failed),
+            Request::Pull(request) if self.now < self.broker_starts_until => {
+                let lost = PullOutcome::Failed("connection refused".to_owned());
+                self.reply(id, Input::Pulled(request.id, lost));
+            }
+            Request::Pull(request) => {
+                let when = self.now + ms(self.random.u64(0..100));
+                self.at(when, Step::PullTakenUp(id, request.id));
+                self.queued.push((id, request, failed));
+            }
             Request::SendBack(request) => {
                 if effective {
                     self.take_back(&request);
@@ -360,7 +378,7 @@ impl World {
         }
     }
 
-    fn pull_arrives(&mut self, id: usize, request: PullRequest, failed: bool) {
+    fn pull_taken_up(&mut self, id: usize, request: PullRequest, failed: bool) {
         if failed {
             let outcome = match self.random.u32(0..4) {
                 0 => PullOutcome::Refused {
