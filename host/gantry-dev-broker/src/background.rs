@@ -32,10 +32,7 @@ async fn arrivals(core: Arc<Core>) {
             () = arrivals.changed.notified() => {}
             () = core.tasks.stopping.cancelled() => return,
         }
-        for queue in arrivals.take() {
-            core.held.take_matching(&queue).into_iter().for_each(|pull| handlers::resume(&core, pull));
-            core.popping.arrived(&queue.topic);
-        }
+        handlers::arrived(&core);
     }
 }
 

@@ -39,7 +39,7 @@ use crate::core::{Core, Refusal};
 use crate::server::Call;
 
 pub(crate) use message::redeliver;
-pub(crate) use pull::{resume, sweep};
+pub(crate) use pull::{arrived, sweep};
 pub(crate) use revive::revive;
 pub(crate) use transaction::check as check_transactions;
 

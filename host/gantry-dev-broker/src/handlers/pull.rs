@@ -115,6 +115,14 @@ pub(super) fn subscribed(core: &Arc<Core>, group: &str) {
     }
 }
 
+/// Answers what waits for messages in queues that have got some.
+pub(crate) fn arrived(core: &Arc<Core>) {
+    for queue in core.store.shared.arrivals.take() {
+        core.held.take_matching(&queue).into_iter().for_each(|pull| resume(core, pull));
+        core.popping.arrived(&queue.topic);
+    }
+}
+
 /// Answers held pulls whose time is up, and those that only non-matching messages passed by.
 pub(crate) fn sweep(core: &Arc<Core>) {
     let now_ms = core.clock.ticks_ms();
@@ -131,7 +139,7 @@ const MAX_WAIT_MS: i64 = 5_000;
 const MAX_HOLD_MS: i64 = 120_000;
 
 /// Runs a pull again that was held; it is answered now, whatever there is.
-pub(crate) fn resume(core: &Arc<Core>, pull: Pull) {
+pub(super) fn resume(core: &Arc<Core>, pull: Pull) {
     run(core, pull, None);
 }
 

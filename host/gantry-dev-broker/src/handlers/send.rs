@@ -11,7 +11,7 @@ use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, message_id, na
 
 use super::message::{Draft, illegal, recall_handle};
 use super::send_batch::batch;
-use super::{no_such_topic, recall};
+use super::{arrived, no_such_topic, recall};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
 use crate::props::Properties;
@@ -45,7 +45,7 @@ pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand)
     };
     match checked {
         Ok(mut checked) => {
-            let core_of_reply = Arc::clone(core);
+            let (core_of_reply, alone) = (Arc::clone(core), call.alone);
             let records = std::mem::take(&mut checked.records);
             let done = move |stored: Result<Vec<Stored>, StoreError>| match stored {
                 Ok(stored) => {
@@ -54,7 +54,8 @@ pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand)
                 }
                 Err(error) => refuse(call, error.into()),
             };
-            core.store.append(records, Box::new(done)).await;
+            let tell = || arrived(core);
+            core.store.append(records, alone.then_some(&tell as _), Box::new(done)).await;
         }
         Err(refusal) => refuse(call, refusal),
     }

@@ -85,7 +85,7 @@ async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: Reading) -> Close
     loop {
         loop {
             match decoder.decode(&mut buffer) {
-                Ok(Some(command)) => take(core, peer, command).await,
+                Ok(Some(command)) => take(core, peer, command, buffer.is_empty()).await,
                 Ok(None) => break,
                 Err(error) => return CloseReason::BadFrame(error.to_string()),
             }
@@ -108,12 +108,12 @@ async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: Reading) -> Close
     }
 }
 
-async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand) {
+async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand, alone: bool) {
     if command.is_response() {
         peer.answered(command);
         return;
     }
-    let call = Call::new(Arc::clone(peer), &command);
+    let call = Call::new(Arc::clone(peer), &command, alone);
     handlers::dispatch(core, call, command).await;
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) peer: Arc<Peer>,
     opaque: i32,
     oneway: bool,
+    /// Nothing else that this peer has sent is known to be there.
+    pub(crate) alone: bool,
 }
 
 /// Why a client did not answer a question of the broker.
@@ -160,8 +162,8 @@ impl Peer {
 }
 
 impl Call {
-    pub(super) fn new(peer: Arc<Peer>, request: &RemotingCommand) -> Self {
-        Self { peer, opaque: request.opaque, oneway: request.is_oneway() }
+    pub(super) fn new(peer: Arc<Peer>, request: &RemotingCommand, alone: bool) -> Self {
+        Self { peer, opaque: request.opaque, oneway: request.is_oneway(), alone }
     }
 
     /// Sends the response, unless the client wants none.

@@ -8,7 +8,7 @@ use super::queue::Queue;
 use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS};
 use crate::error::StoreError;
 
-/// Called once on the writer thread when the write is safe, or has failed. Must not block.
+/// Called once by who writes when the write is safe, or has failed. Must not block.
 pub(crate) type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// Turns a scheduled record into the record to deliver; `None` drops it.
@@ -142,7 +142,7 @@ pub(crate) enum Settings {
     Keys,
 }
 
-/// What the writer thread is asked to do.
+/// What the writer is asked to do.
 pub(super) enum Command {
     /// Store records, all or none.
     Append { records: Vec<NewRecords>, room: Option<OwnedSemaphorePermit>, done: Done<Vec<Stored>> },

@@ -1,5 +1,5 @@
-//! Where messages, offsets, topics and the delay schedule live: one SQLite database, one thread that writes,
-//! one that reads what is no longer in memory.
+//! Where messages, offsets, topics and the delay schedule live: one SQLite database, one at a time that writes, mostly
+//! a thread, and a thread that reads what is no longer in memory.
 //!
 //! Nothing outside this module knows of SQL. Writes are gathered into transactions (group commit) and answered
 //! after the commit; queue offsets become visible at the same moment.
@@ -17,6 +17,7 @@ mod recover;
 mod run;
 mod schema;
 mod writer;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -38,14 +39,13 @@ use log::{Log, LogWriter};
 use queue::Tails;
 use recent::Recent;
 use schema::HeldDirectory;
+use writing::Writing;
 
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FsyncPolicy, Storage};
 use crate::error::{StartError, StoreError};
 use crate::sync::lock;
 
-/// Writes waiting for the writer thread; a connection that sends more is not read meanwhile.
-const PENDING_COMMANDS: usize = 8192;
 /// Questions waiting for the reader thread.
 const PENDING_QUESTIONS: usize = 1024;
 
@@ -84,7 +84,7 @@ pub(crate) struct Store {
     recent: Arc<Mutex<Recent>>,
     queues: RwLock<Registry>,
     next_queue_id: AtomicI64,
-    commands: mpsc::Sender<Command>,
+    writing: Writing,
     questions: mpsc::Sender<reader::Question>,
     room: Arc<Semaphore>,
     room_bytes: usize,
@@ -118,21 +118,20 @@ impl Store {
             due_changed: Notify::new(),
         });
         let queues = std::mem::take(&mut recovered.queues);
-        let (commands, receiver) = mpsc::channel(PENDING_COMMANDS);
         let writer = writer::Writer {
             connection: database.writer,
             log: appending,
-            commands: receiver,
             shared: Arc::clone(&shared),
             tails: Tails::new(config.tail_cache_bytes),
             clock,
             next_physical: recovered.next_physical,
             known_queues: queues.iter().map(|queue| queue.id).collect(),
         };
+        let (writing, write) = Writing::new(writer, !flush_commits);
         let (questions, asked) = mpsc::channel(PENDING_QUESTIONS);
         let reader: reader::SharedConnection = database.reader;
         let threads = vec![
-            thread("gantry-broker-writer", move || writer.run())?,
+            thread("gantry-broker-writer", write)?,
             thread("gantry-broker-reader", move || reader::run(&reader, asked))?,
         ];
         let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
@@ -142,7 +141,7 @@ impl Store {
             recent: Arc::default(),
             next_queue_id: AtomicI64::new(queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1),
             queues: RwLock::new(registry(queues)),
-            commands,
+            writing,
             questions,
             room: Arc::new(Semaphore::new(room_bytes)),
             room_bytes,
@@ -174,12 +173,23 @@ impl Store {
         queues.get(topic).and_then(|of_topic| of_topic.get(&queue_id)).map(Arc::clone)
     }
 
-    /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit.
-    pub(crate) async fn append(&self, records: Vec<NewRecords>, done: Done<Vec<Stored>>) {
+    /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit; but where they come
+    /// alone, with nothing behind them on their connection, they are stored on the spot if that can be; `alone` is called
+    /// after that, to tell who waits for what has arrived.
+    pub(crate) async fn append(
+        &self,
+        records: Vec<NewRecords>,
+        alone: Option<&(dyn Fn() + Send + Sync)>,
+        done: Done<Vec<Stored>>,
+    ) {
         let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
         let permits = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await.ok();
-        self.send(Command::Append { records, room, done }).await;
+        let command = Command::Append { records, room, done };
+        match alone {
+            Some(tell) => self.writing.send_alone(command, tell).await,
+            None => self.writing.send(command).await,
+        }
     }
 
     /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
@@ -308,7 +318,7 @@ impl Store {
     /// Stops the threads after everything asked so far, and lets go of the data directory.
     pub(crate) async fn close(&self) {
         let (threads, directory) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.directory).take());
-        self.send(Command::Stop).await;
+        self.writing.send(Command::Stop).await;
         // The reader thread may be gone already; then there is nothing to stop.
         drop(self.questions.send(reader::Question::Stop).await);
         let joined = tokio::task::spawn_blocking(move || {
@@ -324,19 +334,13 @@ impl Store {
         }
     }
 
-    async fn send(&self, command: Command) {
-        if let Err(refused) = self.commands.send(command).await {
-            refused.0.refuse(StoreError::Closed);
-        }
-    }
-
     async fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(Done<T>) -> Command,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
         // The asker may have gone meanwhile; then nobody wants the answer.
-        self.send(command(Box::new(move |answer| drop(sender.send(answer))))).await;
+        self.writing.send(command(Box::new(move |answer| drop(sender.send(answer))))).await;
         receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -374,13 +378,19 @@ impl Shared {
 }
 
 impl Arrivals {
-    /// Notes that a queue got a record, when a pull waits for it.
+    /// Notes that a queue got a record, when a pull waits for it; [`Self::tell`] is to follow.
     fn mark(&self, queue: &Arc<Queue>) {
         if queue.waiting.load(Ordering::SeqCst) == 0 || queue.arrived.swap(true, Ordering::SeqCst) {
             return;
         }
         lock(&self.queues).push(Arc::clone(queue));
-        self.changed.notify_one();
+    }
+
+    /// Wakes who answers pulls, if any waited.
+    fn tell(&self) {
+        if !lock(&self.queues).is_empty() {
+            self.changed.notify_one();
+        }
     }
 
     /// Takes the queues that got records.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use tokio::sync::mpsc;
 
 use super::Shared;
 use super::change;
@@ -18,18 +17,13 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::sync::lock;
 
-/// Bounds of one transaction: what shares a commit.
-const GROUP_COMMANDS: usize = 1024;
-const GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// Most scheduled records moved in one transaction.
 const DELIVER_AT_ONCE: i64 = 256;
 
-/// The one thread that writes. It gathers what waits into one transaction, commits it, makes it visible and
-/// only then answers.
+/// The one that writes. It commits a group of commands in one transaction, makes it visible and only then answers.
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) log: LogWriter,
-    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
     pub(super) tails: Tails,
     pub(super) clock: Arc<Clock>,
@@ -54,22 +48,8 @@ struct Pending {
 }
 
 impl Writer {
-    pub(super) fn run(mut self) {
-        while let Some(first) = self.commands.blocking_recv() {
-            let group = self.gather(first);
-            let last = group.iter().any(|command| matches!(command, Command::Stop));
-            self.write_group(group);
-            if last {
-                break;
-            }
-        }
-        if let Err(error) = self.close() {
-            tracing::debug!(%error, "the message store was closed without its last flush or its statistics");
-        }
-    }
-
     /// Flushes the files, and notes it, so that the next start need not look at them.
-    fn close(&mut self) -> Result<(), StoreError> {
+    pub(super) fn close(mut self) -> Result<(), StoreError> {
         self.log.flush()?;
         let connection = lock(&self.connection);
         connection.execute(
@@ -79,36 +59,25 @@ impl Writer {
         Ok(connection.execute_batch("PRAGMA optimize")?)
     }
 
-    fn gather(&mut self, first: Command) -> Vec<Command> {
-        let mut size = first.size();
-        let mut group = vec![first];
-        while group.len() < GROUP_COMMANDS && size < GROUP_BYTES {
-            let Ok(next) = self.commands.try_recv() else { break };
-            size += next.size();
-            group.push(next);
-        }
-        group
-    }
-
-    /// Commits the group; when that fails each command is tried alone, so that one which cannot succeed, or
-    /// needs more room than there is, does not refuse its neighbours.
-    fn write_group(&mut self, mut group: Vec<Command>) {
+    /// Commits the group and makes it visible; when that fails each command is tried alone, so that one which cannot
+    /// succeed, or needs more room than there is, does not refuse its neighbours. What succeeded is still to be answered.
+    pub(super) fn write_group(&mut self, mut group: Vec<Command>) -> Vec<Written> {
         match self.commit(&mut group) {
             Ok(runs) => {
-                let begins: Vec<i64> = runs.iter().map(|run| run.physical).collect();
+                let begins = runs.iter().map(|run| run.physical).collect();
                 runs.into_iter().for_each(|run| self.publish(run));
-                group.into_iter().for_each(|command| self.finish(command, &begins));
+                group.iter().for_each(|command| self.forget_deleted(command));
+                vec![Written { group, begins }]
             }
             Err(error) if group.len() > 1 => {
                 tracing::debug!(%error, commands = group.len(), "a group of writes failed; trying each alone");
-                for command in group {
-                    self.write_group(vec![command]);
-                }
+                group.into_iter().flat_map(|command| self.write_group(vec![command])).collect()
             }
             Err(error) => {
                 tracing::warn!(%error, "a write was refused");
                 self.shared.counters.writes_refused.fetch_add(1, Ordering::Relaxed);
                 group.into_iter().for_each(|command| command.refuse(error.clone()));
+                Vec::new()
             }
         }
     }
@@ -266,26 +235,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Answers a command that was committed, its runs beginning at these physical offsets.
-    fn finish(&mut self, command: Command, begins: &[i64]) {
-        match command {
-            Command::Append { records, room, done } => {
-                let stored = records.iter().flat_map(|records| stored(records, begins)).collect();
-                drop((records, room));
-                done(Ok(stored));
-            }
-            Command::DeliverDue { taken, done, .. } => done(Ok(taken)),
-            Command::Change { changed, done, .. } => done(Ok(changed)),
-            Command::DeleteTopic { queues, done, .. } => {
-                queues.iter().for_each(|queue| self.tails.forget(queue));
-                done(Ok(()));
-            }
-            Command::Put { done, .. }
-            | Command::DeleteGroup { done, .. }
-            | Command::SaveOffsets { done, .. } => {
-                done(Ok(()));
-            }
-            Command::Stop => {}
+    fn forget_deleted(&mut self, command: &Command) {
+        if let Command::DeleteTopic { queues, .. } = command {
+            queues.iter().for_each(|queue| self.tails.forget(queue));
         }
     }
 
@@ -295,6 +247,37 @@ impl Writer {
         self.tails.publish(&queue, run.close());
         self.shared.counters.messages_stored.fetch_add(messages.unsigned_abs(), Ordering::Relaxed);
         self.shared.arrivals.mark(&queue);
+    }
+}
+
+/// Commands that were committed, and where the runs they are in begin.
+pub(super) struct Written {
+    group: Vec<Command>,
+    begins: Vec<i64>,
+}
+
+impl Written {
+    /// Tells who asked.
+    pub(super) fn answer(self) {
+        let Self { group, begins } = self;
+        group.into_iter().for_each(|command| answer(command, &begins));
+    }
+}
+
+fn answer(command: Command, begins: &[i64]) {
+    match command {
+        Command::Append { records, room, done } => {
+            let stored = records.iter().flat_map(|records| stored(records, begins)).collect();
+            drop((records, room));
+            done(Ok(stored));
+        }
+        Command::DeliverDue { taken, done, .. } => done(Ok(taken)),
+        Command::Change { changed, done, .. } => done(Ok(changed)),
+        Command::Put { done, .. }
+        | Command::DeleteGroup { done, .. }
+        | Command::DeleteTopic { done, .. }
+        | Command::SaveOffsets { done, .. } => done(Ok(())),
+        Command::Stop => {}
     }
 }
 

@@ -178,7 +178,7 @@ impl State {
     }
 
     fn counts_no_longer(&mut self, index: usize) {
-        let out = &mut self.out[index];
+        let Some(out) = self.out.get_mut(index) else { return };
         if !std::mem::replace(&mut out.over, true) {
             self.pulls -= 1;
             self.bytes -= out.bytes;
@@ -202,10 +202,13 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
+    /// Pulls by the order they were asked for, each with its turn until it is answered.
+    type Started = Vec<(usize, Option<Turn>)>;
+
     /// Turns, and what has been started of what was asked for.
     struct Bench {
         turns: PullTurns,
-        started: Arc<Mutex<Vec<(usize, Option<Turn>)>>>,
+        started: Arc<Mutex<Started>>,
         asked: usize,
     }
 
