@@ -63,6 +63,8 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
         struct __GantryListener;
 
         impl ::gantry_guest::Listener for __GantryListener {
+            const ONE_BY_ONE: bool = true;
+
             fn describe() -> ::gantry_guest::Description {
                 #description
             }

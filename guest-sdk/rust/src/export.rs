@@ -1,8 +1,8 @@
 //! From the trait to the component's exports.
 
 use crate::bindings::listener::gantry::rocketmq::{delivery, types};
-use crate::packed::Room;
-use crate::{ConsumeResult, Context, Listener, Message};
+use crate::packed::{Each, Room};
+use crate::{ConsumeResult, Context, Listener, Message, RetryDelay};
 
 /// Makes a type that implements [`Listener`] the plugin: exports the WIT world `gantry:rocketmq/message-listener-lean`. With
 /// `packed` or `records` added, `export_listener!(Mine, records)`, it is the world of that form instead, at several times the
@@ -98,34 +98,93 @@ pub fn consume_batches<L: Listener>(batches: Vec<u8>, size: u32) {
 
 /// Consumes one batch after the other, and tells `next` how many messages it answers for, which tells where the next one begins.
 fn each_batch<L: Listener>(batches: Vec<u8>, size: u32, mut next: impl FnMut(u32) -> u32) {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let (context, mut start) = (Context::of_call(), 0);
-    let consumed = Room::with(batches, size, |messages| {
-        loop {
-            let batch = messages.get(start..).unwrap_or_default();
-            let batch = batch.get(..size).unwrap_or(batch);
-            let step = match L::consume_batch(&context, batch) {
-                Ok(results) => {
-                    // With a wrong number of them, none counts.
-                    if results.len() == batch.len() {
-                        settle(&results);
-                    }
-                    next(u32::try_from(results.len()).unwrap_or(u32::MAX))
-                }
-                Err(reason) => {
-                    delivery::fail(&reason);
-                    next(0)
-                }
-            };
-            if step == 0 {
-                return Ok(());
-            }
-            start += usize::try_from(step).unwrap_or(usize::MAX);
+    let context = Context::of_call();
+    let consumed = match L::ONE_BY_ONE {
+        true => Room::with_each(batches, |messages| {
+            one_by_one::<L>(&context, messages, size, &mut next, |index, result| {
+                delivery::settle(index, result);
+            })
+        }),
+        false => {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            Room::with(batches, size, |messages| {
+                together::<L>(&context, messages, size, &mut next);
+                Ok(())
+            })
         }
-    });
+    };
     if let Err(reason) = consumed {
         delivery::fail(&reason);
         next(0);
+    }
+}
+
+fn together<L: Listener>(
+    context: &Context,
+    messages: &[Message],
+    size: usize,
+    next: &mut impl FnMut(u32) -> u32,
+) {
+    let mut start = 0;
+    loop {
+        let batch = messages.get(start..).unwrap_or_default();
+        let batch = batch.get(..size).unwrap_or(batch);
+        let step = match L::consume_batch(context, batch) {
+            Ok(results) => {
+                // With a wrong number of them, none counts.
+                if results.len() == batch.len() {
+                    settle(&results);
+                }
+                next(u32::try_from(results.len()).unwrap_or(u32::MAX))
+            }
+            Err(reason) => {
+                delivery::fail(&reason);
+                next(0)
+            }
+        };
+        if step == 0 {
+            return;
+        }
+        start += usize::try_from(step).unwrap_or(usize::MAX);
+    }
+}
+
+/// The same by [`Listener::consume`], as [`Listener::consume_batch`] does it, with no list of messages and none of results.
+///
+/// # Errors
+/// The bytes are no messages.
+fn one_by_one<L: Listener>(
+    context: &Context,
+    messages: &mut Each,
+    size: u32,
+    next: &mut impl FnMut(u32) -> u32,
+    mut settle: impl FnMut(u32, &ConsumeResult),
+) -> Result<(), String> {
+    let mut orderly = None;
+    loop {
+        let (mut count, mut stopped) = (0, false);
+        // Said at the end, like every answer: a panic before it undoes them all.
+        let mut failures: Vec<(u32, ConsumeResult)> = Vec::new();
+        while count < size
+            && let Some(message) = messages.next(count)?
+        {
+            if stopped {
+                failures.push((count, ConsumeResult::reconsume_later(RetryDelay::ByAttempts)));
+            } else if let Err(failure) = L::consume(context, message) {
+                failures.push((count, failure.into()));
+                stopped = *orderly.get_or_insert_with(|| L::describe().is_orderly());
+            }
+            count += 1;
+        }
+        failures.iter().for_each(|(index, result)| settle(*index, result));
+        let step = next(count);
+        if step == 0 {
+            return Ok(());
+        }
+        // What is between is another's.
+        for _ in count..step {
+            messages.next(0)?;
+        }
     }
 }
 
@@ -165,7 +224,7 @@ pub fn consume<L: Listener>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Description, Failure, RetryDelay};
+    use crate::{Description, Failure};
 
     struct ByTag;
 
@@ -214,15 +273,91 @@ mod tests {
         assert_eq!(consume::<ByTag>(context, batch).unwrap(), expected);
     }
 
-    /// Successes, so many, in batches of `size`: what it says of each, where the host goes on by these steps.
-    fn said(messages: usize, size: u32, steps: &[u32]) -> Vec<u32> {
-        let message = [&[0, 0, 0, 92], [0; 84].as_slice(), &[1, b't', 0, 0]].concat();
+    /// Fails on what its body says, and is made by `#[gantry_guest::listener]`.
+    struct ByBody<const ORDERLY: bool>;
+
+    impl<const ORDERLY: bool> Listener for ByBody<ORDERLY> {
+        const ONE_BY_ONE: bool = true;
+
+        fn describe() -> Description {
+            let description = Description::new("by-body", "by-body-group").subscribe("bodies", "*");
+            if ORDERLY { description.orderly() } else { description }
+        }
+
+        fn consume(_: &Context, message: &Message) -> Result<(), Failure> {
+            match message.body() {
+                b"L" => Err(Failure::reconsume_later(RetryDelay::Level(2))),
+                b"D" => Err(Failure::dead_letter(message.queue_offset().to_string())),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// A message in RocketMQ's own layout.
+    fn packed(body: u8, queue_offset: u8) -> Vec<u8> {
+        let until_offset = [&[0, 0, 0, 93], [0; 23].as_slice()].concat();
+        [until_offset.as_slice(), &[queue_offset], &[0; 56], &[0, 0, 0, 1, body], &[1, b't', 0, 0]].concat()
+    }
+
+    /// Batches of `size`: how many it answers for each time, where the host goes on by these steps.
+    fn said_by<L: Listener>(messages: usize, size: u32, steps: &[u32]) -> Vec<u32> {
         let (mut said, mut steps) = (Vec::new(), steps.iter());
-        each_batch::<ByTag>(message.repeat(messages), size, |answered| {
+        each_batch::<L>(packed(b'S', 0).repeat(messages), size, |answered| {
             said.push(answered);
             steps.next().copied().unwrap_or_default()
         });
         said
+    }
+
+    fn said(messages: usize, size: u32, steps: &[u32]) -> Vec<u32> {
+        let together = said_by::<ByTag>(messages, size, steps);
+        assert_eq!(together, said_by::<ByBody<false>>(messages, size, steps), "one by one");
+        together
+    }
+
+    /// What is said of each message of these bodies, in batches of two, where the host takes every batch but the second.
+    fn told<const ORDERLY: bool>(bodies: &[u8]) -> Vec<Vec<(u32, ConsumeResult)>> {
+        let bytes: Vec<u8> =
+            bodies.iter().zip(0..).flat_map(|(body, offset)| packed(*body, offset)).collect();
+        let (mut told, mut steps) = (vec![Vec::new()], [4, 2, 2].into_iter());
+        let said = std::cell::RefCell::new(&mut told);
+        Room::with_each(bytes, |messages| {
+            let mut next = |_| {
+                said.borrow_mut().push(Vec::new());
+                steps.next().unwrap_or_default()
+            };
+            one_by_one::<ByBody<ORDERLY>>(&Context::of_call(), messages, 2, &mut next, |index, result| {
+                if let Some(batch) = said.borrow_mut().last_mut() {
+                    batch.push((index, result.clone()));
+                }
+            })
+        })
+        .unwrap();
+        told.retain(|batch| !batch.is_empty());
+        told
+    }
+
+    #[test]
+    fn one_by_one_the_answers_are_those_of_the_batch_form() {
+        let later = |index| (index, ConsumeResult::ReconsumeLater(RetryDelay::Level(2)));
+        let dead = |index, reason: &str| (index, ConsumeResult::dead_letter(reason));
+        assert_eq!(told::<false>(b"SS--SSS"), [] as [Vec<_>; 0]);
+        assert_eq!(told::<false>(b"LDDDSD"), [vec![later(0), dead(1, "1")], vec![dead(1, "5")]]);
+        let behind = |index| (index, ConsumeResult::reconsume_later(RetryDelay::ByAttempts));
+        assert_eq!(
+            told::<true>(b"LD--SDDS"),
+            [vec![later(0), behind(1)], vec![dead(1, "5")], vec![dead(0, "6"), behind(1)]]
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_an_error_where_they_lie() {
+        let bytes = [packed(b'S', 0), vec![0, 0, 0, 95, 1]].concat();
+        let consumed = Room::with_each(bytes, |messages| {
+            one_by_one::<ByBody<false>>(&Context::of_call(), messages, 2, &mut |_| 0, |_, _| {})
+        });
+        let expected = "message 1 of the batch is said to have 95 bytes, where 5 are left";
+        assert_eq!(consumed.unwrap_err(), expected);
     }
 
     #[test]

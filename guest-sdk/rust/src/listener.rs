@@ -7,6 +7,11 @@ use crate::{ConsumeResult, Context, Description, Failure, Message, RetryDelay};
 /// The host makes several instances of a plugin and calls them in parallel; one instance never runs two calls at
 /// once, and serves many calls, so a `static` or thread-local lasts from one to the next, in that instance alone.
 pub trait Listener {
+    /// Whether [`consume_batch`](Self::consume_batch) is known not to be overridden, as where `#[gantry_guest::listener]` makes
+    /// the listener: then messages need not be there together.
+    #[doc(hidden)]
+    const ONE_BY_ONE: bool = false;
+
     /// What the listener is called and which messages it wants.
     ///
     /// Called once per version, before it serves, and possibly again in any instance at any time: it must always answer

@@ -30,6 +30,13 @@ impl Message {
         Self(Form::Packed(packed))
     }
 
+    pub(crate) fn as_packed(&mut self) -> Option<&mut Packed> {
+        match &mut self.0 {
+            Form::Packed(packed) => Some(packed),
+            Form::Record(..) | Form::Made(_) => None,
+        }
+    }
+
     pub(crate) fn delivered(record: types::Message, index: u32) -> Self {
         Self(Form::Record(record, index))
     }

@@ -76,6 +76,22 @@ impl Room {
         answer
     }
 
+    /// Lends the messages of batches one after the other: each takes the place of the one before it.
+    ///
+    /// # Errors
+    /// What `consume` returns.
+    pub(crate) fn with_each<T>(
+        batches: Vec<u8>,
+        consume: impl FnOnce(&mut Each) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut room = ROOM.take().unwrap_or_default();
+        room.hold(batches);
+        let answer = consume(&mut Each::new(&room.bytes));
+        room.hold(Vec::new());
+        ROOM.set(Some(room));
+        answer
+    }
+
     /// Holds these bytes, of which there are no messages yet.
     fn hold(&mut self, bytes: Vec<u8>) {
         match Arc::get_mut(&mut self.bytes) {
@@ -83,6 +99,49 @@ impl Room {
             None => self.bytes = Arc::new(bytes),
         }
     }
+}
+
+/// Messages that lie behind one another, of which one is there at a time.
+pub(crate) struct Each {
+    message: Message,
+    /// How many there have been.
+    number: usize,
+}
+
+impl Each {
+    fn new(batch: &Arc<Vec<u8>>) -> Self {
+        Self { message: Message::packed(Packed::new(batch, 0, 0, 0)), number: 0 }
+    }
+
+    /// The next one, of this place in its batch; none at the end.
+    ///
+    /// # Errors
+    /// What is there is no whole message, in words.
+    pub(crate) fn next(&mut self, index: u32) -> Result<Option<&Message>, String> {
+        let Some(packed) = self.message.as_packed() else { return Ok(None) };
+        let left = packed.batch.get(packed.end..).unwrap_or_default();
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let size = size_of_first(left, self.number)?;
+        (packed.start, packed.end, packed.index) = (packed.end, packed.end + size, index);
+        packed.offset_message_id.take();
+        self.number += 1;
+        Ok(Some(&self.message))
+    }
+}
+
+/// How long the first message of these bytes is.
+///
+/// # Errors
+/// They do not begin with a whole one, in words, with its number.
+fn size_of_first(bytes: &[u8], number: usize) -> Result<usize, String> {
+    let size = usize::try_from(u32_at(bytes, 0)).unwrap_or(usize::MAX);
+    if (MIN_SIZE..=bytes.len()).contains(&size) {
+        return Ok(size);
+    }
+    let left = bytes.len();
+    Err(format!("message {number} of the batch is said to have {size} bytes, where {left} are left"))
 }
 
 /// Puts the messages of batches of this size into `messages`, each made of its bytes, which stay where they are.
@@ -100,23 +159,9 @@ fn split<M>(
     messages.reserve(batch.len() / first.max(MIN_SIZE));
     let (mut start, mut index) = (0, 0);
     while start < batch.len() {
-        let left = batch.get(start..).unwrap_or_default();
-        let size = usize::try_from(u32_at(left, 0)).unwrap_or(usize::MAX);
-        if size < MIN_SIZE || size > left.len() {
-            return Err(format!(
-                "message {} of the batch is said to have {size} bytes, where {} are left",
-                messages.len(),
-                left.len()
-            ));
-        }
+        let size = size_of_first(batch.get(start..).unwrap_or_default(), messages.len())?;
         let end = start + size;
-        messages.push(make(Packed {
-            batch: Arc::clone(batch),
-            start,
-            end,
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            offset_message_id: OnceLock::new(),
-        }));
+        messages.push(make(Packed::new(batch, start, end, u32::try_from(index).unwrap_or(u32::MAX))));
         start = end;
         index = if index + 1 < batch_size { index + 1 } else { 0 };
     }
@@ -124,6 +169,10 @@ fn split<M>(
 }
 
 impl Packed {
+    fn new(batch: &Arc<Vec<u8>>, start: usize, end: usize, index: u32) -> Self {
+        Self { batch: Arc::clone(batch), start, end, index, offset_message_id: OnceLock::new() }
+    }
+
     fn record(&self) -> &[u8] {
         self.batch.get(self.start..self.end).unwrap_or_default()
     }
