@@ -337,17 +337,33 @@ mod tests {
         told
     }
 
+    /// The same by the batch form.
+    fn told_together<const ORDERLY: bool>(bodies: &[u8]) -> Vec<Vec<(u32, ConsumeResult)>> {
+        let batches = bodies.chunks(2).zip(0..).filter(|(_, number)| *number != 1);
+        let told = batches.map(|(batch, number)| {
+            let bytes = batch.iter().zip(2 * number..).flat_map(|(body, offset)| packed(*body, offset));
+            let consume =
+                |messages: &[Message]| ByBody::<ORDERLY>::consume_batch(&Context::of_call(), messages);
+            let results = Room::with(bytes.collect(), 2, consume).unwrap();
+            (0..).zip(results).filter(|(_, result)| *result != ConsumeResult::Success).collect()
+        });
+        told.filter(|batch: &Vec<_>| !batch.is_empty()).collect()
+    }
+
     #[test]
     fn one_by_one_the_answers_are_those_of_the_batch_form() {
         let later = |index| (index, ConsumeResult::ReconsumeLater(RetryDelay::Level(2)));
         let dead = |index, reason: &str| (index, ConsumeResult::dead_letter(reason));
-        assert_eq!(told::<false>(b"SS--SSS"), [] as [Vec<_>; 0]);
-        assert_eq!(told::<false>(b"LDDDSD"), [vec![later(0), dead(1, "1")], vec![dead(1, "5")]]);
         let behind = |index| (index, ConsumeResult::reconsume_later(RetryDelay::ByAttempts));
-        assert_eq!(
-            told::<true>(b"LD--SDDS"),
-            [vec![later(0), behind(1)], vec![dead(1, "5")], vec![dead(0, "6"), behind(1)]]
-        );
+        assert_eq!(told::<false>(b"LDDDSD"), [vec![later(0), dead(1, "1")], vec![dead(1, "5")]]);
+        assert_eq!(told::<true>(b"LD--S"), [vec![later(0), behind(1)]]);
+        for bodies in [b"SS--SSSS", b"LDDDSDLL", b"DS--LSSD", b"LL--DDDL", b"SLSSSDSL"] {
+            for length in 0..=bodies.len() {
+                let bodies = &bodies[..length];
+                assert_eq!(told::<false>(bodies), told_together::<false>(bodies), "{bodies:?}");
+                assert_eq!(told::<true>(bodies), told_together::<true>(bodies), "{bodies:?}, in order");
+            }
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ const NOT_HELD: Duration = Duration::from_millis(50);
 /// A broker that holds no pulls is asked less and less often, up to its own short-polling time.
 const UNHELD: Backoff = Backoff { first: BROKER_FLOW_CONTROL_DELAY, most: Duration::from_secs(1) };
 
-/// A broker has come to a pull by then, even where it answers it much later; it does so in other threads than it stores
-/// offsets in, so that what a pull carries may overwrite what was sent after it.
+/// How long a broker is given to come to a pull, which it may then hold for much longer: it does so in other threads than it
+/// stores offsets in, so that what a pull carries may overwrite what was sent after it.
 const TAKEN_UP: Duration = Duration::from_millis(200);
 
 /// What follows from a pull's end.
@@ -91,20 +91,17 @@ impl PullState {
         self.node.ask(now)
     }
 
-    /// Whether this is the pull on the way, which it then no longer is.
-    pub(crate) fn ended(&mut self, serial: u64) -> bool {
+    /// Whether this is the pull on the way, which it then no longer is. Where it failed, nobody knows whether a broker has
+    /// come to it, or will.
+    pub(crate) fn ended(&mut self, serial: u64, outcome: &PullOutcome) -> bool {
         let expected = self.outstanding == Some(serial);
         if expected {
             self.outstanding = None;
+            if !matches!(outcome, PullOutcome::Failed(_)) {
+                self.carries = None;
+            }
         }
         expected
-    }
-
-    /// A broker has answered, or nobody knows whether one has come to the pull.
-    pub(crate) fn answered_or_failed(&mut self, outcome: &PullOutcome) {
-        if !matches!(outcome, PullOutcome::Failed(_)) {
-            self.carries = None;
-        }
     }
 
     /// Until when a pull on the way may make a broker store another offset than this.
@@ -417,9 +414,10 @@ mod tests {
     fn an_answer_to_another_pull_is_not_taken() {
         let mut state = PullState::new();
         state.started(Instant::now(), 5, None);
-        assert!(!state.ended(4));
+        let failed = PullOutcome::Failed("connection reset".to_owned());
+        assert!(!state.ended(4, &failed));
         assert_eq!(state.outstanding(), Some(5));
-        assert!(state.ended(5));
-        assert!(!state.ended(5));
+        assert!(state.ended(5, &failed));
+        assert!(!state.ended(5, &failed));
     }
 }

@@ -55,10 +55,9 @@ impl ConsumerGroup {
     pub fn handle_pulled(&mut self, now: Instant, id: PullId, outcome: PullOutcome) {
         let key = id.queue;
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        if !queue.pull.ended(id.serial) {
+        if !queue.pull.ended(id.serial, &outcome) {
             return;
         }
-        queue.pull.answered_or_failed(&outcome);
         if !queue.reads() {
             return self.store_if_drained(now, key);
         }

@@ -39,7 +39,7 @@ struct State {
     /// Those of them that are not over, and what they bring.
     pulls: usize,
     bytes: u64,
-    /// In the order they came.
+    /// In the order they came; at most one of each queue, as a queue has one pull at a time.
     waiting: VecDeque<Waiting>,
     next_id: u64,
     /// Somebody is starting those whose turn it is.

@@ -58,7 +58,7 @@ impl AnswerSize {
 
 impl Requests {
     /// Asks the broker, finding out first where it is, if need be.
-    pub(super) fn pull(&self, pull: PullRequest) {
+    pub(super) fn pull(&self, mut pull: PullRequest) {
         let broker_id = match pull.from {
             PullFrom::Broker(id) => Some(i64::try_from(id).unwrap_or(MASTER_ID)),
             PullFrom::Replica => None,
@@ -66,6 +66,8 @@ impl Requests {
         if let Some(broker) = self.0.client.known_broker(&pull.mq.broker_name, broker_id) {
             return self.pull_in_turn(broker, pull);
         }
+        // By the time it leaves, what it would store may be old and the queue another's.
+        pull.commit_offset = None;
         self.ask("find-broker", async move |this: Self| {
             let mq = &pull.mq;
             match this.0.client.broker_to_pull_from(&mq.topic, &mq.broker_name, broker_id).await {
@@ -76,8 +78,8 @@ impl Requests {
         });
     }
 
-    /// A pull that is likely to be answered at once waits for its turn; and what it would have stored on the way may be
-    /// old by then, and the queue another's.
+    /// A pull that is likely to be answered at once goes out in its turn. One that has to wait for it stores nothing on the
+    /// way, for the same reason.
     fn pull_in_turn(&self, broker: BrokerAddress, mut request: PullRequest) {
         if !request.expects_messages {
             return self.pull_from(broker, request, None);
