@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use mimalloc::MiMalloc;
 
 use brokers::{Kind, Running};
 use contestant::{Contestant, Setting};
@@ -36,6 +37,11 @@ use plan::Plan;
 use programs::Programs;
 use results::{Figure, Results};
 use run::{Stage, Subject};
+
+/// Messages are allocated by one thread and freed by another, for which the system's allocator has locks that threads take from each
+/// other.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Gantry and other RocketMQ clients side by side: throughput, CPU, memory, latency.
 #[derive(Debug, Parser)]

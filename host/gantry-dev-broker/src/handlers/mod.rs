@@ -37,6 +37,7 @@ use serde::Serialize;
 
 use crate::core::{Core, Refusal};
 use crate::server::Call;
+use crate::store::Lot;
 
 pub(crate) use message::redeliver;
 pub(crate) use pull::{arrived, sweep};
@@ -47,17 +48,19 @@ pub(crate) use transaction::check as check_transactions;
 type Answer = Result<RemotingCommand, Refusal>;
 
 /// Carries a request out. Returns when the connection may be read on: what takes longer goes on in a task or in
-/// the store, and answers later.
-pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingCommand) {
+/// the store, and answers later. What a send has to be written joins the lot; any other request has the lot written before.
+pub(crate) async fn dispatch(core: &Arc<Core>, call: Call, request: RemotingCommand, lot: &mut Lot) {
     type Code = RequestCode;
     tracing::trace!(peer = %call.peer.address, code = %request.request_code(), fields = ?request.ext_fields, "request");
     if let Err(refusal) = account::admit(core, &request) {
         return settle(call, Err(refusal));
     }
-    match request.request_code() {
-        Code::SEND_MESSAGE | Code::SEND_MESSAGE_V2 | Code::SEND_BATCH_MESSAGE => {
-            send::send(core, call, request).await;
-        }
+    let code = request.request_code();
+    if matches!(code, Code::SEND_MESSAGE | Code::SEND_MESSAGE_V2 | Code::SEND_BATCH_MESSAGE) {
+        return send::send(core, call, request, lot).await;
+    }
+    core.store.write(lot).await;
+    match code {
         Code::PULL_MESSAGE | Code::LITE_PULL_MESSAGE => pull::pull(core, call, &request),
         Code::POP_MESSAGE => pop::pop(core, call, &request),
         Code::NOTIFICATION => pop::notification(core, call, &request),

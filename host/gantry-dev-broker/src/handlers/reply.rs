@@ -53,7 +53,7 @@ pub(super) async fn reply(core: &Core, peer: &Peer, request: &RemotingCommand) -
     let (sender, receiver) = oneshot::channel();
     // The replier may be gone; the copy is kept all the same.
     let done = move |stored: Result<Vec<_>, StoreError>| drop(sender.send(stored));
-    core.store.append(vec![draft.into_record(core)?], None, Box::new(done)).await;
+    core.store.append_now(vec![draft.into_record(core)?], Box::new(done)).await;
     let stored = receiver.await.unwrap_or(Err(StoreError::Closed))?.first().copied().unwrap_or_default();
     let header = SendMessageResponseHeader {
         msg_id: message_id::offset_msg_id(core.address, stored.physical),

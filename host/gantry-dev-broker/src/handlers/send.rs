@@ -11,13 +11,13 @@ use gantry_protocol::{RemotingCommand, RequestCode, ResponseCode, message_id, na
 
 use super::message::{Draft, illegal, recall_handle};
 use super::send_batch::batch;
-use super::{arrived, no_such_topic, recall};
+use super::{no_such_topic, recall};
 use crate::core::{Core, Refusal};
 use crate::error::StoreError;
 use crate::props::Properties;
 use crate::server::Call;
 use crate::state::topics::{self, new_topic};
-use crate::store::{NewRecords, Stored};
+use crate::store::{Lot, NewRecords, Stored};
 
 /// The region every reply names (RocketMQ: regionId).
 pub(super) const REGION: &str = "DefaultRegion";
@@ -36,8 +36,8 @@ pub(super) struct Checked {
 }
 
 /// SEND_MESSAGE 10, SEND_MESSAGE_V2 310, SEND_BATCH_MESSAGE 320: answered once the records are safe. Returns when
-/// the store has them, so that messages of one connection keep their order.
-pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand) {
+/// the connection's lot has them, so that its messages keep their order.
+pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand, lot: &mut Lot) {
     let checked = match header(&request) {
         Ok(header) => check(core, &call, header, request).await,
         // Java fails on these in ways that leave no fields in the reply.
@@ -45,7 +45,7 @@ pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand)
     };
     match checked {
         Ok(mut checked) => {
-            let (core_of_reply, alone) = (Arc::clone(core), call.alone);
+            let core_of_reply = Arc::clone(core);
             let records = std::mem::take(&mut checked.records);
             let done = move |stored: Result<Vec<Stored>, StoreError>| match stored {
                 Ok(stored) => {
@@ -54,8 +54,7 @@ pub(super) async fn send(core: &Arc<Core>, call: Call, request: RemotingCommand)
                 }
                 Err(error) => refuse(call, error.into()),
             };
-            let tell = || arrived(core);
-            core.store.append(records, alone.then_some(&tell as _), Box::new(done)).await;
+            core.store.append(records, lot, Box::new(done)).await;
         }
         Err(refusal) => refuse(call, refusal),
     }

@@ -97,6 +97,6 @@ async fn store(core: &Core, record: NewRecords) -> Result<(), StoreError> {
     let (sender, receiver) = oneshot::channel();
     // The asker may be gone; the copy is stored all the same.
     let done = move |stored: Result<_, StoreError>| drop(sender.send(stored.map(|_| ())));
-    core.store.append(vec![record], None, Box::new(done)).await;
+    core.store.append_now(vec![record], Box::new(done)).await;
     receiver.await.unwrap_or(Err(StoreError::Closed))
 }

@@ -14,6 +14,7 @@ use super::secure::{Halves, Reading, Writing};
 use super::{Call, CloseReason, Peer};
 use crate::core::Core;
 use crate::handlers;
+use crate::store::Lot;
 
 /// Bytes read, and bytes of replies gathered, at once.
 const BLOCK: usize = 64 * 1024;
@@ -82,13 +83,18 @@ async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: Reading) -> Close
     let decoder = FrameDecoder::new(MAX_FRAME);
     let mut buffer = BytesMut::with_capacity(BLOCK);
     let idle = core.config.timing.member_expiry;
+    let mut lot = Lot::default();
     loop {
-        loop {
+        let cut = loop {
             match decoder.decode(&mut buffer) {
-                Ok(Some(command)) => take(core, peer, command, buffer.is_empty()).await,
-                Ok(None) => break,
-                Err(error) => return CloseReason::BadFrame(error.to_string()),
+                Ok(Some(command)) => take(core, peer, command, &mut lot).await,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(CloseReason::BadFrame(error.to_string())),
             }
+        };
+        core.store.write_last(&mut lot, &|| handlers::arrived(core)).await;
+        if let Err(reason) = cut {
+            return reason;
         }
         if buffer.capacity() - buffer.len() < BLOCK / 4 {
             buffer.reserve(BLOCK);
@@ -108,13 +114,13 @@ async fn read(core: &Arc<Core>, peer: &Arc<Peer>, mut reading: Reading) -> Close
     }
 }
 
-async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand, alone: bool) {
+async fn take(core: &Arc<Core>, peer: &Arc<Peer>, command: RemotingCommand, lot: &mut Lot) {
     if command.is_response() {
         peer.answered(command);
         return;
     }
-    let call = Call::new(Arc::clone(peer), &command, alone);
-    handlers::dispatch(core, call, command).await;
+    let call = Call::new(Arc::clone(peer), &command);
+    handlers::dispatch(core, call, command, lot).await;
 }
 
 /// Writes what is queued; when the connection closes, what is left, for a bounded time.

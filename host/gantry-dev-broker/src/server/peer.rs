@@ -38,8 +38,6 @@ pub(crate) struct Call {
     pub(crate) peer: Arc<Peer>,
     opaque: i32,
     oneway: bool,
-    /// Nothing else that this peer has sent is known to be there.
-    pub(crate) alone: bool,
 }
 
 /// Why a client did not answer a question of the broker.
@@ -162,8 +160,8 @@ impl Peer {
 }
 
 impl Call {
-    pub(super) fn new(peer: Arc<Peer>, request: &RemotingCommand, alone: bool) -> Self {
-        Self { peer, opaque: request.opaque, oneway: request.is_oneway(), alone }
+    pub(super) fn new(peer: Arc<Peer>, request: &RemotingCommand) -> Self {
+        Self { peer, opaque: request.opaque, oneway: request.is_oneway() }
     }
 
     /// Sends the response, unless the client wants none.

@@ -1,5 +1,5 @@
-//! Large runs lie in files beside the database, which has only their places: a run is written once there, where the
-//! database would write it to its log, read it again and write it to its file.
+//! The runs of a large transaction lie in files beside the database, which has only their places: a run is written once there, where
+//! the database would write it to its log, read it again and write it to its file.
 //!
 //! A file is appended to before the transaction with the run's place commits. What lies behind the last committed place
 //! is of no transaction and is written over. A file is flushed when it is full; the last two may lack what a power failure took.
@@ -15,11 +15,13 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 
 use crate::error::StoreError;
 use crate::sync::lock;
 
-/// Runs of at least so many bytes are in files.
+/// Transactions with at least so many bytes of runs have them in files.
 pub(super) const LARGE: usize = 16 * 1024;
 /// A file of this size or more is not appended to.
 const FILE_BYTES: u32 = 64 * 1024 * 1024;
@@ -55,8 +57,18 @@ impl Log {
     }
 
     pub(super) fn read(&self, place: InFile) -> io::Result<Bytes> {
-        let mut bytes = vec![0; place.size as usize];
-        self.file(place.file, false)?.read_exact_at(&mut bytes, place.at.into())?;
+        let (file, size) = (self.file(place.file, false)?, place.size as usize);
+        // Into memory that nothing has to be written to before.
+        let mut bytes = Vec::with_capacity(size);
+        while bytes.len() < size {
+            let at = u64::from(place.at) + bytes.len() as u64;
+            match pread(&*file, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(size);
         Ok(bytes.into())
     }
 
@@ -184,15 +196,17 @@ impl LogWriter {
         self.end = end;
     }
 
-    /// Writes a run to a file where it is large; `None` where it belongs into the database.
+    /// Writes a run to a file where all runs of its transaction have so many bytes that they are for files; `None` where it belongs
+    /// into the database.
     pub(super) fn append(
         &mut self,
         connection: &Connection,
         run: &[u8],
+        of_all: usize,
     ) -> Result<Option<InFile>, StoreError> {
         // A run that no offset within a file could be behind does not come: frames are shorter.
         let size = u32::try_from(run.len()).ok().filter(|size| *size <= u32::MAX - FILE_BYTES);
-        let Some(size) = size.filter(|_| run.len() >= LARGE && self.log.directory.is_some()) else {
+        let Some(size) = size.filter(|_| of_all >= LARGE && self.log.directory.is_some()) else {
             return Ok(None);
         };
         if self.end.at >= FILE_BYTES {
@@ -319,7 +333,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
         let append = |writer: &mut LogWriter, byte: u8, size: usize| {
-            writer.append(&connection, &vec![byte; size]).unwrap().unwrap()
+            writer.append(&connection, &vec![byte; size], size).unwrap().unwrap()
         };
         let first = append(&mut writer, 1, LARGE);
         let end = writer.end();
@@ -335,7 +349,7 @@ mod tests {
     fn a_run_is_lost_where_it_is_cut_off_or_damaged_and_not_where_it_cannot_be_read() {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
-        let run = writer.append(&connection, &vec![1; LARGE]).unwrap().unwrap();
+        let run = writer.append(&connection, &vec![1; LARGE], LARGE).unwrap().unwrap();
         let log = || Log::new(Some(directory.path().into()));
         assert!(log().holds(run).unwrap());
         assert!(!log().holds(InFile { crc: run.crc ^ 1, ..run }).unwrap());
@@ -352,20 +366,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
         let run = vec![1; 33 * 1024 * 1024];
-        let mut append = || writer.append(&connection, &run).unwrap().map(|place| (place.file, place.at));
+        let mut append = || writer.append(&connection, &run, run.len()).unwrap().map(|place| (place.file, place.at));
         assert_eq!([append(), append(), append()], [(1, 0), (1, 33 << 20), (2, 0)].map(Some));
         writer.flush().unwrap();
     }
 
     #[test]
-    fn small_runs_are_not_for_files_and_large_ones_only_where_there_is_room() {
+    fn few_bytes_are_not_for_files_and_many_only_where_there_is_room() {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), Some(64 * 1024));
-        assert_eq!(writer.append(&connection, &vec![1; LARGE - 1]).unwrap(), None);
-        assert!(writer.append(&connection, &vec![1; LARGE]).unwrap().is_some());
-        assert!(matches!(writer.append(&connection, &vec![1; 3 * LARGE]), Err(StoreError::Full)));
+        assert_eq!(writer.append(&connection, &vec![1; LARGE - 1], LARGE - 1).unwrap(), None);
+        assert!(writer.append(&connection, &vec![1; LARGE - 1], LARGE).unwrap().is_some());
+        assert!(matches!(writer.append(&connection, &vec![1; 3 * LARGE], 3 * LARGE), Err(StoreError::Full)));
         let in_memory = Arc::new(Log::new(None));
         let mut writer = LogWriter::open(in_memory, &connection, false, None).unwrap();
-        assert_eq!(writer.append(&connection, &vec![1; LARGE]).unwrap(), None);
+        assert_eq!(writer.append(&connection, &vec![1; LARGE], LARGE).unwrap(), None);
     }
 }

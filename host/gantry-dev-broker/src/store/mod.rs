@@ -1,5 +1,5 @@
 //! Where messages, offsets, topics and the delay schedule live: one SQLite database, one at a time that writes, mostly
-//! a thread, and a thread that reads what is no longer in memory.
+//! a thread, and threads that read what is no longer in memory.
 //!
 //! Nothing outside this module knows of SQL. Writes are gathered into transactions (group commit) and answered
 //! after the commit; queue offsets become visible at the same moment.
@@ -8,6 +8,7 @@ mod change;
 mod command;
 mod find;
 mod log;
+mod lot;
 mod open_run;
 mod pick;
 mod queue;
@@ -27,9 +28,12 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 pub(crate) use change::{Expired, Prepared};
 pub(crate) use command::{Change, Done, NewRecords, OffsetRow, Popped, Redeliver, Settings, Stored};
+pub(crate) use lot::Lot;
 pub(crate) use queue::{Queue, ReadRange, ReadResult, Span};
 pub(crate) use reader::Boundary;
 pub(crate) use recover::Recovered;
@@ -46,7 +50,7 @@ use crate::config::{BrokerConfig, FsyncPolicy, Storage};
 use crate::error::{StartError, StoreError};
 use crate::sync::lock;
 
-/// Questions waiting for the reader thread.
+/// Questions waiting for a reader thread.
 const PENDING_QUESTIONS: usize = 1024;
 
 /// What the store counts.
@@ -77,7 +81,7 @@ pub(crate) struct Arrivals {
 /// Queues by topic and queue id.
 type Registry = HashMap<Arc<str>, HashMap<i32, Arc<Queue>>>;
 
-/// The open store. Dropping it stops the threads after what was asked before.
+/// The open store. Dropping it stops the threads, and the task that answers, after what was asked before.
 pub(crate) struct Store {
     pub(crate) shared: Arc<Shared>,
     log: Arc<Log>,
@@ -89,11 +93,12 @@ pub(crate) struct Store {
     room: Arc<Semaphore>,
     room_bytes: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    answering: TaskTracker,
     directory: Mutex<Option<HeldDirectory>>,
 }
 
 impl Store {
-    /// Opens or makes the store and says what was in it.
+    /// Opens or makes the store and says what was in it. Needs a tokio runtime.
     pub(crate) fn open(config: &BrokerConfig, clock: Arc<Clock>) -> Result<(Self, Recovered), StartError> {
         let database = schema::open(&config.storage)?;
         let unreadable = |source| StartError::Store { place: place(config), source };
@@ -127,13 +132,16 @@ impl Store {
             next_physical: recovered.next_physical,
             known_queues: queues.iter().map(|queue| queue.id).collect(),
         };
-        let (writing, write) = Writing::new(writer, !flush_commits);
+        let (writing, write, answer) = Writing::new(writer, !flush_commits);
         let (questions, asked) = mpsc::channel(PENDING_QUESTIONS);
-        let reader: reader::SharedConnection = database.reader;
-        let threads = vec![
-            thread("gantry-broker-writer", write)?,
-            thread("gantry-broker-reader", move || reader::run(&reader, asked))?,
-        ];
+        let asked = Arc::new(Mutex::new(asked));
+        let mut threads = vec![thread("gantry-broker-writer", write)?];
+        for connection in database.readers {
+            let asked = Arc::clone(&asked);
+            threads.push(thread("gantry-broker-reader", move || reader::run(&connection, &asked))?);
+        }
+        let answering = TaskTracker::new();
+        answering.spawn(answer.instrument(tracing::debug_span!("dev_broker", task = "answer")));
         let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let store = Self {
             shared,
@@ -146,6 +154,7 @@ impl Store {
             room: Arc::new(Semaphore::new(room_bytes)),
             room_bytes,
             threads: Mutex::new(threads),
+            answering,
             directory: Mutex::new(database.directory),
         };
         Ok((store, recovered))
@@ -173,23 +182,46 @@ impl Store {
         queues.get(topic).and_then(|of_topic| of_topic.get(&queue_id)).map(Arc::clone)
     }
 
-    /// Stores records, all or none, in the order of the calls. Waits for room, not for the commit; but where they come
-    /// alone, with nothing behind them on their connection, they are stored on the spot if that can be; `alone` is called
-    /// after that, to tell who waits for what has arrived.
-    pub(crate) async fn append(
-        &self,
-        records: Vec<NewRecords>,
-        alone: Option<&(dyn Fn() + Send + Sync)>,
-        done: Done<Vec<Stored>>,
-    ) {
+    /// Adds records to a lot, all or none of which are stored when it is written. Waits for room, and has the lot written when it
+    /// is full.
+    pub(crate) async fn append(&self, records: Vec<NewRecords>, lot: &mut Lot, done: Done<Vec<Stored>>) {
         let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
         let permits = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(permits).await.ok();
-        let command = Command::Append { records, room, done };
-        match alone {
-            Some(tell) => self.writing.send_alone(command, tell).await,
-            None => self.writing.send(command).await,
+        let room = match Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            Ok(room) => Some(room),
+            Err(_) => {
+                // What the lot has of the room comes back once it is written.
+                self.write(lot).await;
+                Arc::clone(&self.room).acquire_many_owned(permits).await.ok()
+            }
+        };
+        lot.push(Command::Append { records, room, done });
+        if lot.is_full() {
+            self.write(lot).await;
         }
+    }
+
+    /// Has a lot written, and empties it. Lots are written in the order of the calls. Waits for a place in the line, not for the
+    /// commit.
+    pub(crate) async fn write(&self, lot: &mut Lot) {
+        if !lot.is_empty() {
+            self.writing.send(std::mem::take(lot)).await;
+        }
+    }
+
+    /// The same, for a connection that has nothing behind the lot: a single small write is done on the spot if that can be, and
+    /// then `tell` is called, to tell who waits for what has arrived.
+    pub(crate) async fn write_last(&self, lot: &mut Lot, tell: &(dyn Fn() + Send + Sync)) {
+        if !lot.is_empty() {
+            self.writing.send_last(std::mem::take(lot), tell).await;
+        }
+    }
+
+    /// Stores records, all or none.
+    pub(crate) async fn append_now(&self, records: Vec<NewRecords>, done: Done<Vec<Stored>>) {
+        let mut lot = Lot::default();
+        self.append(records, &mut lot, done).await;
+        self.write(&mut lot).await;
     }
 
     /// Moves scheduled records that are due at `now_ms` to their queues; answers how many there were.
@@ -318,9 +350,11 @@ impl Store {
     /// Stops the threads after everything asked so far, and lets go of the data directory.
     pub(crate) async fn close(&self) {
         let (threads, directory) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.directory).take());
-        self.writing.send(Command::Stop).await;
-        // The reader thread may be gone already; then there is nothing to stop.
-        drop(self.questions.send(reader::Question::Stop).await);
+        self.writing.send(Command::Stop.into()).await;
+        for _ in &threads {
+            // The reader threads may be gone already; then there is nothing to stop.
+            drop(self.questions.send(reader::Question::Stop).await);
+        }
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
@@ -332,6 +366,8 @@ impl Store {
         if joined.await.is_err() {
             tracing::error!("the message store was not closed in order");
         }
+        self.answering.close();
+        self.answering.wait().await;
     }
 
     async fn ask<T: Send + 'static>(
@@ -340,7 +376,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
         // The asker may have gone meanwhile; then nobody wants the answer.
-        self.writing.send(command(Box::new(move |answer| drop(sender.send(answer))))).await;
+        self.writing.send(command(Box::new(move |answer| drop(sender.send(answer)))).into()).await;
         receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -23,9 +23,10 @@ pub(super) enum Question {
     Stop,
 }
 
-/// The one thread that reads what is no longer in memory.
-pub(super) fn run(connection: &Mutex<Connection>, mut questions: mpsc::Receiver<Question>) {
-    while let Some(Question::Ask(question)) = questions.blocking_recv() {
+/// What one thread does that reads what is no longer in memory. One of them waits for the next question, others for their turn to.
+pub(super) fn run(connection: &Mutex<Connection>, questions: &Mutex<mpsc::Receiver<Question>>) {
+    let next = || lock(questions).blocking_recv();
+    while let Some(Question::Ask(question)) = next() {
         question(&lock(connection));
     }
 }
@@ -167,6 +168,3 @@ pub(super) fn stored_at(connection: &Connection, queue: i64, position: i64) -> r
         .query_row(params![queue, position], |row| row.get(0))
         .optional()
 }
-
-/// A reader thread's connection, kept alive by the thread.
-pub(super) type SharedConnection = Arc<Mutex<Connection>>;

@@ -34,6 +34,8 @@ INSERT INTO message_key SELECT physical, unhex(group_concat(printf('00000000%016
 DROP TABLE former_key;
 ";
 const PAGE_SIZE: i64 = 8192;
+/// Threads that read what is no longer in memory: two, so that one can wait for the disk.
+const READERS: usize = 2;
 /// Pages between the points where the write-ahead log goes into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
 
@@ -74,8 +76,8 @@ CREATE TABLE IF NOT EXISTS key_value(name TEXT PRIMARY KEY, config TEXT NOT NULL
 pub(super) struct Database {
     /// Written by the one writer thread.
     pub(super) writer: Arc<Mutex<Connection>>,
-    /// Read by the one reader thread. In memory there is one connection for both.
-    pub(super) reader: Arc<Mutex<Connection>>,
+    /// Read by the reader threads, each its own. In memory there is one connection for all.
+    pub(super) readers: Vec<Arc<Mutex<Connection>>>,
     /// Held as long as the store is open, so that no other broker opens the directory.
     pub(super) directory: Option<HeldDirectory>,
 }
@@ -100,7 +102,7 @@ pub(super) fn open(storage: &Storage) -> Result<Database, StartError> {
                 .and_then(|connection| prepare_in_memory(&connection).map(|()| connection))
                 .map_err(|source| StartError::Store { place, source })?;
             let shared = Arc::new(Mutex::new(connection));
-            Ok(Database { writer: Arc::clone(&shared), reader: shared, directory: None })
+            Ok(Database { writer: Arc::clone(&shared), readers: vec![shared], directory: None })
         }
         Storage::Directory { path, fsync } => open_directory(path, *fsync),
     }
@@ -127,10 +129,10 @@ fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartErro
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }
     writer.execute_batch(TABLES).map_err(failed)?;
-    let reader = open_reader(&file).map_err(failed)?;
+    let reader = || Ok(Arc::new(Mutex::new(open_reader(&file).map_err(failed)?)));
     Ok(Database {
         writer: Arc::new(Mutex::new(writer)),
-        reader: Arc::new(Mutex::new(reader)),
+        readers: std::iter::repeat_with(reader).take(READERS).collect::<Result<_, _>>()?,
         directory: Some(directory),
     })
 }
@@ -183,7 +185,7 @@ fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "cache_size", -32 * 1024)?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
     Ok(connection)
 }
 

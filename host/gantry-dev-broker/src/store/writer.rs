@@ -205,9 +205,10 @@ impl Writer {
     fn write_runs(&mut self, tx: &Transaction<'_>, pending: &mut Pending) -> Result<(), StoreError> {
         pending.open.clear();
         let (stored_ms, written) = (self.clock.wall_ms(), pending.written);
+        let of_all = pending.runs.iter().skip(written).map(|run| run.bytes.len()).sum();
         for run in pending.runs.iter_mut().skip(written) {
             run.stamp(pending.next_physical, stored_ms);
-            let in_file = self.log.append(tx, &run.bytes)?;
+            let in_file = self.log.append(tx, &run.bytes, of_all)?;
             pending.next_physical += run.write(tx, in_file)?;
             if let Some(due_ms) = run.earliest_due() {
                 pending.earliest_due = pending.earliest_due.min(due_ms);
