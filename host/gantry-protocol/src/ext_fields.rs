@@ -123,7 +123,9 @@ impl ExtFields {
         let (text, first) = (self.text.as_bytes(), key.as_bytes().first());
         // Most keys differ in their first letter, and a comparison of slices is a call.
         let same = |(start, end): (usize, usize)| {
-            end - start == key.len() && (start == end || text.get(start) == first) && self.slice((start, end)) == key
+            end - start == key.len()
+                && (start == end || text.get(start) == first)
+                && self.slice((start, end)) == key
         };
         self.spans.iter().position(|span| same(span.key))
     }

@@ -5,7 +5,7 @@ use gantry_protocol::{MessageRecord, RecordError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::queue::Queue;
-use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS};
+use super::run::{ENTRY, Entry, KEY, KeyHash, RUN_BYTES, RUN_RECORDS};
 use crate::error::StoreError;
 
 /// Called once by who writes when the write is safe, or has failed. Must not block.
@@ -75,6 +75,11 @@ impl NewRecords {
         self.entries.push(Entry { end, messages, tags });
         self.keys.extend(keys.into_iter().map(|hash| KeyHash { at: begin, hash }));
         Ok(())
+    }
+
+    /// What a run takes of them, stored.
+    pub(super) fn stored_size(&self) -> usize {
+        self.bytes.len() + self.entries.len() * ENTRY + self.keys.len() * KEY
     }
 
     /// Whether a record of this size has no room beside those that are there.
@@ -178,11 +183,14 @@ impl Command {
 
     /// Bytes of records, for the bound of one transaction.
     pub(super) fn size(&self) -> usize {
+        self.records().iter().map(|records| records.bytes.len()).sum()
+    }
+
+    /// What it is sure to store or may store.
+    pub(super) fn records(&self) -> &[NewRecords] {
         match self {
-            Self::Append { records, .. } | Self::Change { records, .. } => {
-                records.iter().map(|record| record.bytes.len()).sum()
-            }
-            _ => 0,
+            Self::Append { records, .. } | Self::Change { records, .. } => records,
+            _ => &[],
         }
     }
 }

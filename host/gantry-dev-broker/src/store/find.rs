@@ -26,10 +26,10 @@ impl<'a> Finder<'a> {
             return Ok(record_at(run, place));
         }
         let mut select = connection.prepare_cached(
-            "SELECT records, file, at, size, crc, physical FROM commit_log WHERE physical <= ?1
+            "SELECT physical, records, file, at, size, crc, entries, keys FROM commit_log WHERE physical <= ?1
              ORDER BY physical DESC LIMIT 1",
         )?;
-        let found = |row: &Row<'_>| Ok((row.get(5)?, records(row, self.log)?));
+        let found = |row: &Row<'_>| Ok((row.get(0)?, records(row, self.log)?));
         self.last = select.query_row([physical], found).optional()?;
         let Some((begin, run)) = &self.last else { return Ok(None) };
         Ok(place(*begin, physical).and_then(|place| record_at(run, place)))
@@ -42,7 +42,7 @@ impl<'a> Finder<'a> {
         queue: i64,
         position: i64,
     ) -> rusqlite::Result<Option<Bytes>> {
-        match physical_of(connection, queue, position)? {
+        match physical_of(connection, self.log, queue, position)? {
             Some(physical) => self.at(connection, physical),
             None => Ok(None),
         }
@@ -52,15 +52,20 @@ impl<'a> Finder<'a> {
 /// The physical offset of the record that begins at an offset of a queue.
 pub(super) fn physical_of(
     connection: &Connection,
+    log: &Log,
     queue: i64,
     position: i64,
 ) -> rusqlite::Result<Option<i64>> {
     let mut select = connection.prepare_cached(
-        "SELECT position, physical, entries FROM consume_queue WHERE queue = ?1 AND position <= ?2
+        "SELECT position, physical, q.entries, file, at, size, crc, c.entries, keys
+         FROM consume_queue q JOIN commit_log c USING(physical) WHERE queue = ?1 AND position <= ?2
          ORDER BY position DESC LIMIT 1",
     )?;
     let found = select.query_row(params![queue, position], |row| {
-        let entries = unpack_entries(row.get_ref(2)?.as_blob()?);
+        let entries = match InFile::of(row, 3)?.filter(|place| place.parts.entries > 0) {
+            Some(place) => unpack_entries(&log.entries(place).map_err(unreadable)?),
+            None => unpack_entries(row.get_ref(2)?.as_blob()?),
+        };
         let (mut offset, mut physical): (i64, i64) = (row.get(0)?, row.get(1)?);
         let begin = physical;
         for entry in entries.iter() {
@@ -76,13 +81,12 @@ pub(super) fn physical_of(
     Ok(found.optional()?.flatten())
 }
 
-/// The records of a run, its row beginning with records, file, at, size and crc.
-pub(super) fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
-    let Some(file) = row.get(1)? else {
-        return Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?));
-    };
-    let place = InFile { file, at: row.get(2)?, size: row.get(3)?, crc: row.get(4)? };
-    log.read(place).map_err(unreadable)
+/// The records of a run, which the second column of its row has, or those behind it say where.
+fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
+    match InFile::of(row, 2)? {
+        Some(place) => log.records(place).map_err(unreadable),
+        None => Ok(Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)),
+    }
 }
 
 fn place(begin: i64, physical: i64) -> Option<usize> {

@@ -337,8 +337,8 @@ impl Store {
 
     /// Bytes stored after the beginning of the record at an offset, in all queues; `None` without such a record.
     pub(crate) async fn bytes_since(&self, queue: &Queue, offset: i64) -> Result<Option<i64>, StoreError> {
-        let id = queue.id;
-        self.question(move |connection| reader::bytes_since(connection, id, offset)).await
+        let (log, id) = (Arc::clone(&self.log), queue.id);
+        self.question(move |connection| reader::bytes_since(connection, &log, id, offset)).await
     }
 
     /// When the record at an offset was stored.

@@ -5,7 +5,7 @@ use gantry_protocol::sys_flag::BORN_HOST_V6;
 use rusqlite::{Transaction, params};
 
 use super::command::NewRecords;
-use super::log::InFile;
+use super::log::{InFile, Parts};
 use super::queue::Queue;
 use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS, Run, pack_entries, pack_keys};
 use crate::error::StoreError;
@@ -29,15 +29,15 @@ pub(super) struct OpenRun {
 }
 
 impl OpenRun {
-    /// Without a record yet; the first message gets this offset.
-    pub(super) fn new(queue: Arc<Queue>, offset: i64) -> Self {
+    /// Without a record yet, and with room for so many bytes; the first message gets this offset.
+    pub(super) fn new(queue: Arc<Queue>, offset: i64, room: usize) -> Self {
         Self {
             queue,
             physical: 0,
             offset,
             messages: 0,
             stored_ms: 0,
-            bytes: BytesMut::new(),
+            bytes: BytesMut::with_capacity(room),
             entries: Vec::new(),
             keys: Vec::new(),
             scheduled: Vec::new(),
@@ -80,19 +80,43 @@ impl OpenRun {
         }
     }
 
-    /// Writes the run's rows, with its records unless they are in a file; answers its bytes.
+    /// What a file has of the run, for `write`: records, entries, keys, one behind the other.
+    pub(super) fn in_file<T>(&mut self, write: impl FnOnce(&[u8], Parts) -> T) -> T {
+        let count = |length| u32::try_from(length).unwrap_or(u32::MAX);
+        let records = self.bytes.len();
+        let parts = Parts { records, entries: count(self.entries.len()), keys: count(self.keys.len()) };
+        pack_entries(&self.entries, &mut self.bytes);
+        pack_keys(&self.keys, &mut self.bytes);
+        let written = write(&self.bytes, parts);
+        self.bytes.truncate(records);
+        written
+    }
+
+    /// Writes the run's rows, with what is not in a file; answers its bytes.
     pub(super) fn write(&self, tx: &Transaction<'_>, in_file: Option<InFile>) -> Result<i64, StoreError> {
         let physical_of = |at: usize| self.physical + i64::try_from(at).unwrap_or_default();
+        let mut entries = BytesMut::new();
         match in_file {
-            None => tx
-                .prepare_cached("INSERT INTO commit_log(physical, records) VALUES(?1, ?2)")?
-                .execute(params![self.physical, &self.bytes[..]])?,
-            Some(InFile { file, at, size, crc }) => tx
-                .prepare_cached(
-                    "INSERT INTO commit_log(physical, records, file, at, size, crc) VALUES(?1, x'', ?2, ?3, ?4, ?5)",
+            None => {
+                pack_entries(&self.entries, &mut entries);
+                self.write_to_database(tx)?;
+            }
+            Some(InFile { file, at, size, crc, parts }) => {
+                tx.prepare_cached(
+                    "INSERT INTO commit_log(physical, records, file, at, size, crc, entries, keys)
+                     VALUES(?1, x'', ?2, ?3, ?4, ?5, ?6, ?7)",
                 )?
-                .execute(params![self.physical, file, at, size, crc])?,
-        };
+                .execute(params![
+                    self.physical,
+                    file,
+                    at,
+                    size,
+                    crc,
+                    parts.entries,
+                    parts.keys
+                ])?;
+            }
+        }
         tx.prepare_cached(
             "INSERT INTO consume_queue(queue, position, physical, messages, stored_ms, entries)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -103,12 +127,8 @@ impl OpenRun {
             self.physical,
             self.messages,
             self.stored_ms,
-            &pack_entries(&self.entries)[..]
+            &entries[..]
         ])?;
-        if !self.keys.is_empty() {
-            tx.prepare_cached("INSERT INTO message_key(physical, hashes) VALUES(?1, ?2)")?
-                .execute(params![self.physical, &pack_keys(&self.keys)[..]])?;
-        }
         for (at, due_ms) in &self.scheduled {
             tx.prepare_cached("INSERT INTO schedule(due_ms, physical) VALUES(?1, ?2)")?
                 .execute(params![due_ms, physical_of(*at)])?;
@@ -118,6 +138,18 @@ impl OpenRun {
                 .execute(params![physical_of(*at), check_ms])?;
         }
         Ok(i64::try_from(self.bytes.len()).unwrap_or(i64::MAX))
+    }
+
+    fn write_to_database(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
+        tx.prepare_cached("INSERT INTO commit_log(physical, records) VALUES(?1, ?2)")?
+            .execute(params![self.physical, &self.bytes[..]])?;
+        if !self.keys.is_empty() {
+            let mut keys = BytesMut::new();
+            pack_keys(&self.keys, &mut keys);
+            tx.prepare_cached("INSERT INTO message_key(physical, hashes) VALUES(?1, ?2)")?
+                .execute(params![self.physical, &keys[..]])?;
+        }
+        Ok(())
     }
 
     /// When the first of its scheduled records is due.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::mpsc;
 
-use super::find::{Finder, physical_of, records};
-use super::log::Log;
+use super::find::{Finder, physical_of};
+use super::log::{InFile, Log, unreadable};
 use super::pick::Picker;
 use super::queue::{ReadRange, ReadResult, Span};
 use super::recent::Recent;
@@ -41,7 +41,8 @@ pub(super) fn read_range(
     range: &ReadRange,
 ) -> rusqlite::Result<ReadResult> {
     let mut index = connection.prepare_cached(
-        "SELECT position, physical, messages, stored_ms, entries FROM consume_queue
+        "SELECT position, physical, messages, stored_ms, q.entries, records, file, at, size, crc, c.entries, keys
+         FROM consume_queue q JOIN commit_log c USING(physical)
          WHERE queue = ?1 AND position < ?3 AND position >= COALESCE(
              (SELECT MAX(position) FROM consume_queue WHERE queue = ?1 AND position <= ?2), ?2)
          ORDER BY position",
@@ -53,7 +54,7 @@ pub(super) fn read_range(
         let run = match known {
             Some(run) => run,
             None => {
-                let run = read_run(connection, log, row)?;
+                let run = read_run(log, row)?;
                 lock(recent).put(queue, run.clone());
                 run
             }
@@ -65,12 +66,17 @@ pub(super) fn read_range(
     Ok(picker.finish())
 }
 
-fn read_run(connection: &Connection, log: &Log, row: &Row<'_>) -> rusqlite::Result<Run> {
+fn read_run(log: &Log, row: &Row<'_>) -> rusqlite::Result<Run> {
     let (position, physical, messages): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let entries = unpack_entries(row.get_ref(4)?.as_blob()?);
-    let bytes = connection
-        .prepare_cached("SELECT records, file, at, size, crc FROM commit_log WHERE physical = ?1")?
-        .query_row([physical], |row| records(row, log))?;
+    let in_database = || Ok::<_, rusqlite::Error>(unpack_entries(row.get_ref(4)?.as_blob()?));
+    let (entries, bytes) = match InFile::of(row, 6)? {
+        Some(place) if place.parts.entries > 0 => {
+            let (entries, bytes) = log.entries_and_records(place).map_err(unreadable)?;
+            (unpack_entries(&entries), bytes)
+        }
+        Some(place) => (in_database()?, log.records(place).map_err(unreadable)?),
+        None => (in_database()?, Bytes::copy_from_slice(row.get_ref(5)?.as_blob()?)),
+    };
     let damaged = || rusqlite::Error::IntegralValueOutOfRange(4, physical);
     Run::of((position, position + messages), row.get(3)?, entries, bytes).ok_or_else(damaged)
 }
@@ -94,12 +100,18 @@ pub(super) fn read_by_key(
     hash: i64,
     most: usize,
 ) -> rusqlite::Result<Vec<Bytes>> {
-    let mut select =
-        connection.prepare_cached("SELECT physical, hashes FROM message_key ORDER BY physical DESC")?;
+    let mut select = connection.prepare_cached(
+        "SELECT physical, hashes, file, at, size, crc, entries, keys FROM commit_log LEFT JOIN message_key USING(physical)
+         WHERE keys > 0 OR hashes IS NOT NULL ORDER BY physical DESC",
+    )?;
     let (mut rows, mut records, mut finder) = (select.query([])?, Vec::new(), Finder::new(log));
     while let Some(row) = rows.next()? {
         let physical: i64 = row.get(0)?;
-        for at in find_key(row.get_ref(1)?.as_blob()?, hash) {
+        let hashes = match InFile::of(row, 2)?.filter(|place| place.parts.keys > 0) {
+            Some(place) => log.keys(place).map_err(unreadable)?,
+            None => Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?),
+        };
+        for at in find_key(&hashes, hash) {
             if records.len() == most {
                 return Ok(records);
             }
@@ -148,10 +160,11 @@ pub(super) fn offset_at(
 /// Bytes from the beginning of the record at an offset to the beginning of what was stored last.
 pub(super) fn bytes_since(
     connection: &Connection,
+    log: &Log,
     queue: i64,
     position: i64,
 ) -> rusqlite::Result<Option<i64>> {
-    let Some(physical) = physical_of(connection, queue, position)? else { return Ok(None) };
+    let Some(physical) = physical_of(connection, log, queue, position)? else { return Ok(None) };
     let newest: i64 = connection
         .prepare_cached("SELECT COALESCE(MAX(physical), 0) FROM commit_log")?
         .query_row([], |row| row.get(0))?;

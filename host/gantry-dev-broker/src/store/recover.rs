@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::command::OffsetRow;
 use super::queue::{Queue, Span};
+use super::run::{ENTRY, KEY};
 
 /// Group, topic, queue id, and what the group popped in order of it.
 type OrderRow = (Arc<str>, Arc<str>, i32, String);
@@ -97,8 +98,9 @@ fn span(connection: &Connection, queue: i64) -> rusqlite::Result<Span> {
 fn next_physical(connection: &Connection) -> rusqlite::Result<i64> {
     let newest = connection
         .query_row(
-            "SELECT physical + COALESCE(size, length(records)) FROM commit_log ORDER BY physical DESC LIMIT 1",
-            [],
+            "SELECT physical + COALESCE(size - entries * ?1 - keys * ?2, length(records)) FROM commit_log
+             ORDER BY physical DESC LIMIT 1",
+            [i64::try_from(ENTRY).unwrap_or_default(), i64::try_from(KEY).unwrap_or_default()],
             |row| row.get::<_, i64>(0),
         )
         .optional()?;

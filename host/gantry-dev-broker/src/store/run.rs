@@ -10,9 +10,9 @@ pub(crate) const RUN_BYTES: usize = 256 * 1024;
 /// Most records of a run.
 pub(crate) const RUN_RECORDS: usize = 1024;
 
-/// Bytes of an [`Entry`] and of a [`KeyHash`] in the database.
-const ENTRY: usize = 16;
-const KEY: usize = 12;
+/// Bytes of an [`Entry`] and of a [`KeyHash`] as they are stored.
+pub(super) const ENTRY: usize = 16;
+pub(super) const KEY: usize = 12;
 
 /// One record of a run: where it ends, and what a read needs to know of it without looking at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +79,14 @@ impl Run {
     }
 }
 
-/// The entries as they are in the database.
-pub(super) fn pack_entries(entries: &[Entry]) -> BytesMut {
-    let mut packed = BytesMut::with_capacity(entries.len() * ENTRY);
+/// Appends the entries as they are stored.
+pub(super) fn pack_entries(entries: &[Entry], to: &mut BytesMut) {
+    to.reserve(entries.len() * ENTRY);
     for entry in entries {
-        packed.put_u32(entry.end);
-        packed.put_u32(entry.messages);
-        packed.put_i64(entry.tags);
+        to.put_u32(entry.end);
+        to.put_u32(entry.messages);
+        to.put_i64(entry.tags);
     }
-    packed
 }
 
 pub(super) fn unpack_entries(packed: &[u8]) -> Arc<[Entry]> {
@@ -102,14 +101,13 @@ pub(super) fn unpack_entries(packed: &[u8]) -> Arc<[Entry]> {
     packed.as_chunks().0.iter().map(entry).collect()
 }
 
-/// The hashes as they are in the database.
-pub(super) fn pack_keys(keys: &[KeyHash]) -> BytesMut {
-    let mut packed = BytesMut::with_capacity(keys.len() * KEY);
+/// Appends the hashes as they are stored.
+pub(super) fn pack_keys(keys: &[KeyHash], to: &mut BytesMut) {
+    to.reserve(keys.len() * KEY);
     for key in keys {
-        packed.put_u32(key.at);
-        packed.put_i64(key.hash);
+        to.put_u32(key.at);
+        to.put_i64(key.hash);
     }
-    packed
 }
 
 /// Where in a run the records begin that have a hash, the last first.
@@ -165,14 +163,18 @@ mod tests {
 
     #[test]
     fn entries_come_back_as_they_were() {
-        let run = run(&[1, 5, 1]);
-        assert_eq!(unpack_entries(&pack_entries(&run.entries)), run.entries);
+        let (run, mut packed) = (run(&[1, 5, 1]), BytesMut::new());
+        pack_entries(&run.entries, &mut packed);
+        assert_eq!(packed.len(), 3 * ENTRY);
+        assert_eq!(unpack_entries(&packed), run.entries);
     }
 
     #[test]
     fn keys_are_found_from_the_last_record_on() {
         let keys = [(0, 7), (0, -1), (20, 7)].map(|(at, hash)| KeyHash { at, hash });
-        let packed = pack_keys(&keys);
+        let mut packed = BytesMut::new();
+        pack_keys(&keys, &mut packed);
+        assert_eq!(packed.len(), 3 * KEY);
         assert_eq!(find_key(&packed, 7).collect::<Vec<_>>(), [20, 0]);
         assert_eq!(find_key(&packed, -1).collect::<Vec<_>>(), [0]);
         assert_eq!(find_key(&packed, 8).count(), 0);

@@ -9,7 +9,7 @@ use crate::config::{FsyncPolicy, Storage};
 use crate::error::StartError;
 
 /// Raised with every change of the tables.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// What makes a database of format 1 one of format 2.
 const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEGER NOT NULL DEFAULT 1;";
 /// What makes a database of format 2, which had a row for each record, one of format 3: each record becomes a run.
@@ -33,6 +33,11 @@ INSERT INTO message_key SELECT physical, unhex(group_concat(printf('00000000%016
     FROM former_key GROUP BY physical;
 DROP TABLE former_key;
 ";
+/// What makes a database of format 3, which had the entries and key hashes of all runs, one of format 4.
+const FROM_FORMAT_3: &str = "
+ALTER TABLE commit_log ADD COLUMN entries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE commit_log ADD COLUMN keys INTEGER NOT NULL DEFAULT 0;
+";
 const PAGE_SIZE: i64 = 8192;
 /// Threads that read what is no longer in memory: two, so that one can wait for the disk.
 const READERS: usize = 2;
@@ -41,8 +46,9 @@ const CHECKPOINT_PAGES: u32 = 4096;
 
 /// The names follow RocketMQ: records in a commit log, ordered by physical offset; a consume queue per queue
 /// that points into it; message keys in the order of storing, without an index: they are searched rarely and
-/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]). The records
-/// of a large one are in a file ([`super::log`]), and empty here.
+/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]). Of a run that is in a
+/// file ([`super::log`]) records and entries are empty here, and the third row is not there: its commit log has the numbers of
+/// entries and of keys that follow its records in the file.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS topic(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
@@ -52,7 +58,8 @@ CREATE TABLE IF NOT EXISTS consumer_offset(
     PRIMARY KEY(group_name, topic, queue_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS queue(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, queue_id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS commit_log(
-    physical INTEGER PRIMARY KEY, records BLOB NOT NULL, file INTEGER, at INTEGER, size INTEGER, crc INTEGER);
+    physical INTEGER PRIMARY KEY, records BLOB NOT NULL, file INTEGER, at INTEGER, size INTEGER, crc INTEGER,
+    entries INTEGER NOT NULL DEFAULT 0, keys INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS commit_log_file ON commit_log(file, at) WHERE file IS NOT NULL;
 CREATE TABLE IF NOT EXISTS consume_queue(
     queue INTEGER NOT NULL, position INTEGER NOT NULL, physical INTEGER NOT NULL, messages INTEGER NOT NULL,
@@ -123,8 +130,9 @@ fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartErro
     let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
         0 => writer.pragma_update(None, "user_version", FORMAT).map_err(failed)?,
-        1 => convert(&writer, &[FROM_FORMAT_1, FROM_FORMAT_2]).map_err(failed)?,
-        2 => convert(&writer, &[FROM_FORMAT_2]).map_err(failed)?,
+        1 => convert(&writer, &[FROM_FORMAT_1, FROM_FORMAT_2, FROM_FORMAT_3]).map_err(failed)?,
+        2 => convert(&writer, &[FROM_FORMAT_2, FROM_FORMAT_3]).map_err(failed)?,
+        3 => convert(&writer, &[FROM_FORMAT_3]).map_err(failed)?,
         FORMAT => {}
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }

@@ -13,6 +13,7 @@ use super::find::Finder;
 use super::log::{End, Log, LogWriter};
 use super::open_run::OpenRun;
 use super::queue::{Queue, Tails};
+use super::run::RUN_BYTES;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::sync::lock;
@@ -42,6 +43,8 @@ struct Pending {
     written: usize,
     /// The run of each queue that takes more records.
     open: HashMap<i64, usize>,
+    /// Bytes that are still to come for each queue, so that its runs have their room at once.
+    to_come: HashMap<i64, usize>,
     new_queues: Vec<i64>,
     earliest_due: i64,
     delivered: bool,
@@ -102,10 +105,14 @@ impl Writer {
             runs: Vec::new(),
             written: 0,
             open: HashMap::new(),
+            to_come: HashMap::new(),
             new_queues: Vec::new(),
             earliest_due: i64::MAX,
             delivered: false,
         };
+        for records in group.iter().flat_map(Command::records) {
+            *pending.to_come.entry(records.queue.id).or_default() += records.stored_size();
+        }
         for command in group.iter_mut() {
             self.apply(&transaction, &mut pending, command)?;
         }
@@ -186,11 +193,14 @@ impl Writer {
         }
         self.ensure_queue_row(tx, pending, queue)?;
         let next_offset = pending.next_offsets.entry(queue.id).or_insert_with(|| queue.span().max);
+        let to_come = pending.to_come.entry(queue.id).or_default();
+        let room = (*to_come).clamp(records.stored_size(), RUN_BYTES.max(records.stored_size()));
+        *to_come = to_come.saturating_sub(records.stored_size());
         let open = pending.open.get(&queue.id).copied();
         let with_room =
             open.filter(|index| pending.runs.get(*index).is_some_and(|run| run.has_room(records)));
         let index = with_room.unwrap_or_else(|| {
-            pending.runs.push(OpenRun::new(Arc::clone(queue), *next_offset));
+            pending.runs.push(OpenRun::new(Arc::clone(queue), *next_offset, room));
             pending.open.insert(queue.id, pending.runs.len() - 1);
             pending.runs.len() - 1
         });
@@ -205,10 +215,13 @@ impl Writer {
     fn write_runs(&mut self, tx: &Transaction<'_>, pending: &mut Pending) -> Result<(), StoreError> {
         pending.open.clear();
         let (stored_ms, written) = (self.clock.wall_ms(), pending.written);
-        let of_all = pending.runs.iter().skip(written).map(|run| run.bytes.len()).sum();
+        let to_files = self.log.takes(pending.runs.iter().skip(written).map(|run| run.bytes.len()).sum());
         for run in pending.runs.iter_mut().skip(written) {
             run.stamp(pending.next_physical, stored_ms);
-            let in_file = self.log.append(tx, &run.bytes, of_all)?;
+            let in_file = match to_files {
+                true => Some(run.in_file(|bytes, parts| self.log.append(tx, bytes, parts))?),
+                false => None,
+            };
             pending.next_physical += run.write(tx, in_file)?;
             if let Some(due_ms) = run.earliest_due() {
                 pending.earliest_due = pending.earliest_due.min(due_ms);

@@ -274,7 +274,7 @@ async fn a_store_of_another_format_is_refused() {
     drop(connection);
     let refused = Broker::start(on_disk(directory.path(), FsyncPolicy::Os)).await.expect_err("it started");
     assert!(
-        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 3, .. }),
+        matches!(refused, gantry_dev_broker::StartError::StoreFormat { found: 99, expected: 4, .. }),
         "{refused}"
     );
 }
@@ -284,6 +284,7 @@ const FORMER_TABLES: &str = "
     DROP INDEX commit_log_file;
     ALTER TABLE commit_log DROP COLUMN file; ALTER TABLE commit_log DROP COLUMN at;
     ALTER TABLE commit_log DROP COLUMN size; ALTER TABLE commit_log DROP COLUMN crc;
+    ALTER TABLE commit_log DROP COLUMN entries; ALTER TABLE commit_log DROP COLUMN keys;
     ALTER TABLE commit_log RENAME COLUMN records TO record;
     ALTER TABLE consume_queue RENAME TO newer;
     CREATE TABLE consume_queue(

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use gantry_dev_broker::{BrokerConfig, FsyncPolicy, Storage};
-use gantry_protocol::RequestCode;
+use gantry_protocol::{MessageExt, RequestCode};
 
 use crate::client::{Client, bodies, broker_with, in_memory, messages};
 
@@ -34,8 +34,24 @@ async fn stored(client: &Client, topic: &str) -> String {
         let pulled = messages(&client.pull("g", topic, 0, offset).await);
         let Some(last) = pulled.last() else { return stored };
         offset = last.queue_offset() + 1;
-        stored.extend(bodies(&pulled).iter().filter_map(|body| body.chars().next()));
+        stored += &firsts(&pulled);
     }
+}
+
+/// The messages of topic t with key k.
+async fn found_by_key(client: &Client) -> Vec<MessageExt> {
+    let by_key = [
+        ("topic", "t"),
+        ("key", "k"),
+        ("maxNum", "9"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+    ];
+    messages(&client.ask_with(RequestCode::QUERY_MESSAGE, &by_key).await)
+}
+
+fn firsts(messages: &[MessageExt]) -> String {
+    bodies(messages).iter().filter_map(|body| body.chars().next()).collect()
 }
 
 #[tokio::test]
@@ -53,16 +69,8 @@ async fn large_and_small_messages_are_read_in_their_order_before_and_after_a_sto
     let (broker, client) = broker_with(on_disk(directory.path())).await;
     client.sent("t", 0, "", &large('e')).await;
     assert_eq!(stored(&client, "t").await, "abcde");
-    let by_key = [
-        ("topic", "t"),
-        ("key", "k"),
-        ("maxNum", "9"),
-        ("beginTimestamp", "0"),
-        ("endTimestamp", "9223372036854775807"),
-    ];
-    let found = messages(&client.ask_with(RequestCode::QUERY_MESSAGE, &by_key).await);
-    let firsts: String = bodies(&found).iter().filter_map(|body| body.chars().next()).collect();
-    assert_eq!(firsts, "dcba");
+    let found = found_by_key(&client).await;
+    assert_eq!(firsts(&found), "dcba");
     let place = found[1].physical_offset().to_string();
     let by_id = client.ask_with(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", &place)]).await;
     assert_eq!(bodies(&messages(&by_id)), [large('c')]);
@@ -125,5 +133,58 @@ async fn what_a_power_failure_kept_from_the_disk_is_left_out_and_the_rest_is_the
     broker.stop().await;
     let (broker, client) = broker_with(on_disk(damaged.path())).await;
     assert_eq!(stored(&client, "t").await, "ace");
+    broker.stop().await;
+}
+
+/// Puts entries and keys of all runs into the database, where format 3 had them.
+fn to_format_3(directory: &Path) {
+    let connection = rusqlite::Connection::open(directory.join("store.db")).unwrap();
+    let file = std::fs::read(directory.join("records.1")).unwrap();
+    let mut select = connection
+        .prepare("SELECT physical, at, size, entries, keys FROM commit_log WHERE file = 1")
+        .unwrap();
+    let place = |row: &rusqlite::Row<'_>| {
+        let number = |column| row.get::<_, u32>(column).map(|number| usize::try_from(number).unwrap());
+        Ok((row.get::<_, i64>(0)?, number(1)?, number(2)?, number(3)?, number(4)?))
+    };
+    let places: Vec<_> = select.query_map([], place).unwrap().map(Result::unwrap).collect();
+    assert_eq!(places.len(), 3);
+    for (physical, at, size, entries, keys) in places {
+        let (end, keys_at) = (at + size, at + size - 12 * keys);
+        let entries_at = keys_at - 16 * entries;
+        for (statement, blob) in [
+            ("UPDATE consume_queue SET entries = ?2 WHERE physical = ?1", &file[entries_at..keys_at]),
+            ("INSERT INTO message_key VALUES(?1, ?2)", &file[keys_at..end]),
+        ] {
+            assert_eq!(connection.execute(statement, (physical, blob)).unwrap(), 1);
+        }
+        let size = entries_at - at;
+        let shorter = "UPDATE commit_log SET size = ?2 WHERE physical = ?1";
+        connection.execute(shorter, (physical, i64::try_from(size).unwrap())).unwrap();
+    }
+    drop(select);
+    let columns = "ALTER TABLE commit_log DROP COLUMN entries; ALTER TABLE commit_log DROP COLUMN keys;";
+    connection.execute_batch(&format!("{columns} PRAGMA user_version = 3;")).unwrap();
+}
+
+#[tokio::test]
+async fn files_of_the_third_format_are_read_and_appended_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.create_topic("t", 1).await;
+    for body in ['a', 'b', 'c'] {
+        client.sent("t", 0, "KEYS\u{1}k\u{2}", &large(body)).await;
+    }
+    broker.stop().await;
+    to_format_3(directory.path());
+
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.sent("t", 0, "KEYS\u{1}k\u{2}", &large('d')).await;
+    client.sent("t", 0, "KEYS\u{1}k\u{2}", "e").await;
+    broker.stop().await;
+
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    assert_eq!(stored(&client, "t").await, "abcde");
+    assert_eq!(firsts(&found_by_key(&client).await), "edcba");
     broker.stop().await;
 }
