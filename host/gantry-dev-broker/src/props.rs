@@ -37,7 +37,10 @@ impl<'a> Properties<'a> {
 
     /// The stored form.
     pub(crate) fn encode(&self) -> String {
-        properties::encode(self.pairs.iter().map(|(name, value)| (name, value)))
+        let length = self.pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        let mut text = String::with_capacity(length);
+        self.pairs.iter().for_each(|(name, value)| properties::push(&mut text, name, value));
+        text
     }
 
     fn set(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {

@@ -14,14 +14,35 @@ pub struct MessageIdError {
 /// The offset message id: store host and commit-log offset in hexadecimal, 32 or 56 characters
 /// (RocketMQ: MessageDecoder.createMessageId).
 pub fn offset_msg_id(store_host: SocketAddr, physical_offset: i64) -> String {
-    let mut bytes = Vec::with_capacity(28);
+    offset_msg_ids(store_host, [physical_offset])
+}
+
+/// The ids of several messages, joined by commas, as the answer to a batch has them.
+pub fn offset_msg_ids(
+    store_host: SocketAddr,
+    physical_offsets: impl IntoIterator<Item = i64, IntoIter: ExactSizeIterator>,
+) -> String {
+    let mut host = String::with_capacity(40);
     match store_host.ip() {
-        IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
+        IpAddr::V4(ip) => push_hex(&ip.octets(), &mut host),
+        IpAddr::V6(ip) => push_hex(&ip.octets(), &mut host),
     }
-    bytes.extend_from_slice(&u32::from(store_host.port()).to_be_bytes());
-    bytes.extend_from_slice(&physical_offset.to_be_bytes());
-    hex::encode_upper(bytes)
+    push_hex(&u32::from(store_host.port()).to_be_bytes(), &mut host);
+    let offsets = physical_offsets.into_iter();
+    let mut ids = String::with_capacity(offsets.len() * (host.len() + 17));
+    for offset in offsets {
+        if !ids.is_empty() {
+            ids.push(',');
+        }
+        ids.push_str(&host);
+        push_hex(&offset.to_be_bytes(), &mut ids);
+    }
+    ids
+}
+
+fn push_hex<const N: usize>(bytes: &[u8; N], text: &mut String) {
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 /// Store host and commit-log offset of an offset message id.

@@ -131,11 +131,26 @@ pub fn push(text: &mut String, name: &str, value: &str) {
 ///
 /// As in Java, entries shorter than three characters, without a name or without a value are skipped, and the
 /// last separator may be absent. Where a name comes twice, both are handed out; Java's map keeps the last.
-pub fn parse(text: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
-    text.split(PROPERTY_SEPARATOR).filter_map(|entry| {
-        let (name, value) = entry.split_once(NAME_VALUE_SEPARATOR)?;
-        (!name.is_empty() && !value.is_empty()).then_some((name, value))
+pub fn parse(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = Some(text);
+    let entries = std::iter::from_fn(move || {
+        let (entry, behind) = cut(rest?, PROPERTY_SEPARATOR);
+        rest = behind;
+        Some(entry)
+    });
+    entries.filter_map(|entry| match cut(entry, NAME_VALUE_SEPARATOR) {
+        (name, Some(value)) if !name.is_empty() && !value.is_empty() => Some((name, value)),
+        _ => None,
     })
+}
+
+/// A text up to a separator, and what is behind it.
+fn cut(text: &str, separator: char) -> (&str, Option<&str>) {
+    let found = memchr::memchr(separator as u8, text.as_bytes());
+    match found.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
+        Some((before, behind)) => (before, Some(behind)),
+        None => (text, None),
+    }
 }
 
 /// The value of a property; the last one where the name comes twice.

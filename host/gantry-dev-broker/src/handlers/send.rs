@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,17 +79,8 @@ fn refuse(call: Call, refusal: Refusal) {
 }
 
 fn accepted(core: &Core, stored: &[Stored], checked: Checked) -> SendMessageResponseHeader {
-    // The ids differ only in their last part, the physical offset of 16 digits.
-    let first = message_id::offset_msg_id(core.address, stored.first().map_or(0, |stored| stored.physical));
-    let host = first.get(..first.len() - 16).unwrap_or_default().to_owned();
-    let mut ids = first;
-    ids.reserve(stored.len() * (ids.len() + 1));
-    for stored in stored.iter().skip(1) {
-        // Writing to a String cannot fail.
-        let _ = write!(ids, ",{host}{:016X}", stored.physical);
-    }
     SendMessageResponseHeader {
-        msg_id: ids,
+        msg_id: message_id::offset_msg_ids(core.address, stored.iter().map(|stored| stored.physical)),
         queue_id: checked.queue_id,
         queue_offset: stored.first().map_or(0, |stored| stored.offset),
         transaction_id: checked.transaction_id,

@@ -1,5 +1,7 @@
 //! What the records of a batch are. Its messages go through here by the hundred thousand, so what they share is made once.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::body::TopicConfig;
@@ -68,9 +70,18 @@ fn records(
         reconsume_times: header.reconsume_times.unwrap_or(0),
         ..MessageRecord::default()
     };
-    let (mut all, mut run, mut hashes) = (Vec::new(), NewRecords::new(queue.clone()), Vec::new());
+    // About what their records take: the parts that a record has and an item has not come to less.
+    let more = 100 + header.topic.len();
+    let room = |items: &[BatchItem]| -> usize {
+        items.iter().map(|item| more + item.body.len() + item.properties.len()).sum()
+    };
+    let (mut all, mut hashes) = (Vec::new(), Vec::new());
+    let mut run = NewRecords::with_room(queue.clone(), items.len(), room(&items));
     for item in items {
-        let text = String::from_utf8_lossy(&item.properties);
+        let text = match std::str::from_utf8(&item.properties) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&item.properties),
+        };
         let known = Known::of(&text);
         let properties = if known.untimed { item.properties.clone() } else { untimed(&text) };
         hasher.hash_all(known.unique, known.keys, &mut hashes);

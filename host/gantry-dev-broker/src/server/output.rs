@@ -40,15 +40,14 @@ impl Output {
     }
 
     /// Adds a frame; what cannot be sent as it is becomes an error that says so.
-    pub(super) fn push(&mut self, Frame { mut command, pieces }: Frame) {
-        let large = pieces.iter().map(Bytes::len).sum::<usize>() >= LARGE;
-        let pieces =
-            if large { pieces } else { vec![std::mem::take(&mut command.body), pieces.concat().into()] };
-        let length = pieces.iter().map(Bytes::len).sum();
-        if let Err(error) = command.encode_head(length, &mut self.buffer) {
+    pub(super) fn push(&mut self, Frame { command, pieces }: Frame) {
+        let of_pieces = pieces.iter().map(Bytes::len).sum::<usize>();
+        let large = of_pieces >= LARGE;
+        if let Err(error) = command.encode_head(command.body.len() + of_pieces, &mut self.buffer) {
             tracing::warn!(%error, code = command.code, "a reply cannot be sent as it is");
             return self.push_error(command.opaque, &error.to_string());
         }
+        self.buffer.extend_from_slice(&command.body);
         for piece in pieces {
             if large {
                 self.seal();

@@ -57,6 +57,17 @@ impl NewRecords {
         }
     }
 
+    /// The same, with room for so many records with a key each, and for so many bytes; what a run does not take is no room.
+    pub(crate) fn with_room(queue: Arc<Queue>, records: usize, bytes: usize) -> Self {
+        let records = records.min(RUN_RECORDS);
+        Self {
+            bytes: BytesMut::with_capacity(bytes.min(RUN_BYTES)),
+            entries: Vec::with_capacity(records),
+            keys: Vec::with_capacity(records),
+            ..Self::new(queue)
+        }
+    }
+
     /// Adds a record: its encoded form, how many messages it holds, hash of its tag, hashes of its keys.
     ///
     /// # Errors
