@@ -63,6 +63,10 @@ async fn setup() -> Setup {
 
 /// A host whose broker's clock is ahead of its own.
 async fn setup_with(ahead: Duration, mode: RequestMode) -> Setup {
+    setup_of(ahead, |config| config.consumer.mode = Some(mode)).await
+}
+
+async fn setup_of(ahead: Duration, change: impl FnOnce(&mut GantryConfig)) -> Setup {
     let delay_levels = vec![Duration::from_millis(50); 18];
     let listen = ([127, 0, 0, 1], 0).into();
     let mut config = BrokerConfig { listen, delay_levels, ..BrokerConfig::default() };
@@ -78,8 +82,8 @@ async fn setup_with(ahead: Duration, mode: RequestMode) -> Setup {
     config.state_dir = Some(directory.path().join("state"));
     config.admin.enabled = false;
     config.consumer.consume_from_where = Some(ConsumeFrom::FirstOffset);
-    config.consumer.mode = Some(mode);
     config.engine.threads = Some(3);
+    change(&mut config);
     let host = Host::start(config, Arc::new(Unobserved)).await.unwrap();
     Setup { broker, client, host, directory, seen: Seen::default() }
 }
@@ -167,6 +171,27 @@ async fn answers(setup: Setup) {
     setup.until("every message is settled", |setup| setup.outcomes() == all).await;
     assert_eq!(setup.seen(), seen(&[("bad", 0), ("good", 0), ("slow", 0), ("slow", 1)]));
     setup.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_of_many_bytes_are_spread_over_connections() {
+    // One connection is that of the producer.
+    for (pull_batch_size, pull_connections, connections) in [(1024, 3, 4), (1024, 1, 2), (32, 3, 2)] {
+        let setup = setup_of(Duration::ZERO, |config| {
+            config.consumer.pull_batch_size = Some(pull_batch_size);
+            config.client.pull_connections = pull_connections;
+        });
+        let setup = setup.await;
+        setup.send(&["one", "two", "three"]).await;
+        setup.add(|_, _| Some(ConsumeResult::Success)).await.unwrap();
+        // Pulls of all queues are with the broker, so that all that need connections have them.
+        let queues = 4;
+        let done =
+            |setup: &Setup| setup.outcomes().succeeded == 3 && setup.broker.stats().held_pulls > queues;
+        setup.until("all is consumed and every queue waits", done).await;
+        assert_eq!(setup.broker.stats().accepted, connections, "{pull_batch_size} {pull_connections}");
+        setup.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,9 @@ pub enum ConnectionState {
 
 /// Pipelined connections by address (RocketMQ's `RemotingClient`). Cheap to clone; all clones are one client.
 ///
+/// An address has one connection, by which the peer knows the client and which all calls share; only [`Self::ask`] can spread
+/// calls over more.
+///
 /// A connection is made by the first call that needs it, one attempt at a time; calls made meanwhile wait for that
 /// attempt, up to their own deadline. **After a failed attempt calls fail at once** with its reason until a growing,
 /// jittered pause is over (`backoff_min` to `backoff_max`); the next call then tries again. So a caller with several
@@ -69,7 +72,34 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     linking: Arc<Linking>,
-    endpoints: Mutex<HashMap<Arc<str>, Arc<Endpoint>>>,
+    endpoints: Mutex<HashMap<Arc<str>, Endpoints>>,
+}
+
+/// The connections of one address.
+struct Endpoints {
+    main: Arc<Endpoint>,
+    /// Those of the lanes from 1 on, as far as there were calls.
+    others: Vec<Arc<Endpoint>>,
+}
+
+impl Endpoints {
+    fn new(addr: &Arc<str>, linking: &Arc<Linking>) -> Self {
+        let main = Endpoint::new(Arc::clone(addr), 0, Arc::clone(linking));
+        Self { main: Arc::new(main), others: Vec::new() }
+    }
+
+    fn of_lane(&mut self, lane: usize, linking: &Arc<Linking>) -> Arc<Endpoint> {
+        for new in self.others.len() + 1..=lane {
+            let endpoint = Endpoint::new(Arc::clone(self.main.addr()), new, Arc::clone(linking));
+            self.others.push(Arc::new(endpoint));
+        }
+        let other = lane.checked_sub(1).and_then(|other| self.others.get(other));
+        Arc::clone(other.unwrap_or(&self.main))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        std::iter::once(&self.main).chain(&self.others)
+    }
 }
 
 impl Drop for Inner {
@@ -113,34 +143,39 @@ impl Client {
         command: RemotingCommand,
         timeout: Duration,
     ) -> Result<RemotingCommand, InvokeError> {
-        self.invoke_until(addr, command, Deadline::after(timeout)).await
+        self.invoke_until(addr, 0, command, Deadline::after(timeout)).await
     }
 
     /// [`Self::invoke`] for a caller that does not wait: `done` is called once with what came of it. Where there is a
     /// connection with room, the connection itself calls it, without a task for the call: so it has to return soon,
     /// and must not panic. That the deadline is over is then noticed up to a second later.
     ///
+    /// Answers of many bytes hold each other up on one connection, at the peer as here. `lane` chooses one of
+    /// [`RemotingSettings::lanes`], as its remainder: 0 is the connection of all other calls, and [`Self::events`] and
+    /// [`Self::connected`] are about that one.
+    ///
     /// Has to be called on a tokio runtime.
     pub fn ask(
         &self,
         addr: &str,
+        lane: usize,
         mut command: RemotingCommand,
         timeout: Duration,
         done: impl FnOnce(Result<RemotingCommand, InvokeError>) + Send + 'static,
     ) {
         let deadline = Deadline::after(timeout);
-        let open = self.endpoint(addr).ok().and_then(|endpoint| Some((endpoint.open()?, endpoint)));
+        let open = self.endpoint(addr, lane).ok().and_then(|endpoint| Some((endpoint.open()?, endpoint)));
         let Some((connection, endpoint)) = open else {
-            return self.ask_by_task(addr, command, deadline, done);
+            return self.ask_by_task(addr, lane, command, deadline, done);
         };
         let Some(ready) = connection.ready(&mut command) else {
-            return self.ask_by_task(addr, command, deadline, done);
+            return self.ask_by_task(addr, lane, command, deadline, done);
         };
         let (client, connection) = (self.clone(), connection.clone());
         ready.ask(deadline, move |ended| match ended {
             Ok(answer) if answer.response_code() == ResponseCode::GO_AWAY => {
                 endpoint.retire(connection);
-                client.ask_by_task(endpoint.addr(), command, deadline, done);
+                client.ask_by_task(endpoint.addr(), lane, command, deadline, done);
             }
             ended => done(ended),
         });
@@ -149,23 +184,25 @@ impl Client {
     fn ask_by_task(
         &self,
         addr: &str,
+        lane: usize,
         command: RemotingCommand,
         deadline: Deadline,
         done: impl FnOnce(Result<RemotingCommand, InvokeError>) + Send + 'static,
     ) {
         let (client, peer) = (self.clone(), addr.to_owned());
         self.0.linking.context.tasks.spawn("ask", addr, async move {
-            done(client.invoke_until(&peer, command, deadline).await);
+            done(client.invoke_until(&peer, lane, command, deadline).await);
         });
     }
 
     async fn invoke_until(
         &self,
         addr: &str,
+        lane: usize,
         mut command: RemotingCommand,
         deadline: Deadline,
     ) -> Result<RemotingCommand, InvokeError> {
-        let endpoint = self.endpoint(addr)?;
+        let endpoint = self.endpoint(addr, lane)?;
         for _ in 0..2 {
             let connection = endpoint.connection(command.request_code(), &deadline).await?;
             let answer = connection.invoke(&mut command, &deadline).await?;
@@ -185,7 +222,7 @@ impl Client {
     pub async fn oneway(&self, addr: &str, command: RemotingCommand) -> Result<(), InvokeError> {
         let mut command = command.into_oneway();
         let deadline = Deadline::after(self.0.linking.context.settings.oneway_timeout);
-        let endpoint = self.endpoint(addr)?;
+        let endpoint = self.endpoint(addr, 0)?;
         let connection = endpoint.connection(command.request_code(), &deadline).await?;
         connection.oneway(&mut command, &deadline).await
     }
@@ -201,16 +238,16 @@ impl Client {
         let endpoints = self.endpoints();
         endpoints
             .iter()
-            .filter(|(_, endpoint)| endpoint.is_connected())
+            .filter(|(_, endpoints)| endpoints.main.is_connected())
             .map(|(addr, _)| Arc::clone(addr))
             .collect()
     }
 
-    /// Closes the connection to `addr` and drops the address from the table. A later call makes a new one.
+    /// Closes the connections to `addr` and drops the address from the table. A later call makes a new one.
     pub fn forget(&self, addr: &str) {
-        let endpoint = self.endpoints().remove(addr);
-        if let Some(endpoint) = endpoint {
-            endpoint.close();
+        let endpoints = self.endpoints().remove(addr);
+        if let Some(endpoints) = endpoints {
+            endpoints.all().for_each(|endpoint| endpoint.close());
         }
     }
 
@@ -231,22 +268,25 @@ impl Client {
         self.endpoints().clear();
     }
 
-    fn endpoint(&self, addr: &str) -> Result<Arc<Endpoint>, InvokeError> {
-        let mut endpoints = self.endpoints();
-        if let Some(endpoint) = endpoints.get(addr) {
-            return Ok(Arc::clone(endpoint));
+    fn endpoint(&self, addr: &str, lane: usize) -> Result<Arc<Endpoint>, InvokeError> {
+        let linking = &self.0.linking;
+        let (lanes, limit) = (linking.context.settings.lanes, linking.context.settings.max_peers);
+        let lane = lane.checked_rem(lanes).unwrap_or(0);
+        let mut table = self.endpoints();
+        if let Some(endpoints) = table.get_mut(addr) {
+            return Ok(endpoints.of_lane(lane, linking));
         }
         let addr: Arc<str> = addr.into();
-        let limit = self.0.linking.context.settings.max_peers;
-        if endpoints.len() >= limit {
+        if table.len() >= limit {
             return Err(InvokeError::TooManyPeers { addr, limit });
         }
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(&addr), Arc::clone(&self.0.linking)));
-        endpoints.insert(addr, Arc::clone(&endpoint));
+        let mut endpoints = Endpoints::new(&addr, linking);
+        let endpoint = endpoints.of_lane(lane, linking);
+        table.insert(addr, endpoints);
         Ok(endpoint)
     }
 
-    fn endpoints(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Endpoint>>> {
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<Arc<str>, Endpoints>> {
         self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

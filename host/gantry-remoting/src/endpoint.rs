@@ -1,4 +1,4 @@
-//! One address and its connection: made when needed, by one task at a time, and made again after a while.
+//! One address and one of its connections: made when needed, by one task at a time, and made again after a while.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -30,6 +30,8 @@ pub(crate) struct Linking {
 /// One address of the table.
 pub(crate) struct Endpoint {
     addr: Arc<str>,
+    /// 0 for the connection that all know of.
+    lane: usize,
     linking: Arc<Linking>,
     link: Mutex<Link>,
     changed: watch::Sender<()>,
@@ -58,9 +60,10 @@ enum Step {
 }
 
 impl Endpoint {
-    pub(crate) fn new(addr: Arc<str>, linking: Arc<Linking>) -> Self {
+    pub(crate) fn new(addr: Arc<str>, lane: usize, linking: Arc<Linking>) -> Self {
         Self {
             addr,
+            lane,
             link: Mutex::new(Link { phase: Phase::Idle, failures: 0 }),
             changed: watch::Sender::new(()),
             connected_before: AtomicBool::new(false),
@@ -69,7 +72,7 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn addr(&self) -> &str {
+    pub(crate) fn addr(&self) -> &Arc<str> {
         &self.addr
     }
 
@@ -139,6 +142,10 @@ impl Endpoint {
         matches!(&self.lock().phase, Phase::Open(connection) if connection.is_open())
     }
 
+    fn is_main(&self) -> bool {
+        self.lane == 0
+    }
+
     fn step(&self) -> Step {
         if self.stop.is_cancelled() {
             let reason = CloseReason::Requested;
@@ -197,7 +204,11 @@ impl Endpoint {
     fn opened(&self, connection: &Connection) {
         self.linking.context.counters.connects.add(1);
         let again = self.connected_before.swap(true, Relaxed);
-        tracing::info!(peer = %self.addr, again, "connected");
+        if self.is_main() {
+            tracing::info!(peer = %self.addr, again, "connected");
+        } else {
+            tracing::debug!(peer = %self.addr, lane = self.lane, again, "connected");
+        }
         self.set(Phase::Open(connection.clone()));
         self.announce(ConnectionState::Connected { again });
     }
@@ -205,10 +216,10 @@ impl Endpoint {
     fn dial_failed(&self, cause: ConnectFailure) {
         self.linking.context.counters.connect_failures.add(1);
         let failures = self.back_off(&cause);
-        if failures == 1 {
+        if failures == 1 && self.is_main() {
             tracing::warn!(peer = %self.addr, reason = %cause, "cannot connect; trying again with growing pauses");
         } else {
-            tracing::debug!(peer = %self.addr, reason = %cause, failures, "still cannot connect");
+            tracing::debug!(peer = %self.addr, lane = self.lane, reason = %cause, failures, "still cannot connect");
         }
         self.announce(ConnectionState::Unreachable { cause });
     }
@@ -217,6 +228,10 @@ impl Endpoint {
         let counters = &self.linking.context.counters;
         counters.closes.add(1);
         match &reason {
+            // Peers close connections that rest, and there is another.
+            _ if !self.is_main() => {
+                tracing::debug!(peer = %self.addr, lane = self.lane, %reason, "connection closed");
+            }
             CloseReason::Requested | CloseReason::GoAway => {
                 tracing::info!(peer = %self.addr, %reason, "connection closed");
             }
@@ -264,6 +279,9 @@ impl Endpoint {
     }
 
     fn announce(&self, state: ConnectionState) {
+        if !self.is_main() {
+            return;
+        }
         // Nobody may be listening.
         let _ = self.linking.events.send(ConnectionEvent { addr: Arc::clone(&self.addr), state });
     }

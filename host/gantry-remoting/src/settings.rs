@@ -22,6 +22,9 @@ pub struct RemotingSettings {
     pub output_bytes: usize,
     /// Requests of one peer that may be processed at a time; further ones are answered SYSTEM_BUSY. Default 64.
     pub max_inbound: usize,
+    /// Connections to one address that calls may be spread over ([`Client::ask`](crate::Client::ask)), at least 1; each is made
+    /// when it is needed. Default 4.
+    pub lanes: usize,
     /// Addresses the client keeps at a time. Default 1,024.
     pub max_peers: usize,
     /// The wait after the first failed attempt to connect. Default 100 ms.
@@ -54,6 +57,7 @@ impl Default for RemotingSettings {
             output_frames: 1_024,
             output_bytes: 32 * 1_024 * 1_024,
             max_inbound: 64,
+            lanes: 4,
             max_peers: 1_024,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use gantry_protocol::{Credentials, RemotingCommand, RequestCode, ResponseCode, SerializeType};
 use gantry_remoting::{
-    Client, CloseReason, InvokeError, RefuseRequests, RemotingSettings, Reply, RequestProcessor,
+    Client, CloseReason, ConnectionState, InvokeError, RefuseRequests, RemotingSettings, Reply,
+    RequestProcessor,
 };
 use support::*;
 use tokio::{
@@ -157,7 +158,7 @@ fn ask(
     timeout: Duration,
 ) -> oneshot::Receiver<Result<RemotingCommand, InvokeError>> {
     let (sender, ended) = oneshot::channel();
-    client.ask("b:1", request(body), timeout, move |end| sender.send(end).unwrap());
+    client.ask("b:1", 0, request(body), timeout, move |end| sender.send(end).unwrap());
     ended
 }
 
@@ -177,6 +178,33 @@ async fn who_does_not_wait_is_told_whether_there_is_a_connection_or_not() {
     let ended = within(ask(&client, "too late", PATIENCE)).await.unwrap();
     assert!(matches!(ended, Err(InvokeError::Closed { reason: CloseReason::Requested, .. })), "{ended:?}");
     assert_eq!(client.running_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_other_lanes_have_connections_of_their_own_that_only_they_know_of() {
+    let (client, network) = client(RemotingSettings { lanes: 3, ..RemotingSettings::default() });
+    let (mut connections, mut events) = (network.listen("b:1"), client.events());
+    let mut peers = Vec::new();
+    for (lane, dials) in [(2, 1), (0, 2), (1, 3), (2, 3), (3, 3), (5, 3)] {
+        let (sender, ended) = oneshot::channel();
+        client.ask("b:1", lane, request("x"), PATIENCE, move |end| sender.send(end).unwrap());
+        if peers.len() < dials {
+            peers.push(connections.accept().await);
+        }
+        // Lane 2 came first, then 0, then 1.
+        let peer = &mut peers[[1, 2, 0][lane % 3]];
+        let asked = peer.next().await.unwrap();
+        peer.echo(&asked).await;
+        assert_eq!(text(&within(ended).await.unwrap().unwrap()), "x");
+        assert_eq!((network.dials(), client.connected().len()), (dials, dials.min(2) - 1));
+    }
+    let connected = events.try_recv().unwrap();
+    assert!(matches!(connected.state, ConnectionState::Connected { again: false }), "{connected:?}");
+    assert!(events.try_recv().is_err());
+    client.forget("b:1");
+    for mut peer in peers {
+        assert!(peer.next().await.is_none());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,17 +36,18 @@ impl ClientInstance {
         Ok(Answer { addr: Arc::clone(addr), request, command })
     }
 
-    /// [`Self::ask`] for a caller that does not wait: `done` is called once, mostly by the connection.
+    /// [`Self::ask`] for a caller that does not wait: `done` is called once, mostly by the connection, which is that of a lane.
     pub(super) fn ask_then(
         &self,
         addr: &Arc<str>,
+        lane: usize,
         command: RemotingCommand,
         timeout: Duration,
         done: impl FnOnce(Result<Answer, CallError>) + Send + 'static,
     ) {
         let (request, addr) = (command.request_code(), Arc::clone(addr));
         let channel = self.channel(&addr, request);
-        self.0.client.ask(&channel, command, timeout, move |ended| {
+        self.0.client.ask(&channel, lane, command, timeout, move |ended| {
             let answered = |command| Answer { addr, request, command };
             done(ended.map(answered).map_err(CallError::from));
         });

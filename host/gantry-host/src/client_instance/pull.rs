@@ -140,10 +140,11 @@ impl ClientInstance {
     }
 
     /// [`ClientInstance::pull`] for a caller that does not wait: `done` is called once with what came of it, mostly by the
-    /// connection, so it has to return soon. A time-out is noticed up to a second later.
+    /// connection, so it has to return soon. A time-out is noticed up to a second later. `lane` chooses one of several
+    /// connections to the broker.
     pub(crate) fn pull_then(
         &self,
-        broker: BrokerAddress,
+        (broker, lane): (BrokerAddress, usize),
         broker_name: &Arc<str>,
         header: PullMessageRequestHeader,
         timeout: Duration,
@@ -151,7 +152,7 @@ impl ClientInstance {
     ) {
         let (question, command) = Question::new(broker, broker_name, header);
         let addr = Arc::clone(&question.broker.addr);
-        self.ask_then(&addr, command, timeout, move |answer| {
+        self.ask_then(&addr, lane, command, timeout, move |answer| {
             done(answer.and_then(|answer| question.answered(answer)));
         });
     }

@@ -47,6 +47,9 @@ pub struct ClientSettings {
     /// Whether all but pulls and heartbeats goes to the brokers' VIP channel, which listens two ports below their own
     /// (`vipChannelEnabled`). The embedded broker has none. Default `false`.
     pub vip_channel_enabled: bool,
+    /// Connections to each broker that pulls which bring many bytes, about 64 KiB and more, are spread over; 1 to 16. With 1 there is
+    /// one connection for everything, as in Java's client. Default 4.
+    pub pull_connections: u32,
     /// TLS for every connection, where the table is there, be it empty (`tls.enable`). Default: plain TCP.
     pub tls: Option<TlsFiles>,
     /// The account requests are signed with (RocketMQ: AclClientRPCHook). Default: that of the environment
@@ -69,6 +72,7 @@ impl Default for ClientSettings {
             unit_name: None,
             unit_mode: false,
             vip_channel_enabled: false,
+            pull_connections: 4,
             tls: None,
             acl: AclSettings::default(),
         }
@@ -160,6 +164,9 @@ impl ClientSettings {
         let rule = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
         if self.fetch_name_server_interval.0 == 0 {
             return rule("fetch-name-server-interval", "expected at least 1 ms");
+        }
+        if !(1..=16).contains(&self.pull_connections) {
+            return rule("pull-connections", "expected 1 to 16");
         }
         if self.acl.secret_key.is_some() && self.acl.secret_key_file.is_some() {
             return rule("secret-key-file", "expected secret-key or secret-key-file, not both");
@@ -278,6 +285,7 @@ impl GantryConfig {
             remoting: RemotingSettings {
                 credentials: credentials.map(Arc::new),
                 namespace_v2: client.namespace_v2.as_deref().map(Arc::from),
+                lanes: usize::try_from(client.pull_connections).unwrap_or(1),
                 ..RemotingSettings::default()
             },
             tls,

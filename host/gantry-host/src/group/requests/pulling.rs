@@ -21,6 +21,9 @@ const LARGE: usize = 1 << 20;
 /// The same where hooks look at each message.
 const LARGE_FOR_HOOKS: usize = 128 * 1024;
 
+/// Pulls that are likely to bring so many bytes take a connection by their queue; others take the one of all calls.
+const BULK: u64 = 64 * 1024;
+
 /// What a message is thought to take, in bytes, before any has come.
 const A_MESSAGE: u64 = 256;
 
@@ -47,6 +50,12 @@ impl AnswerSize {
 
     fn expected(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Which of the broker's connections a pull takes.
+    fn lane(&self, request: &PullRequest) -> usize {
+        let bulk = request.expects_messages && self.expected() >= BULK;
+        usize::try_from(request.mq.queue_id).ok().filter(|_| bulk).unwrap_or(0)
     }
 
     /// Two that come together may count as one.
@@ -97,11 +106,14 @@ impl Requests {
 
     fn pull_from(&self, broker: BrokerAddress, request: PullRequest, turn: Option<Turn>) {
         let (header, timeout) = (self.pull_header(&request), request.timeout);
+        let lane = self.0.answer_size.lane(&request);
         let tally = self.0.local.tallies.of(&request.mq.topic);
         let (id, mq) = (request.id, request.mq);
         let broker_name = Arc::clone(&mq.broker_name);
         let pull = Pull { requests: self.clone(), id, mq, tally, began: Instant::now(), turn };
-        self.0.client.pull_then(broker, &broker_name, header, timeout, move |answer| pull.ended(answer));
+        self.0
+            .client
+            .pull_then((broker, lane), &broker_name, header, timeout, move |answer| pull.ended(answer));
     }
 
     fn pull_header(&self, pull: &PullRequest) -> PullMessageRequestHeader {
