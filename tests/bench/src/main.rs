@@ -138,7 +138,8 @@ fn compare(compare: &Compare) -> anyhow::Result<ExitCode> {
     };
     let mut results = Results::new(typed(compare), rounds, load);
     results.notes.clone_from(&programs.notes);
-    let runtime = tokio::runtime::Runtime::new()?;
+    // One thread, which waits for its sockets itself: with more, one wakes another for each message, and latencies have that in them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let failed = runtime.block_on(measure(compare, &programs, &plan, &files, &mut results))?;
     results.targets = targets::of(&results);
     write(compare, &workspace, &results)?;
