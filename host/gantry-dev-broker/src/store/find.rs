@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::log::{InFile, Log, unreadable};
+use super::log::Log;
+use super::packed::Packed;
 use super::run::{record_at, unpack_entries};
 
 /// The records of a run that was looked at last: what is looked for one after the other is often in one run.
@@ -29,7 +30,7 @@ impl<'a> Finder<'a> {
             "SELECT physical, records, file, at, size, crc, entries, keys FROM commit_log WHERE physical <= ?1
              ORDER BY physical DESC LIMIT 1",
         )?;
-        let found = |row: &Row<'_>| Ok((row.get(0)?, records(row, self.log)?));
+        let found = |row: &Row<'_>| Ok((row.get(0)?, Packed::of(row, 1)?.records(self.log)?));
         self.last = select.query_row([physical], found).optional()?;
         let Some((begin, run)) = &self.last else { return Ok(None) };
         Ok(place(*begin, physical).and_then(|place| record_at(run, place)))
@@ -57,13 +58,13 @@ pub(super) fn physical_of(
     position: i64,
 ) -> rusqlite::Result<Option<i64>> {
     let mut select = connection.prepare_cached(
-        "SELECT position, physical, q.entries, file, at, size, crc, c.entries, keys
+        "SELECT position, physical, q.entries, records, file, at, size, crc, c.entries, keys
          FROM consume_queue q JOIN commit_log c USING(physical) WHERE queue = ?1 AND position <= ?2
          ORDER BY position DESC LIMIT 1",
     )?;
     let found = select.query_row(params![queue, position], |row| {
-        let entries = match InFile::of(row, 3)?.filter(|place| place.parts.entries > 0) {
-            Some(place) => unpack_entries(&log.entries(place).map_err(unreadable)?),
+        let entries = match Packed::of(row, 3)?.entries(log)? {
+            Some(entries) => entries,
             None => unpack_entries(row.get_ref(2)?.as_blob()?),
         };
         let (mut offset, mut physical): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -79,14 +80,6 @@ pub(super) fn physical_of(
         Ok((offset == position && in_run).then_some(physical))
     });
     Ok(found.optional()?.flatten())
-}
-
-/// The records of a run, which the second column of its row has, or those behind it say where.
-fn records(row: &Row<'_>, log: &Log) -> rusqlite::Result<Bytes> {
-    match InFile::of(row, 2)? {
-        Some(place) => log.records(place).map_err(unreadable),
-        None => Ok(Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)),
-    }
 }
 
 fn place(begin: i64, physical: i64) -> Option<usize> {

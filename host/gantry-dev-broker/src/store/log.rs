@@ -19,7 +19,6 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 
-use super::run::{ENTRY, KEY};
 use crate::error::StoreError;
 use crate::sync::lock;
 
@@ -44,42 +43,14 @@ pub(super) struct InFile {
     pub(super) size: u32,
     /// Checksum (CRC-32), which tells whether all of it reached the disk.
     pub(super) crc: u32,
-    pub(super) parts: Parts,
-}
-
-/// What a run in a file is: bytes of records, then entries and then keys, as [`super::run`] packs them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parts {
-    pub(super) records: usize,
-    pub(super) entries: u32,
-    pub(super) keys: u32,
-}
-
-impl Parts {
-    /// Bytes up to the keys.
-    fn before_keys(self) -> usize {
-        self.records + self.entries as usize * ENTRY
-    }
 }
 
 impl InFile {
-    /// What the commit log's file, at, size, crc, entries and keys say, which a row has from this column on; `None` for a run that
-    /// is in the database.
+    /// What the commit log's file, at, size and crc say, which a row has from this column on; `None` for a run that is in the database.
     pub(super) fn of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Self>> {
         let Some(file) = row.get(column)? else { return Ok(None) };
-        let (at, size, crc): (u32, u32, u32) =
-            (row.get(column + 1)?, row.get(column + 2)?, row.get(column + 3)?);
-        let (entries, keys): (u32, u32) = (row.get(column + 4)?, row.get(column + 5)?);
-        let behind = u64::from(entries) * ENTRY as u64 + u64::from(keys) * KEY as u64;
-        let records = u64::from(size).checked_sub(behind).and_then(|records| usize::try_from(records).ok());
-        let damaged = || rusqlite::Error::IntegralValueOutOfRange(column + 2, size.into());
-        Ok(Some(Self {
-            file,
-            at,
-            size,
-            crc,
-            parts: Parts { records: records.ok_or_else(damaged)?, entries, keys },
-        }))
+        let (at, size, crc) = (row.get(column + 1)?, row.get(column + 2)?, row.get(column + 3)?);
+        Ok(Some(Self { file, at, size, crc }))
     }
 }
 
@@ -100,30 +71,8 @@ impl Log {
         self.read(place, 0..place.size as usize)
     }
 
-    /// A run's records.
-    pub(super) fn records(&self, place: InFile) -> io::Result<Bytes> {
-        self.read(place, 0..place.parts.records)
-    }
-
-    /// A run's entries, packed, and its records: what a pull needs of it.
-    pub(super) fn entries_and_records(&self, place: InFile) -> io::Result<(Bytes, Bytes)> {
-        let mut records = self.read(place, 0..place.parts.before_keys())?;
-        let entries = records.split_off(place.parts.records.min(records.len()));
-        Ok((entries, records))
-    }
-
-    /// A run's entries, packed.
-    pub(super) fn entries(&self, place: InFile) -> io::Result<Bytes> {
-        self.read(place, place.parts.records..place.parts.before_keys())
-    }
-
-    /// A run's keys, packed.
-    pub(super) fn keys(&self, place: InFile) -> io::Result<Bytes> {
-        self.read(place, place.parts.before_keys()..place.size as usize)
-    }
-
-    /// Bytes of a run from its file.
-    fn read(&self, place: InFile, part: Range<usize>) -> io::Result<Bytes> {
+    /// Some of the bytes of a run.
+    pub(super) fn read(&self, place: InFile, part: Range<usize>) -> io::Result<Bytes> {
         let (file, size) = (self.file(place.file, false)?, part.len());
         let begin = u64::from(place.at) + part.start as u64;
         // Into memory that nothing has to be written to before.
@@ -191,7 +140,7 @@ impl Log {
 /// Drops runs that a power failure kept from the disk: their places may have reached it before them.
 pub(super) fn drop_damaged(connection: &Connection, log: &Log) -> rusqlite::Result<()> {
     let mut select = connection.prepare(
-        "SELECT physical, file, at, size, crc, entries, keys FROM commit_log
+        "SELECT physical, file, at, size, crc FROM commit_log
          WHERE file >= (SELECT MAX(file) - 1 FROM commit_log)
          AND physical >= COALESCE((SELECT value FROM meta WHERE name = 'flushed_physical'), 0)",
     )?;
@@ -266,12 +215,7 @@ impl LogWriter {
     }
 
     /// Writes a run to a file.
-    pub(super) fn append(
-        &mut self,
-        connection: &Connection,
-        run: &[u8],
-        parts: Parts,
-    ) -> Result<InFile, StoreError> {
+    pub(super) fn append(&mut self, connection: &Connection, run: &[u8]) -> Result<InFile, StoreError> {
         // A run that no offset within a file could be behind does not come: frames are shorter.
         let size = u32::try_from(run.len()).ok().filter(|size| *size <= u32::MAX - FILE_BYTES);
         let size = size.ok_or_else(|| failed(io::ErrorKind::FileTooLarge.into()))?;
@@ -286,7 +230,7 @@ impl LogWriter {
         let known = self.sizes.entry(file).or_default();
         *known = u64::from(end).max(*known);
         self.end.at = end;
-        Ok(InFile { file, at, size, crc: crc32fast::hash(run), parts })
+        Ok(InFile { file, at, size, crc: crc32fast::hash(run) })
     }
 
     /// Flushes what a transaction appended since `before`, where commits are flushed.
@@ -399,8 +343,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
         let append = |writer: &mut LogWriter, byte: u8, size: usize| {
-            let parts = Parts { records: size, ..Parts::default() };
-            writer.append(&connection, &vec![byte; size], parts).unwrap()
+            writer.append(&connection, &vec![byte; size]).unwrap()
         };
         let first = append(&mut writer, 1, LARGE);
         let end = writer.end();
@@ -408,15 +351,15 @@ mod tests {
         writer.back_to(end);
         let third = append(&mut writer, 3, LARGE);
         assert_eq!((first.at, third.at), (0, 16 * 1024));
-        assert_eq!(writer.log.records(first).unwrap(), vec![1; LARGE]);
-        assert_eq!(writer.log.records(third).unwrap(), vec![3; LARGE]);
+        assert_eq!(writer.log.whole(first).unwrap(), vec![1; LARGE]);
+        assert_eq!(writer.log.whole(third).unwrap(), vec![3; LARGE]);
     }
 
     #[test]
     fn a_run_is_lost_where_it_is_cut_off_or_damaged_and_not_where_it_cannot_be_read() {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
-        let run = writer.append(&connection, &vec![1; LARGE], Parts::default()).unwrap();
+        let run = writer.append(&connection, &vec![1; LARGE]).unwrap();
         let log = || Log::new(Some(directory.path().into()));
         assert!(log().holds(run).unwrap());
         assert!(!log().holds(InFile { crc: run.crc ^ 1, ..run }).unwrap());
@@ -433,8 +376,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), None);
         let run = vec![1; 33 * 1024 * 1024];
-        let mut append =
-            || writer.append(&connection, &run, Parts::default()).map(|place| (place.file, place.at));
+        let mut append = || writer.append(&connection, &run).map(|place| (place.file, place.at));
         assert_eq!([append(), append(), append()].map(Result::unwrap), [(1, 0), (1, 33 << 20), (2, 0)]);
         writer.flush().unwrap();
     }
@@ -443,28 +385,12 @@ mod tests {
     fn few_bytes_are_not_for_files_and_many_only_where_there_is_room() {
         let directory = tempfile::tempdir().unwrap();
         let (mut writer, connection) = writer(directory.path(), Some(64 * 1024));
-        let mut append = |size: usize| writer.append(&connection, &vec![1; size], Parts::default());
+        let mut append = |size: usize| writer.append(&connection, &vec![1; size]);
         append(LARGE).unwrap();
         assert!(matches!(append(3 * LARGE), Err(StoreError::Full)));
         assert_eq!([LARGE - 1, LARGE].map(|bytes| writer.takes(bytes)), [false, true]);
         let in_memory = Arc::new(Log::new(None));
         let writer = LogWriter::open(in_memory, &connection, false, None).unwrap();
         assert!(!writer.takes(LARGE));
-    }
-
-    #[test]
-    fn the_parts_of_a_run_are_read_apart() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut writer, connection) = writer(directory.path(), None);
-        let parts = Parts { records: 10, entries: 2, keys: 1 };
-        let run: Vec<u8> = (0..54).collect();
-        writer.append(&connection, &[0; 7], Parts::default()).unwrap();
-        let place = writer.append(&connection, &run, parts).unwrap();
-        let log = &writer.log;
-        assert_eq!(log.records(place).unwrap(), run[..10]);
-        assert_eq!(log.entries(place).unwrap(), run[10..42]);
-        assert_eq!(log.keys(place).unwrap(), run[42..]);
-        let (entries, records) = log.entries_and_records(place).unwrap();
-        assert_eq!((&entries[..], &records[..]), (&run[10..42], &run[..10]));
     }
 }

@@ -10,6 +10,7 @@ mod find;
 mod log;
 mod lot;
 mod open_run;
+mod packed;
 mod pick;
 mod queue;
 mod reader;

@@ -5,7 +5,7 @@ use gantry_protocol::sys_flag::BORN_HOST_V6;
 use rusqlite::{Transaction, params};
 
 use super::command::NewRecords;
-use super::log::{InFile, Parts};
+use super::log::{InFile, LogWriter};
 use super::queue::Queue;
 use super::run::{Entry, KeyHash, RUN_BYTES, RUN_RECORDS, Run, pack_entries, pack_keys};
 use crate::error::StoreError;
@@ -80,54 +80,54 @@ impl OpenRun {
         }
     }
 
-    /// What a file has of the run, for `write`: records, entries, keys, one behind the other.
-    pub(super) fn in_file<T>(&mut self, write: impl FnOnce(&[u8], Parts) -> T) -> T {
-        let count = |length| u32::try_from(length).unwrap_or(u32::MAX);
+    /// Writes the run: to a file where one is to have it, and its rows. Answers the bytes of its records.
+    pub(super) fn write(
+        &mut self,
+        tx: &Transaction<'_>,
+        files: Option<&mut LogWriter>,
+    ) -> Result<i64, StoreError> {
         let records = self.bytes.len();
-        let parts = Parts { records, entries: count(self.entries.len()), keys: count(self.keys.len()) };
         pack_entries(&self.entries, &mut self.bytes);
         pack_keys(&self.keys, &mut self.bytes);
-        let written = write(&self.bytes, parts);
+        let in_file = files.map(|files| files.append(tx, &self.bytes)).transpose()?;
+        let in_row = if in_file.is_some() { &[] } else { &self.bytes[..] };
+        self.write_rows(tx, in_file, in_row)?;
         self.bytes.truncate(records);
-        written
+        Ok(i64::try_from(records).unwrap_or(i64::MAX))
     }
 
-    /// Writes the run's rows, with what is not in a file; answers its bytes.
-    pub(super) fn write(&self, tx: &Transaction<'_>, in_file: Option<InFile>) -> Result<i64, StoreError> {
+    fn write_rows(
+        &self,
+        tx: &Transaction<'_>,
+        in_file: Option<InFile>,
+        in_row: &[u8],
+    ) -> Result<(), StoreError> {
         let physical_of = |at: usize| self.physical + i64::try_from(at).unwrap_or_default();
-        let mut entries = BytesMut::new();
-        match in_file {
-            None => {
-                pack_entries(&self.entries, &mut entries);
-                self.write_to_database(tx)?;
-            }
-            Some(InFile { file, at, size, crc, parts }) => {
-                tx.prepare_cached(
-                    "INSERT INTO commit_log(physical, records, file, at, size, crc, entries, keys)
-                     VALUES(?1, x'', ?2, ?3, ?4, ?5, ?6, ?7)",
-                )?
-                .execute(params![
-                    self.physical,
-                    file,
-                    at,
-                    size,
-                    crc,
-                    parts.entries,
-                    parts.keys
-                ])?;
-            }
-        }
+        let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        tx.prepare_cached(
+            "INSERT INTO commit_log(physical, records, file, at, size, crc, entries, keys)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            self.physical,
+            in_row,
+            in_file.map(|place| place.file),
+            in_file.map(|place| place.at),
+            in_file.map(|place| place.size),
+            in_file.map(|place| place.crc),
+            count(self.entries.len()),
+            count(self.keys.len())
+        ])?;
         tx.prepare_cached(
             "INSERT INTO consume_queue(queue, position, physical, messages, stored_ms, entries)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+             VALUES(?1, ?2, ?3, ?4, ?5, x'')",
         )?
         .execute(params![
             self.queue.id,
             self.offset,
             self.physical,
             self.messages,
-            self.stored_ms,
-            &entries[..]
+            self.stored_ms
         ])?;
         for (at, due_ms) in &self.scheduled {
             tx.prepare_cached("INSERT INTO schedule(due_ms, physical) VALUES(?1, ?2)")?
@@ -136,18 +136,6 @@ impl OpenRun {
         for (at, check_ms) in &self.prepared {
             tx.prepare_cached("INSERT INTO prepared(physical, checks, next_check_ms) VALUES(?1, 0, ?2)")?
                 .execute(params![physical_of(*at), check_ms])?;
-        }
-        Ok(i64::try_from(self.bytes.len()).unwrap_or(i64::MAX))
-    }
-
-    fn write_to_database(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
-        tx.prepare_cached("INSERT INTO commit_log(physical, records) VALUES(?1, ?2)")?
-            .execute(params![self.physical, &self.bytes[..]])?;
-        if !self.keys.is_empty() {
-            let mut keys = BytesMut::new();
-            pack_keys(&self.keys, &mut keys);
-            tx.prepare_cached("INSERT INTO message_key(physical, hashes) VALUES(?1, ?2)")?
-                .execute(params![self.physical, &keys[..]])?;
         }
         Ok(())
     }

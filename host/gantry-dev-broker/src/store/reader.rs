@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::mpsc;
 
 use super::find::{Finder, physical_of};
-use super::log::{InFile, Log, unreadable};
+use super::log::Log;
+use super::packed::Packed;
 use super::pick::Picker;
 use super::queue::{ReadRange, ReadResult, Span};
 use super::recent::Recent;
@@ -68,14 +69,10 @@ pub(super) fn read_range(
 
 fn read_run(log: &Log, row: &Row<'_>) -> rusqlite::Result<Run> {
     let (position, physical, messages): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let in_database = || Ok::<_, rusqlite::Error>(unpack_entries(row.get_ref(4)?.as_blob()?));
-    let (entries, bytes) = match InFile::of(row, 6)? {
-        Some(place) if place.parts.entries > 0 => {
-            let (entries, bytes) = log.entries_and_records(place).map_err(unreadable)?;
-            (unpack_entries(&entries), bytes)
-        }
-        Some(place) => (in_database()?, log.records(place).map_err(unreadable)?),
-        None => (in_database()?, Bytes::copy_from_slice(row.get_ref(5)?.as_blob()?)),
+    let (entries, bytes) = Packed::of(row, 5)?.entries_and_records(log)?;
+    let entries = match entries {
+        Some(entries) => entries,
+        None => unpack_entries(row.get_ref(4)?.as_blob()?),
     };
     let damaged = || rusqlite::Error::IntegralValueOutOfRange(4, physical);
     Run::of((position, position + messages), row.get(3)?, entries, bytes).ok_or_else(damaged)
@@ -101,14 +98,14 @@ pub(super) fn read_by_key(
     most: usize,
 ) -> rusqlite::Result<Vec<Bytes>> {
     let mut select = connection.prepare_cached(
-        "SELECT physical, hashes, file, at, size, crc, entries, keys FROM commit_log LEFT JOIN message_key USING(physical)
+        "SELECT physical, hashes, records, file, at, size, crc, entries, keys FROM commit_log LEFT JOIN message_key USING(physical)
          WHERE keys > 0 OR hashes IS NOT NULL ORDER BY physical DESC",
     )?;
     let (mut rows, mut records, mut finder) = (select.query([])?, Vec::new(), Finder::new(log));
     while let Some(row) = rows.next()? {
         let physical: i64 = row.get(0)?;
-        let hashes = match InFile::of(row, 2)?.filter(|place| place.parts.keys > 0) {
-            Some(place) => log.keys(place).map_err(unreadable)?,
+        let hashes = match Packed::of(row, 2)?.keys(log)? {
+            Some(hashes) => hashes,
             None => Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?),
         };
         for at in find_key(&hashes, hash) {

@@ -98,7 +98,7 @@ fn span(connection: &Connection, queue: i64) -> rusqlite::Result<Span> {
 fn next_physical(connection: &Connection) -> rusqlite::Result<i64> {
     let newest = connection
         .query_row(
-            "SELECT physical + COALESCE(size - entries * ?1 - keys * ?2, length(records)) FROM commit_log
+            "SELECT physical + COALESCE(size, length(records)) - entries * ?1 - keys * ?2 FROM commit_log
              ORDER BY physical DESC LIMIT 1",
             [i64::try_from(ENTRY).unwrap_or_default(), i64::try_from(KEY).unwrap_or_default()],
             |row| row.get::<_, i64>(0),

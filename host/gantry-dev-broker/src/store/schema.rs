@@ -9,7 +9,7 @@ use crate::config::{FsyncPolicy, Storage};
 use crate::error::StartError;
 
 /// Raised with every change of the tables.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 /// What makes a database of format 1 one of format 2.
 const FROM_FORMAT_1: &str = "ALTER TABLE consume_queue ADD COLUMN messages INTEGER NOT NULL DEFAULT 1;";
 /// What makes a database of format 2, which had a row for each record, one of format 3: each record becomes a run.
@@ -38,17 +38,18 @@ const FROM_FORMAT_3: &str = "
 ALTER TABLE commit_log ADD COLUMN entries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE commit_log ADD COLUMN keys INTEGER NOT NULL DEFAULT 0;
 ";
-const PAGE_SIZE: i64 = 8192;
+/// Of a new database.
+const PAGE_SIZE: i64 = 4096;
 /// Threads that read what is no longer in memory: two, so that one can wait for the disk.
 const READERS: usize = 2;
-/// Pages between the points where the write-ahead log goes into the database: 32 MiB.
-const CHECKPOINT_PAGES: u32 = 4096;
+/// Bytes of pages between the points where the write-ahead log goes into the database.
+const CHECKPOINT_BYTES: i64 = 32 * 1024 * 1024;
 
 /// The names follow RocketMQ: records in a commit log, ordered by physical offset; a consume queue per queue
 /// that points into it; message keys in the order of storing, without an index: they are searched rarely and
-/// written always. A row of the three is a run: what a transaction stored of a queue ([`super::run`]). Of a run that is in a
-/// file ([`super::log`]) records and entries are empty here, and the third row is not there: its commit log has the numbers of
-/// entries and of keys that follow its records in the file.
+/// written always. A row of commit log and consume queue is a run: what a transaction stored of a queue ([`super::run`]). Its entries
+/// and keys follow its records ([`super::packed`]), in the commit log or in a file ([`super::log`]). Older formats had
+/// entries in the consume queue and keys in a table of their own, and such rows stay as they are.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS topic(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
@@ -133,6 +134,8 @@ fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartErro
         1 => convert(&writer, &[FROM_FORMAT_1, FROM_FORMAT_2, FROM_FORMAT_3]).map_err(failed)?,
         2 => convert(&writer, &[FROM_FORMAT_2, FROM_FORMAT_3]).map_err(failed)?,
         3 => convert(&writer, &[FROM_FORMAT_3]).map_err(failed)?,
+        // The rows that are there stay; only new ones are different.
+        4 => convert(&writer, &[]).map_err(failed)?,
         FORMAT => {}
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }
@@ -184,7 +187,7 @@ fn open_writer(file: &Path, fsync: FsyncPolicy) -> rusqlite::Result<Connection> 
         FsyncPolicy::EveryCommit => "FULL",
     };
     connection.pragma_update(None, "synchronous", level)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_size(&connection)?)?;
     connection.pragma_update(None, "cache_size", -64 * 1024)?;
     Ok(connection)
 }
@@ -197,11 +200,16 @@ fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// A database keeps what it was made with.
+fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "page_size", |row| row.get(0))
+}
+
 /// Bounds the database. A conversion at its opening needs room for both forms for a moment, so this comes after.
 pub(super) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
     match max_bytes {
         Some(bytes) => {
-            let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / PAGE_SIZE).max(1);
+            let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / page_size(connection)?).max(1);
             // The pragma answers with the limit in force, which pragma_update does not expect.
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
         }

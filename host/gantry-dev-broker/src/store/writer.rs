@@ -218,11 +218,7 @@ impl Writer {
         let to_files = self.log.takes(pending.runs.iter().skip(written).map(|run| run.bytes.len()).sum());
         for run in pending.runs.iter_mut().skip(written) {
             run.stamp(pending.next_physical, stored_ms);
-            let in_file = match to_files {
-                true => Some(run.in_file(|bytes, parts| self.log.append(tx, bytes, parts))?),
-                false => None,
-            };
-            pending.next_physical += run.write(tx, in_file)?;
+            pending.next_physical += run.write(tx, to_files.then_some(&mut self.log))?;
             if let Some(due_ms) = run.earliest_due() {
                 pending.earliest_due = pending.earliest_due.min(due_ms);
             }

@@ -188,3 +188,62 @@ async fn files_of_the_third_format_are_read_and_appended_to() {
     assert_eq!(firsts(&found_by_key(&client).await), "edcba");
     broker.stop().await;
 }
+
+/// Puts entries and keys of runs that are rows where format 4 had them: beside the row.
+fn to_format_4(directory: &Path) {
+    let connection = rusqlite::Connection::open(directory.join("store.db")).unwrap();
+    let mut select = connection
+        .prepare("SELECT physical, records, entries, keys FROM commit_log WHERE file IS NULL")
+        .unwrap();
+    let run = |row: &rusqlite::Row<'_>| {
+        let count = |column| row.get::<_, u32>(column).map(|count| usize::try_from(count).unwrap());
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, count(2)?, count(3)?))
+    };
+    let runs: Vec<_> = select.query_map([], run).unwrap().map(Result::unwrap).collect();
+    assert_eq!(runs.len(), 3);
+    for (physical, packed, entries, keys) in runs {
+        let keys_at = packed.len() - 12 * keys;
+        let entries_at = keys_at - 16 * entries;
+        for (statement, blob) in [
+            (
+                "UPDATE commit_log SET records = ?2, entries = 0, keys = 0 WHERE physical = ?1",
+                &packed[..entries_at],
+            ),
+            ("UPDATE consume_queue SET entries = ?2 WHERE physical = ?1", &packed[entries_at..keys_at]),
+            ("INSERT INTO message_key VALUES(?1, ?2)", &packed[keys_at..]),
+        ] {
+            assert_eq!(connection.execute(statement, (physical, blob)).unwrap(), 1);
+        }
+    }
+    drop(select);
+    connection.execute_batch("PRAGMA user_version = 4;").unwrap();
+}
+
+#[tokio::test]
+async fn rows_of_the_fourth_format_are_read_and_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.create_topic("t", 1).await;
+    for body in ["a", &large('b'), "c", "d"] {
+        client.sent("t", 0, "KEYS\u{1}k\u{2}", body).await;
+    }
+    broker.stop().await;
+    to_format_4(directory.path());
+
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.sent("t", 0, "KEYS\u{1}k\u{2}", "e").await;
+    broker.stop().await;
+
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    assert_eq!(stored(&client, "t").await, "abcde");
+    let found = found_by_key(&client).await;
+    assert_eq!(firsts(&found), "edcba");
+    let physical = |message: &MessageExt| message.physical_offset();
+    assert!(found.is_sorted_by(|later, earlier| physical(later) > physical(earlier)));
+    for (message, body) in found.iter().zip(["e", "d", "c"]) {
+        let place = physical(message).to_string();
+        let by_id = client.ask_with(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", &place)]).await;
+        assert_eq!(bodies(&messages(&by_id)), [body]);
+    }
+    broker.stop().await;
+}
