@@ -212,8 +212,8 @@ impl Guest {
                 Ok(Answer::Each(Ok(results.collect::<wasmtime::Result<_>>()?)))
             }
             Consume::Records(function) => {
-                let properties = Properties::collect(&**batch, range.clone());
-                let messages = properties.messages(&**batch, range);
+                let records = Records::collect(&**batch, range);
+                let messages = records.lower();
                 let (answer,) = function.call(store, (*context, messages.as_slice()))?;
                 Ok(Answer::Each(answer))
             }
@@ -308,33 +308,28 @@ pub(crate) fn checked(
     }
 }
 
-/// The user properties of a batch, all in one list, so that no message needs a list of its own.
-struct Properties<'a> {
+/// The messages of a call, with the user properties of all in one list, so that no message needs a list of its own.
+struct Records<'a> {
+    /// Each with where its pairs end.
+    messages: Vec<(MessageView<'a>, usize)>,
     pairs: Vec<(&'a str, &'a str)>,
-    /// Where each message's pairs end.
-    ends: Vec<usize>,
 }
 
-impl<'a> Properties<'a> {
+impl<'a> Records<'a> {
     fn collect(batch: &'a dyn MessageBatch, range: Range<usize>) -> Self {
         let mut pairs = Vec::new();
-        let ends = range
-            .map(|index| {
-                batch.user_properties(index, &mut pairs);
-                pairs.len()
-            })
-            .collect();
-        Self { pairs, ends }
+        let messages = range.map(|index| (batch.record(index, &mut pairs), pairs.len())).collect();
+        Self { messages, pairs }
     }
 
-    fn messages<'b>(&'b self, batch: &'b dyn MessageBatch, range: Range<usize>) -> Vec<WitMessage<'b>> {
+    fn lower(&self) -> Vec<WitMessage<'_>> {
         let mut start = 0;
-        range
-            .zip(&self.ends)
-            .map(|(index, end)| {
+        self.messages
+            .iter()
+            .map(|(message, end)| {
                 let properties = self.pairs.get(start..*end).unwrap_or_default();
                 start = *end;
-                lowered(batch.message(index), properties)
+                lowered(*message, properties)
             })
             .collect()
     }

@@ -28,7 +28,7 @@ pub struct MessageView<'a> {
 
 /// A batch of messages of one queue, implemented by the host over whatever it already holds.
 ///
-/// Indices count from 0 in the order of the batch. For a listener of records `message` and `user_properties` are asked once
+/// Indices count from 0 in the order of the batch. For a listener of records `record` is asked once
 /// per call for each message, for a packed one `packed` once per call; the rest only when the guest asks through `gantry:rocketmq/delivery`, and then with any index, also one
 /// past the end: the engine answers such an index itself and never passes it on.
 pub trait MessageBatch: Send + Sync + 'static {
@@ -51,6 +51,13 @@ pub trait MessageBatch: Send + Sync + 'static {
 
     /// Appends the properties the user set on the message at `index`, in the order of the wire.
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>);
+
+    /// [`MessageBatch::message`] and [`MessageBatch::user_properties`] together, for who wants all of a message: its properties need be
+    /// gone through only once for both.
+    fn record<'a>(&'a self, index: usize, user_properties: &mut Vec<(&'a str, &'a str)>) -> MessageView<'a> {
+        self.user_properties(index, user_properties);
+        self.message(index)
+    }
 
     /// One property of the message at `index`, RocketMQ's own ones included.
     fn property(&self, index: usize, name: &str) -> Option<&str>;

@@ -96,10 +96,25 @@ impl HostBatch {
         inflated.unwrap_or_else(|| stored.stored_body())
     }
 
-    fn message_id<'a>(&'a self, index: usize, stored: &'a MessageExt) -> &'a str {
+    /// The message's view, with its UNIQ_KEY, TAGS and KEYS as they were found.
+    fn view<'a>(
+        &'a self,
+        index: usize,
+        stored: &'a MessageExt,
+        (unique_key, tags, keys): (Option<&'a str>, Option<&'a str>, Option<&'a str>),
+    ) -> MessageView<'a> {
         let made = || self.messages.iter().map(MessageExt::offset_msg_id).collect();
         let offset_id = || self.offset_ids.get_or_init(made).get(index).map_or("", String::as_str);
-        stored.unique_key().unwrap_or_else(offset_id)
+        MessageView {
+            message_id: unique_key.unwrap_or_else(offset_id),
+            tags,
+            keys: keys.unwrap_or_default(),
+            reconsume_times: self.reconsume_times(index).max(0).unsigned_abs(),
+            queue_offset: stored.queue_offset().max(0).unsigned_abs(),
+            born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
+            store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),
+            body: self.body_of(index, stored),
+        }
     }
 
     /// Whether its record is what the listener is to have.
@@ -152,16 +167,7 @@ impl MessageBatch for HostBatch {
         let Some(stored) = self.messages.get(index) else {
             return NO_MESSAGE;
         };
-        MessageView {
-            message_id: self.message_id(index, stored),
-            tags: stored.tags(),
-            keys: stored.keys().unwrap_or_default(),
-            reconsume_times: self.reconsume_times(index).max(0).unsigned_abs(),
-            queue_offset: stored.queue_offset().max(0).unsigned_abs(),
-            born_timestamp: stored.born_timestamp().max(0).unsigned_abs(),
-            store_timestamp: stored.store_timestamp().max(0).unsigned_abs(),
-            body: self.body_of(index, stored),
-        }
+        self.view(index, stored, (stored.unique_key(), stored.tags(), stored.keys()))
     }
 
     fn body(&self, index: usize) -> &[u8] {
@@ -171,6 +177,22 @@ impl MessageBatch for HostBatch {
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
         let all = self.messages.get(index).into_iter().flat_map(MessageExt::properties);
         into.extend(all.filter(|(name, _)| !keys::is_system(name)));
+    }
+
+    fn record<'a>(&'a self, index: usize, user_properties: &mut Vec<(&'a str, &'a str)>) -> MessageView<'a> {
+        let Some(stored) = self.messages.get(index) else {
+            return NO_MESSAGE;
+        };
+        let (mut unique_key, mut tags, mut of_keys) = (None, None, None);
+        // Of a name that comes twice the last counts, as where it is looked for.
+        stored.each_property(|name, value| match name {
+            keys::UNIQUE_KEY => unique_key = Some(value),
+            keys::TAGS => tags = Some(value),
+            keys::KEYS => of_keys = Some(value),
+            _ if keys::is_system(name) => {}
+            _ => user_properties.push((name, value)),
+        });
+        self.view(index, stored, (unique_key, tags, of_keys))
     }
 
     fn property(&self, index: usize, name: &str) -> Option<&str> {
@@ -231,6 +253,10 @@ impl MessageBatch for Part {
 
     fn user_properties<'a>(&'a self, index: usize, into: &mut Vec<(&'a str, &'a str)>) {
         self.batch.user_properties(self.index(index), into);
+    }
+
+    fn record<'a>(&'a self, index: usize, user_properties: &mut Vec<(&'a str, &'a str)>) -> MessageView<'a> {
+        self.batch.record(self.index(index), user_properties)
     }
 
     fn property(&self, index: usize, name: &str) -> Option<&str> {

@@ -267,4 +267,7 @@ fn properties_that_are_not_utf_8_spoil_only_themselves() {
     let message = MessageExt::decode(out.freeze()).unwrap();
     assert_eq!((message.tags(), message.keys(), message.property("bad")), (Some("TagA"), Some("k"), None));
     assert_eq!(message.properties().collect::<Vec<_>>(), [("TAGS", "TagA"), ("KEYS", "k")]);
+    let mut each = Vec::new();
+    message.each_property(|name, value| each.push((name, value)));
+    assert_eq!(each, [("TAGS", "TagA"), ("KEYS", "k")]);
 }

@@ -64,6 +64,12 @@ fn batch_of(messages: Vec<MessageExt>, head_retries: u32) -> Arc<HostBatch> {
 /// Both guests are told the same of every message, each of which is told apart from its neighbours.
 fn both_are_told_the_same(batch: Arc<HostBatch>) {
     let len = batch.messages.len();
+    for index in 0..=len {
+        let (mut alone, mut together) = (Vec::new(), Vec::new());
+        batch.user_properties(index, &mut alone);
+        assert_eq!(batch.record(index, &mut together), batch.message(index));
+        assert_eq!(together, alone);
+    }
     let batch: Arc<dyn MessageBatch> = batch;
     let [packed, records] = guests();
     let told_packed = told(packed, &batch);
