@@ -111,6 +111,9 @@ fn checked(part: &'static str, length: usize, max: usize) -> Result<(), RecordEr
     if length > max { Err(RecordError::TooLong { part, length, max }) } else { Ok(()) }
 }
 
+/// Bytes of a record before its body, with hosts of the longer family.
+const LONGEST_HEAD: usize = 5 * 4 + 2 * 8 + 4 + 2 * (8 + 20) + 4 + 8 + 4;
+
 impl MessageRecord {
     /// Bytes the record takes when stored.
     pub fn encoded_len(&self) -> usize {
@@ -134,21 +137,9 @@ impl MessageRecord {
         let length = self.encoded_len();
         checked("whole record", length, i32::MAX as usize)?;
         out.reserve(length);
-        out.put_i32(length as i32);
-        out.put_i32(if self.is_version_2() { MAGIC_V2 } else { MAGIC_V1 });
-        out.put_i32(body_crc(&self.body));
-        out.put_i32(self.queue_id);
-        out.put_i32(self.flag);
-        out.put_i64(self.queue_offset);
-        out.put_i64(self.physical_offset);
-        out.put_i32(self.stored_sys_flag());
-        out.put_i64(self.born_timestamp);
-        put_host(self.born_host, out);
-        out.put_i64(self.store_timestamp);
-        put_host(self.store_host, out);
-        out.put_i32(self.reconsume_times);
-        out.put_i64(self.prepared_transaction_offset);
-        out.put_i32(self.body.len() as i32);
+        let mut head = [0; LONGEST_HEAD];
+        let rest = self.put_head(length, &mut head);
+        out.extend_from_slice(head.get(..LONGEST_HEAD - rest).unwrap_or_default());
         out.extend_from_slice(&self.body);
         if self.is_version_2() {
             out.put_i16(self.topic.len() as i16);
@@ -159,6 +150,26 @@ impl MessageRecord {
         out.put_i16(self.properties.len() as i16);
         out.extend_from_slice(&self.properties);
         Ok(())
+    }
+
+    /// Writes what is before the body; answers how many bytes are left.
+    fn put_head(&self, length: usize, mut out: &mut [u8]) -> usize {
+        out.put_i32(length as i32);
+        out.put_i32(if self.is_version_2() { MAGIC_V2 } else { MAGIC_V1 });
+        out.put_i32(body_crc(&self.body));
+        out.put_i32(self.queue_id);
+        out.put_i32(self.flag);
+        out.put_i64(self.queue_offset);
+        out.put_i64(self.physical_offset);
+        out.put_i32(self.stored_sys_flag());
+        out.put_i64(self.born_timestamp);
+        put_host(self.born_host, &mut out);
+        out.put_i64(self.store_timestamp);
+        put_host(self.store_host, &mut out);
+        out.put_i32(self.reconsume_times);
+        out.put_i64(self.prepared_transaction_offset);
+        out.put_i32(self.body.len() as i32);
+        out.len()
     }
 
     fn stored_sys_flag(&self) -> i32 {
