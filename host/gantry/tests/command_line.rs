@@ -334,6 +334,31 @@ fn run_waits_for_its_name_server_and_drains_on_sigterm() {
 }
 
 #[test]
+fn a_host_whose_output_nobody_reads_goes_on_and_drains() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    for format in [&["--json"][..], &[]] {
+        let (plugins, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let config = plugins.path().join("gantry.toml");
+        let settings = format!(
+            "name-server = \"{address}\"\nplugins = \"{}\"\nstate-dir = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+            plugins.path().display(),
+            state.path().display()
+        );
+        std::fs::write(&config, settings).unwrap();
+        let mut host = Running::start(&[&["run", "--config", config.to_str().unwrap()], format].concat());
+        host.lines.recv_timeout(BOUND).unwrap();
+        // Its reader ends with the next line.
+        host.lines = mpsc::channel().1;
+        std::fs::copy(components().join("minimal.wasm"), plugins.path().join("minimal.wasm")).unwrap();
+        host.logged("plugin minimal active");
+        host.signal("-TERM");
+        let (code, log) = host.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
 fn a_second_broker_on_the_same_data_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let (_first, _) = broker(&["--data", data.path().to_str().unwrap()]);

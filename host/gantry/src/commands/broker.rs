@@ -8,7 +8,7 @@ use gantry_dev_broker::{Broker, BrokerConfig, FsyncPolicy, Storage, TlsFiles};
 use gantry_protocol::Credentials;
 use serde_json::json;
 
-use super::print_json;
+use super::tell;
 use crate::cli::{BrokerArgs, Fsync};
 use crate::signals::{asked_to_stop, stop_or_exit};
 
@@ -29,17 +29,17 @@ pub(crate) async fn run(args: BrokerArgs) -> anyhow::Result<ExitCode> {
     let broker = Broker::start(config).await.context("the broker cannot start")?;
     let address = broker.local_addr();
     if args.json {
-        print_json(&json!({ "event": "started", "nameServer": address, "messages": kept }))?;
+        tell(json!({ "event": "started", "nameServer": address, "messages": kept }));
     } else {
-        println!("name server and broker: {address}, messages kept {kept}");
-        println!("Ctrl-C or SIGTERM stops it");
+        tell(format_args!("name server and broker: {address}, messages kept {kept}"));
+        tell("Ctrl-C or SIGTERM stops it");
     }
     asked_to_stop().await?;
     stop_or_exit(broker.stop()).await?;
     if args.json {
-        print_json(&json!({ "event": "stopped" }))?;
+        tell(json!({ "event": "stopped" }));
     } else {
-        println!("stopped");
+        tell("stopped");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! One file a command, one directory where a command has several.
 
+use std::io::Write as _;
+
 pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod broker;
@@ -21,6 +23,11 @@ mod stored;
 mod table;
 pub(crate) mod topic;
 mod written;
+
+/// A line for whoever follows a program that serves. Nobody may: that their reader has ended (`gantry run | head`) ends no server.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    let _nobody_reads_it = writeln!(std::io::stdout(), "{line}");
+}
 
 /// Prints one JSON value on a line of its own.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use gantry_host::config::GantryConfig;
 use gantry_host::{Host, Observer, PluginChange, SharedObserver, Unobserved};
 use serde_json::json;
 
-use super::print_json;
+use super::tell;
 use crate::cli::RunArgs;
 use crate::signals::{asked_to_stop, stop_or_exit};
 
@@ -22,28 +22,26 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let host = Host::start(config, observer).await.context("the host cannot start")?;
     let admin = host.admin_address().map(|address| format!("http://{address}"));
     if args.json {
-        print_json(
-            &json!({ "event": "started", "nameServer": name_server, "plugins": plugins, "admin": admin }),
-        )?;
+        tell(json!({ "event": "started", "nameServer": name_server, "plugins": plugins, "admin": admin }));
     } else {
-        println!("gantry runs: name server {name_server}, plugins in {plugins}");
+        tell(format_args!("gantry runs: name server {name_server}, plugins in {plugins}"));
         match admin {
-            Some(admin) => println!("admin API: {admin} (GET / lists its paths)"),
-            None => println!("admin API: off"),
+            Some(admin) => tell(format_args!("admin API: {admin} (GET / lists its paths)")),
+            None => tell("admin API: off"),
         }
-        println!("Ctrl-C or SIGTERM drains and stops");
+        tell("Ctrl-C or SIGTERM drains and stops");
     }
     asked_to_stop().await?;
     if !args.json {
-        println!("stopping: pulls end, batches finish, offsets are committed");
+        tell("stopping: pulls end, batches finish, offsets are committed");
     }
     let report = stop_or_exit(host.stop()).await?;
     if args.json {
-        print_json(&json!({ "event": "stopped", "graceful": report.graceful }))?;
+        tell(json!({ "event": "stopped", "graceful": report.graceful }));
     } else if report.graceful {
-        println!("stopped");
+        tell("stopped");
     } else {
-        println!("stopped before everything was finished: what was left is delivered again (see the log)");
+        tell("stopped before everything was finished: what was left is delivered again (see the log)");
     }
     Ok(if report.graceful { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -58,9 +56,8 @@ impl Observer for JsonLines {
 
     fn plugin_changed(&self, change: &PluginChange) {
         let PluginChange { plugin, state, version, reason } = change;
-        println!(
-            "{}",
-            json!({ "event": "plugin", "plugin": plugin, "state": state, "version": version, "reason": reason })
+        tell(
+            json!({ "event": "plugin", "plugin": plugin, "state": state, "version": version, "reason": reason }),
         );
     }
 }
