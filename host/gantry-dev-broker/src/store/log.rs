@@ -16,9 +16,8 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, pread};
 
+use super::buffers::Buffers;
 use crate::error::StoreError;
 use crate::sync::lock;
 
@@ -27,12 +26,21 @@ pub(super) const LARGE: usize = 16 * 1024;
 /// A file of this size or more is not appended to.
 const FILE_BYTES: u32 = 64 * 1024 * 1024;
 
-/// The files, open or to be opened.
+/// The runs in files, as they are read.
 #[derive(Debug)]
 pub(super) struct Log {
+    files: Arc<Files>,
+    /// Whether a read waits for the disk.
+    waits: bool,
+}
+
+/// The files, open or to be opened.
+#[derive(Debug)]
+struct Files {
     /// `None` in memory, where every run is in the database.
     directory: Option<PathBuf>,
-    files: Mutex<BTreeMap<i64, Arc<File>>>,
+    open: Mutex<BTreeMap<i64, Arc<File>>>,
+    buffers: Arc<Buffers>,
 }
 
 /// Where a run is in the files.
@@ -63,7 +71,13 @@ pub(super) struct End {
 
 impl Log {
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, files: Mutex::default() }
+        let files = Files { directory, open: Mutex::default(), buffers: Arc::default() };
+        Self { files: Arc::new(files), waits: true }
+    }
+
+    /// The same files, of which only that is read which the system has in memory; anything else is an error.
+    pub(super) fn without_waiting(&self) -> Self {
+        Self { files: Arc::clone(&self.files), waits: false }
     }
 
     /// All of a run, as it was written.
@@ -73,20 +87,14 @@ impl Log {
 
     /// Some of the bytes of a run.
     pub(super) fn read(&self, place: InFile, part: Range<usize>) -> io::Result<Bytes> {
-        let (file, size) = (self.file(place.file, false)?, part.len());
+        let file = self.files.file(place.file, false)?;
+        let mut buffer = self.files.buffers.lend(part.len());
         let begin = u64::from(place.at) + part.start as u64;
-        // Into memory that nothing has to be written to before.
-        let mut bytes = Vec::with_capacity(size);
-        while bytes.len() < size {
-            let at = begin + bytes.len() as u64;
-            match pread(&*file, spare_capacity(&mut bytes), at) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        match self.waits {
+            true => file.read_exact_at(buffer.as_mut(), begin)?,
+            false => read_present(&file, buffer.as_mut(), begin)?,
         }
-        bytes.truncate(size);
-        Ok(bytes.into())
+        Ok(Bytes::from_owner(buffer))
     }
 
     /// Whether all of a run is there. An error where that cannot be told: then nothing is known to be lost.
@@ -99,16 +107,18 @@ impl Log {
             Err(error) => Err(error),
         }
     }
+}
 
+impl Files {
     fn file(&self, number: i64, create: bool) -> io::Result<Arc<File>> {
-        let mut files = lock(&self.files);
-        if let Some(file) = files.get(&number) {
+        let mut open = lock(&self.open);
+        if let Some(file) = open.get(&number) {
             return Ok(Arc::clone(file));
         }
         let path = self.path(number).ok_or(io::ErrorKind::NotFound)?;
         let file = File::options().read(true).write(true).create(create).open(path)?;
         let file = Arc::new(file);
-        files.insert(number, Arc::clone(&file));
+        open.insert(number, Arc::clone(&file));
         Ok(file)
     }
 
@@ -132,9 +142,26 @@ impl Log {
     }
 
     fn remove(&self, number: i64) -> io::Result<()> {
-        lock(&self.files).remove(&number);
+        lock(&self.open).remove(&number);
         self.path(number).map_or(Ok(()), std::fs::remove_file)
     }
+}
+
+/// Reads what the system has in memory, or nothing.
+#[cfg(target_os = "linux")]
+fn read_present(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let size = bytes.len();
+    match preadv2(file, &mut [io::IoSliceMut::new(bytes)], at, ReadWriteFlags::NOWAIT)? {
+        read if read == size => Ok(()),
+        _ => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// Other systems do not say what they have.
+#[cfg(not(target_os = "linux"))]
+fn read_present(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Drops runs that a power failure kept from the disk: their places may have reached it before them.
@@ -192,7 +219,7 @@ impl LogWriter {
                 |row| Ok(End { file: row.get(0)?, at: row.get(1)? }),
             )
             .optional()?;
-        let sizes = log.sizes().map_err(failed)?;
+        let sizes = log.files.sizes().map_err(failed)?;
         let newest = sizes.keys().next_back().copied().unwrap_or(0);
         let end = last.unwrap_or(End { file: newest + 1, at: 0 });
         let mut writer = Self { log, end, sizes, flush_commits, max_bytes, flushing: None };
@@ -211,7 +238,7 @@ impl LogWriter {
 
     /// Whether the runs of a transaction are for files, which have so many bytes of records together.
     pub(super) fn takes(&self, bytes: usize) -> bool {
-        bytes >= LARGE && self.log.directory.is_some()
+        bytes >= LARGE && self.log.files.directory.is_some()
     }
 
     /// Writes a run to a file.
@@ -226,7 +253,7 @@ impl LogWriter {
         let end = at + size;
         let more = u64::from(end).saturating_sub(self.sizes.get(&file).copied().unwrap_or(0));
         self.make_room(connection, more)?;
-        self.log.file(file, true).and_then(|to| to.write_all_at(run, at.into())).map_err(failed)?;
+        self.log.files.file(file, true).and_then(|to| to.write_all_at(run, at.into())).map_err(failed)?;
         let known = self.sizes.entry(file).or_default();
         *known = u64::from(end).max(*known);
         self.end.at = end;
@@ -240,7 +267,7 @@ impl LogWriter {
         }
         (before.file..=self.end.file)
             .filter(|file| self.sizes.contains_key(file))
-            .try_for_each(|file| self.log.file(file, false)?.sync_data())
+            .try_for_each(|file| self.log.files.file(file, false)?.sync_data())
             .map_err(failed)
     }
 
@@ -248,7 +275,9 @@ impl LogWriter {
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         self.await_flush()?;
         match self.sizes.contains_key(&self.end.file) {
-            true => self.log.file(self.end.file, false).and_then(|file| file.sync_data()).map_err(failed),
+            true => {
+                self.log.files.file(self.end.file, false).and_then(|file| file.sync_data()).map_err(failed)
+            }
             false => Ok(()),
         }
     }
@@ -263,7 +292,7 @@ impl LogWriter {
         let dead: Vec<i64> = self.sizes.keys().filter(|file| !live.contains(file)).copied().collect();
         for file in dead {
             // Somebody may still read it; its number does not come back.
-            self.log.remove(file).map_err(failed)?;
+            self.log.files.remove(file).map_err(failed)?;
             self.sizes.remove(&file);
             if file == self.end.file {
                 self.end = End { file: file + 1, at: 0 };
@@ -275,7 +304,7 @@ impl LogWriter {
     /// Leaves the full file to a thread that flushes it, and begins the next one.
     fn next_file(&mut self) -> Result<(), StoreError> {
         self.await_flush()?;
-        let full = self.log.file(self.end.file, false).map_err(failed)?;
+        let full = self.log.files.file(self.end.file, false).map_err(failed)?;
         let flush = std::thread::Builder::new().name("gantry-broker-flush".to_owned());
         self.flushing = Some(flush.spawn(move || full.sync_data()).map_err(failed)?);
         self.end = End { file: self.end.file + 1, at: 0 };
@@ -369,6 +398,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(log().holds(run).is_err());
+    }
+
+    #[test]
+    fn a_read_that_does_not_wait_has_all_or_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, connection) = writer(directory.path(), None);
+        let run: Vec<u8> = (0..=255).cycle().take(200 * 1024).collect();
+        let place = writer.append(&connection, &run).unwrap();
+        let log = writer.log.without_waiting();
+        for part in [0..run.len(), 5..70_000, 100..100] {
+            match log.read(place, part.clone()) {
+                Ok(read) => assert_eq!(read, run[part]),
+                // A file system that cannot tell.
+                Err(error) => {
+                    assert!(matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported));
+                }
+            }
+        }
+        assert!(log.read(place, 1..run.len() + 1).is_err());
     }
 
     #[test]

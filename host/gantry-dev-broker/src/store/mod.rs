@@ -1,9 +1,11 @@
 //! Where messages, offsets, topics and the delay schedule live: one SQLite database, one at a time that writes, mostly
-//! a thread, and threads that read what is no longer in memory.
+//! a thread, and threads that read what is no longer in memory. What the system still has of it is read by who asks, without
+//! waiting ([`Store::read_at_once`]).
 //!
 //! Nothing outside this module knows of SQL. Writes are gathered into transactions (group commit) and answered
 //! after the commit; queue offsets become visible at the same moment.
 
+mod buffers;
 mod change;
 mod command;
 mod find;
@@ -49,6 +51,7 @@ use writing::Writing;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FsyncPolicy, Storage};
 use crate::error::{StartError, StoreError};
+use crate::filter::Filter;
 use crate::sync::lock;
 
 /// Questions waiting for a reader thread.
@@ -87,6 +90,7 @@ pub(crate) struct Store {
     pub(crate) shared: Arc<Shared>,
     log: Arc<Log>,
     recent: Arc<Mutex<Recent>>,
+    at_once: AtOnce,
     queues: RwLock<Registry>,
     next_queue_id: AtomicI64,
     writing: Writing,
@@ -96,6 +100,13 @@ pub(crate) struct Store {
     threads: Mutex<Vec<JoinHandle<()>>>,
     answering: TaskTracker,
     directory: Mutex<Option<HeldDirectory>>,
+}
+
+/// What a few pulls at a time are read with where they were asked for, if that need not wait for the disk.
+struct AtOnce {
+    /// Those that nobody uses now.
+    connections: Mutex<Vec<Connection>>,
+    log: Log,
 }
 
 impl Store {
@@ -146,6 +157,7 @@ impl Store {
         let room_bytes = config.limits.pending_store_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let store = Self {
             shared,
+            at_once: AtOnce { connections: database.at_once.into(), log: log.without_waiting() },
             log,
             recent: Arc::default(),
             next_queue_id: AtomicI64::new(queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1),
@@ -308,9 +320,23 @@ impl Store {
             .await
     }
 
-    /// Reads records without waiting for the database, where that can be.
+    /// Reads records without waiting, where that can be.
     pub(crate) fn read_at_once(&self, queue: &Queue, range: &ReadRange) -> Option<ReadResult> {
-        queue.read_tail(range).or_else(|| reader::read_recent(&self.recent, queue.id, range))
+        let read = queue.read_tail(range).or_else(|| reader::read_recent(&self.recent, queue.id, range));
+        read.or_else(|| self.read_present(queue, range))
+    }
+
+    /// Reads records that the system has in memory, unless it may take long or others are at it. What fails here is for
+    /// [`Self::read_range`] to say.
+    fn read_present(&self, queue: &Queue, range: &ReadRange) -> Option<ReadResult> {
+        if !matches!(range.filter, Filter::All) {
+            return None;
+        }
+        let connection = lock(&self.at_once.connections).pop()?;
+        let files = (&self.at_once.log, &*self.recent);
+        let read = reader::read_range(&connection, files, queue.id, queue.span().max, range);
+        lock(&self.at_once.connections).push(connection);
+        read.ok()
     }
 
     /// The record at a physical offset.
@@ -352,6 +378,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         let (threads, directory) = (std::mem::take(&mut *lock(&self.threads)), lock(&self.directory).take());
         self.writing.send(Command::Stop.into()).await;
+        lock(&self.at_once.connections).clear();
         for _ in &threads {
             // The reader threads may be gone already; then there is nothing to stop.
             drop(self.questions.send(reader::Question::Stop).await);

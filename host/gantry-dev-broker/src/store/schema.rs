@@ -42,6 +42,8 @@ ALTER TABLE commit_log ADD COLUMN keys INTEGER NOT NULL DEFAULT 0;
 const PAGE_SIZE: i64 = 4096;
 /// Threads that read what is no longer in memory: two, so that one can wait for the disk.
 const READERS: usize = 2;
+/// How long a connection waits for another's lock on the database.
+const BUSY: Duration = Duration::from_secs(5);
 /// Bytes of pages between the points where the write-ahead log goes into the database.
 const CHECKPOINT_BYTES: i64 = 32 * 1024 * 1024;
 
@@ -86,6 +88,8 @@ pub(super) struct Database {
     pub(super) writer: Arc<Mutex<Connection>>,
     /// Read by the reader threads, each its own. In memory there is one connection for all.
     pub(super) readers: Vec<Arc<Mutex<Connection>>>,
+    /// Read by whoever finds one free. In memory there is none.
+    pub(super) at_once: Vec<Connection>,
     /// Held as long as the store is open, so that no other broker opens the directory.
     pub(super) directory: Option<HeldDirectory>,
 }
@@ -110,7 +114,12 @@ pub(super) fn open(storage: &Storage) -> Result<Database, StartError> {
                 .and_then(|connection| prepare_in_memory(&connection).map(|()| connection))
                 .map_err(|source| StartError::Store { place, source })?;
             let shared = Arc::new(Mutex::new(connection));
-            Ok(Database { writer: Arc::clone(&shared), readers: vec![shared], directory: None })
+            Ok(Database {
+                writer: Arc::clone(&shared),
+                readers: vec![shared],
+                at_once: Vec::new(),
+                directory: None,
+            })
         }
         Storage::Directory { path, fsync } => open_directory(path, *fsync),
     }
@@ -140,10 +149,11 @@ fn open_directory(path: &Path, fsync: FsyncPolicy) -> Result<Database, StartErro
         _ => return Err(StartError::StoreFormat { place, found, expected: FORMAT }),
     }
     writer.execute_batch(TABLES).map_err(failed)?;
-    let reader = || Ok(Arc::new(Mutex::new(open_reader(&file).map_err(failed)?)));
+    let reader = |patience| open_reader(&file, patience).map_err(failed);
     Ok(Database {
         writer: Arc::new(Mutex::new(writer)),
-        readers: std::iter::repeat_with(reader).take(READERS).collect::<Result<_, _>>()?,
+        readers: (0..READERS).map(|_| Ok(Arc::new(Mutex::new(reader(BUSY)?)))).collect::<Result<_, _>>()?,
+        at_once: (0..READERS).map(|_| reader(Duration::ZERO)).collect::<Result<_, _>>()?,
         directory: Some(directory),
     })
 }
@@ -176,7 +186,7 @@ fn convert(writer: &Connection, steps: &[&str]) -> rusqlite::Result<()> {
 
 fn open_writer(file: &Path, fsync: FsyncPolicy) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // NORMAL writes each commit to the log file without flushing it, which the death of the process does not
@@ -192,9 +202,9 @@ fn open_writer(file: &Path, fsync: FsyncPolicy) -> rusqlite::Result<Connection> 
     Ok(connection)
 }
 
-fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+fn open_reader(file: &Path, patience: Duration) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(patience)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     Ok(connection)

@@ -4,9 +4,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use gantry_dev_broker::{BrokerConfig, FsyncPolicy, Storage};
+use gantry_protocol::header::PullMessageRequestHeader;
 use gantry_protocol::{MessageExt, RequestCode};
 
-use crate::client::{Client, bodies, broker_with, in_memory, messages};
+use crate::client::{Client, bodies, broker_with, in_memory, messages, pull_header};
 
 /// Without a cache, so that everything is read from the disk.
 fn on_disk(path: &Path) -> BrokerConfig {
@@ -74,6 +75,42 @@ async fn large_and_small_messages_are_read_in_their_order_before_and_after_a_sto
     let place = found[1].physical_offset().to_string();
     let by_id = client.ask_with(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", &place)]).await;
     assert_eq!(bodies(&messages(&by_id)), [large('c')]);
+    broker.stop().await;
+}
+
+/// Reads with a filter are left to threads; others are made by who asks, unless others are at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_readers_get_the_same_with_and_without_a_filter() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    client.create_topic("t", 1).await;
+    let sent: String = ('a'..='z').collect();
+    for first in sent.chars() {
+        client.sent("t", 0, "TAGS\u{1}x\u{2}", &large(first)).await;
+    }
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in 0..12 {
+        let client = Client::connect(broker.local_addr()).await;
+        readers.spawn(async move {
+            let (mut read, mut offset) = (String::new(), 0);
+            while offset < 26 {
+                let tag = if reader % 3 == 0 { "x" } else { "*" };
+                let header = PullMessageRequestHeader {
+                    max_msg_nums: reader + 1,
+                    subscription: Some(tag.to_owned()),
+                    ..pull_header("g", "t", 0, offset)
+                };
+                let pulled = messages(&client.ask(RequestCode::PULL_MESSAGE, &header).await);
+                assert!(bodies(&pulled).iter().all(|body| *body == large(body.chars().next().unwrap())));
+                read += &firsts(&pulled);
+                offset = pulled.last().unwrap().queue_offset() + 1;
+            }
+            read
+        });
+    }
+    while let Some(read) = readers.join_next().await {
+        assert_eq!(read.unwrap(), sent);
+    }
     broker.stop().await;
 }
 
