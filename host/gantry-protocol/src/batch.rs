@@ -1,7 +1,7 @@
 //! Batch items: what the body of SEND_BATCH_MESSAGE and of an inner batch is made of
 //! (RocketMQ: MessageDecoder.encodeMessages).
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, BytesMut};
 
 use crate::properties::MAX_PROPERTIES;
 use crate::reader::Reader;
@@ -10,14 +10,14 @@ use crate::reader::Reader;
 const FIXED: usize = 4 + 4 + 4 + 4 + 4 + 2;
 
 /// One message of a batch; topic and queue are the batch's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BatchItem {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchItem<'a> {
     /// The sender's flag.
     pub flag: i32,
     /// The message body; batches are never compressed.
-    pub body: Bytes,
+    pub body: &'a [u8],
     /// The properties text, as in [`crate::properties`]. Not necessarily UTF-8 when a foreign client sent it.
-    pub properties: Bytes,
+    pub properties: &'a [u8],
 }
 
 /// An item that breaks the layout.
@@ -46,13 +46,13 @@ pub enum BatchError {
 /// # Errors
 /// A body or properties text is too long for its length field; `out` then holds the items before it.
 pub fn encode<'a>(
-    items: impl IntoIterator<Item = &'a BatchItem>,
+    items: impl IntoIterator<Item = BatchItem<'a>>,
     out: &mut BytesMut,
 ) -> Result<(), BatchError> {
     items.into_iter().try_for_each(|item| encode_item(item, out))
 }
 
-fn encode_item(item: &BatchItem, out: &mut BytesMut) -> Result<(), BatchError> {
+fn encode_item(item: BatchItem<'_>, out: &mut BytesMut) -> Result<(), BatchError> {
     let too_long = |part, length| BatchError::TooLong { part, length };
     let total = FIXED + item.body.len() + item.properties.len();
     let total = i32::try_from(total).map_err(|_| too_long("body", item.body.len()))?;
@@ -65,9 +65,9 @@ fn encode_item(item: &BatchItem, out: &mut BytesMut) -> Result<(), BatchError> {
     out.put_i32(0);
     out.put_i32(item.flag);
     out.put_i32(body);
-    out.extend_from_slice(&item.body);
+    out.extend_from_slice(item.body);
     out.put_i16(properties);
-    out.extend_from_slice(&item.properties);
+    out.extend_from_slice(item.properties);
     Ok(())
 }
 
@@ -105,19 +105,20 @@ fn layout_of(item: &[u8], at: usize) -> Option<ItemLayout> {
     })
 }
 
-/// Walks the items of a batch body; bodies and properties are slices of it. Ends after the first error.
-pub fn decode(batch: Bytes) -> impl Iterator<Item = Result<BatchItem, BatchError>> {
+/// Walks the items of a batch body. Ends after the first error.
+pub fn decode(batch: &[u8]) -> impl Iterator<Item = Result<BatchItem<'_>, BatchError>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= batch.len() {
             return None;
         }
-        let found = layout(&batch, at);
+        let found = layout(batch, at);
         at = found.as_ref().map_or(batch.len(), |layout| layout.end);
+        let part = |(begin, end): (usize, usize)| batch.get(begin..end).unwrap_or_default();
         Some(found.map(|layout| BatchItem {
             flag: layout.flag,
-            body: batch.slice(layout.body.0..layout.body.1),
-            properties: batch.slice(layout.properties.0..layout.properties.1),
+            body: part(layout.body),
+            properties: part(layout.properties),
         }))
     })
 }
@@ -129,33 +130,33 @@ pub const MAX_ITEM_PROPERTIES: usize = MAX_PROPERTIES;
 mod tests {
     use super::*;
 
-    fn item(body: &'static str, properties: &'static str) -> BatchItem {
-        BatchItem { flag: 7, body: Bytes::from_static(body.as_bytes()), properties: properties.into() }
+    fn item(body: &'static str, properties: &'static str) -> BatchItem<'static> {
+        BatchItem { flag: 7, body: body.as_bytes(), properties: properties.as_bytes() }
     }
 
     #[test]
     fn items_come_back_in_order() {
         let items = [item("one", "a\u{1}1\u{2}"), item("", ""), item("three", "")];
         let mut out = BytesMut::new();
-        encode(&items, &mut out).unwrap();
-        let decoded: Vec<_> = decode(out.freeze()).collect::<Result<_, _>>().unwrap();
+        encode(items, &mut out).unwrap();
+        let decoded: Vec<_> = decode(&out).collect::<Result<_, _>>().unwrap();
         assert_eq!(decoded, items);
     }
 
     #[test]
     fn a_cut_item_is_an_error_and_ends_the_walk() {
         let mut out = BytesMut::new();
-        encode(&[item("one", ""), item("two", "")], &mut out).unwrap();
+        encode([item("one", ""), item("two", "")], &mut out).unwrap();
         out.truncate(out.len() - 1);
-        let results: Vec<_> = decode(out.freeze()).collect();
+        let results: Vec<_> = decode(&out).collect();
         assert_eq!(results.len(), 2);
         assert_eq!(results[1], Err(BatchError::Malformed { at: 25, available: 24 }));
     }
 
     #[test]
     fn properties_longer_than_their_length_field_are_refused() {
-        let item = BatchItem { properties: Bytes::from(vec![b'a'; 32_768]), ..BatchItem::default() };
-        let refused = encode(&[item], &mut BytesMut::new());
+        let item = BatchItem { properties: &[b'a'; 32_768], ..BatchItem::default() };
+        let refused = encode([item], &mut BytesMut::new());
         assert_eq!(refused, Err(BatchError::TooLong { part: "properties", length: 32_768 }));
     }
 }

@@ -194,13 +194,11 @@ fn request(
     if count == 1 {
         return send_one(topic, queue, body, properties(0));
     }
-    let items = (0..count).map(|index| BatchItem {
-        body: body.clone(),
-        properties: properties(index).into(),
-        ..BatchItem::default()
-    });
     let mut packed = BytesMut::new();
-    batch::encode(&items.collect::<Vec<_>>(), &mut packed)?;
+    for index in 0..count {
+        let properties = properties(index);
+        batch::encode([BatchItem { flag: 0, body: &body, properties: properties.as_bytes() }], &mut packed)?;
+    }
     let header = SendMessageRequestHeaderV2 { batch: Some(true), ..header(topic, queue, properties(0))? };
     Ok(RemotingCommand::request(RequestCode::SEND_BATCH_MESSAGE, &header).with_body(packed.freeze()))
 }

@@ -119,15 +119,11 @@ fn request(
     if count == 1 {
         return Ok(send_one(topic, queue, body.clone(), properties(0)));
     }
-    let items: Vec<BatchItem> = (0..count)
-        .map(|index| BatchItem {
-            body: body.clone(),
-            properties: properties(index).into(),
-            ..BatchItem::default()
-        })
-        .collect();
     let mut packed = BytesMut::new();
-    batch::encode(&items, &mut packed)?;
+    for index in 0..count {
+        let properties = properties(index);
+        batch::encode([BatchItem { flag: 0, body, properties: properties.as_bytes() }], &mut packed)?;
+    }
     let header = SendMessageRequestHeaderV2 { batch: Some(true), ..header(topic, queue, properties(0)) };
     Ok(RemotingCommand::request(RequestCode::SEND_BATCH_MESSAGE, &header).with_body(packed.freeze()))
 }

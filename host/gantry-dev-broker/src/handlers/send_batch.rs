@@ -1,7 +1,5 @@
 //! What the records of a batch are. Its messages go through here by the hundred thousand, so what they share is made once.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::body::TopicConfig;
@@ -30,7 +28,7 @@ pub(super) fn batch(
         let remark = format!("batch request does not support retry group {}", header.topic);
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
-    let items: Vec<BatchItem> = batch::decode(body.clone())
+    let items: Vec<BatchItem<'_>> = batch::decode(&body)
         .collect::<Result<_, _>>()
         .map_err(|error| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
     if items.is_empty() {
@@ -41,13 +39,13 @@ pub(super) fn batch(
     if topics::keeps_batches(topic)
         && let Some(batch_id) = unique_key
     {
-        let record = draft_of((call, header, queue_id), header.flag, body, of_batch)
+        let record = draft_of((call, header, queue_id), header.flag, body.clone(), of_batch)
             .into_inner_batch(core, items.len())?;
         let transaction_id = Some(batch_id.clone());
         let (records, batch_id) = (vec![record], Some(batch_id));
         return Ok(Checked { records, queue_id, transaction_id, batch_id, ..Checked::default() });
     }
-    let records = records(core, call, (header, queue_id), items)?;
+    let records = records(core, call, (header, queue_id), &items)?;
     Ok(Checked { records, queue_id, transaction_id: unique_key, ..Checked::default() })
 }
 
@@ -56,11 +54,11 @@ fn records(
     core: &Core,
     call: &Call,
     (header, queue_id): (&SendMessageRequestHeader, i32),
-    items: Vec<BatchItem>,
+    items: &[BatchItem<'_>],
 ) -> Result<Vec<NewRecords>, Refusal> {
     let queue = core.store.queue(&header.topic, queue_id);
     let hasher = KeyHasher::new(&header.topic);
-    let mut record = MessageRecord {
+    let shared = MessageRecord {
         topic: header.topic.clone(),
         queue_id,
         sys_flag: header.sys_flag,
@@ -72,26 +70,21 @@ fn records(
     };
     // About what their records take: the parts that a record has and an item has not come to less.
     let more = 100 + header.topic.len();
-    let room = |items: &[BatchItem]| -> usize {
-        items.iter().map(|item| more + item.body.len() + item.properties.len()).sum()
-    };
+    let room = items.iter().map(|item| more + item.body.len() + item.properties.len()).sum();
     let (mut all, mut hashes) = (Vec::new(), Vec::new());
-    let mut run = NewRecords::with_room(queue.clone(), items.len(), room(&items));
+    let mut run = NewRecords::with_room(queue.clone(), items.len(), room);
     for item in items {
-        let text = match std::str::from_utf8(&item.properties) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => String::from_utf8_lossy(&item.properties),
-        };
+        let text = String::from_utf8_lossy(item.properties);
         let known = Known::of(&text);
-        let properties = if known.untimed { item.properties.clone() } else { untimed(&text) };
+        let changed = if known.untimed { None } else { Some(untimed(&text)) };
+        let properties = changed.as_deref().map_or(item.properties, str::as_bytes);
+        let item = BatchItem { properties, ..*item };
         hasher.hash_all(known.unique, known.keys, &mut hashes);
-        (record.flag, record.body, record.properties) = (item.flag, item.body, properties);
-        let size = record.encoded_len();
-        if run.is_full_for(size) {
+        if run.is_full_for(shared.encoded_len_of(item)) {
             all.push(std::mem::replace(&mut run, NewRecords::new(queue.clone())));
         }
         let tags = known.tags.map_or(0, tags_hash);
-        run.push(&record, 1, tags, hashes.drain(..)).map_err(|_| illegal(core))?;
+        run.push_item((&shared, item), 1, tags, hashes.drain(..)).map_err(|_| illegal(core))?;
     }
     all.push(run);
     Ok(all)
@@ -129,8 +122,8 @@ fn is_timed(name: &str) -> bool {
 }
 
 /// A batch has no delay: all its messages are visible at once, in order.
-fn untimed(text: &str) -> Bytes {
-    properties::encode(properties::parse(text).filter(|(name, _)| !is_timed(name))).into()
+fn untimed(text: &str) -> String {
+    properties::encode(properties::parse(text).filter(|(name, _)| !is_timed(name)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use gantry_protocol::batch::BatchItem;
 use gantry_protocol::{MessageRecord, RecordError};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -79,9 +80,23 @@ impl NewRecords {
         tags: i64,
         keys: impl IntoIterator<Item = i64>,
     ) -> Result<(), RecordError> {
+        self.push_item((record, record.as_item()), messages, tags, keys)
+    }
+
+    /// The same for an item of a batch, which a record like this one is made of.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub(crate) fn push_item(
+        &mut self,
+        (record, item): (&MessageRecord, BatchItem<'_>),
+        messages: u32,
+        tags: i64,
+        keys: impl IntoIterator<Item = i64>,
+    ) -> Result<(), RecordError> {
         // Frames are shorter than 4 GiB by far, and so is what is made of one.
         let begin = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        record.encode(&mut self.bytes)?;
+        record.encode_item(item, &mut self.bytes)?;
         let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry { end, messages, tags });
         self.keys.extend(keys.into_iter().map(|hash| KeyHash { at: begin, hash }));

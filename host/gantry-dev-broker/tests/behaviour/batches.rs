@@ -1,6 +1,6 @@
 //! Inner batches: topics of `queue.type` BatchCQ keep a batch as one record, which clients take apart.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use gantry_dev_broker::{BrokerConfig, FsyncPolicy, Storage};
 use gantry_protocol::batch::{self, BatchItem};
 use gantry_protocol::header::{ConsumerSendMsgBackRequestHeader, SendMessageRequestHeaderV2};
@@ -23,10 +23,9 @@ async fn create(client: &Client) {
 
 /// Sends a batch of these bodies; a unique key makes it an inner one.
 async fn send(client: &Client, unique_key: Option<&str>, bodies: &[&str]) -> RemotingCommand {
-    let item = |body: &&str| BatchItem { body: Bytes::from((*body).to_owned()), ..BatchItem::default() };
-    let items: Vec<BatchItem> = bodies.iter().map(item).collect();
+    let items = bodies.iter().map(|body| BatchItem { body: body.as_bytes(), ..BatchItem::default() });
     let mut body = BytesMut::new();
-    batch::encode(&items, &mut body).unwrap();
+    batch::encode(items, &mut body).unwrap();
     let properties = unique_key.map_or_else(String::new, |key| format!("UNIQ_KEY\u{1}{key}\u{2}"));
     let header = SendMessageRequestHeaderV2 { batch: Some(true), ..send_header("t", 0, &properties) };
     let request = RemotingCommand::request(RequestCode::SEND_BATCH_MESSAGE, &header);
@@ -42,7 +41,8 @@ fn taken_apart(record: &MessageExt) -> Vec<(i64, String)> {
         return vec![(record.queue_offset(), text(&record.body().unwrap()))];
     }
     assert_ne!(record.sys_flag() & sys_flag::NEED_UNWRAP, 0);
-    let items = batch::decode(record.body().unwrap().to_vec().into()).map(|item| text(&item.unwrap().body));
+    let body = record.body().unwrap();
+    let items = batch::decode(&body).map(|item| text(item.unwrap().body));
     (record.queue_offset()..).zip(items).collect()
 }
 

@@ -146,16 +146,13 @@ async fn only_the_required_fields_are_enough_and_the_queue_id_is_one_of_them() {
 }
 
 fn batch_request(topic: &str, properties: &str, items: &[(&str, &str)]) -> RemotingCommand {
-    let items: Vec<BatchItem> = items
-        .iter()
-        .map(|(body, properties)| BatchItem {
-            flag: 0,
-            body: Bytes::from(body.as_bytes().to_vec()),
-            properties: Bytes::from(properties.as_bytes().to_vec()),
-        })
-        .collect();
+    let items = items.iter().map(|(body, properties)| BatchItem {
+        flag: 0,
+        body: body.as_bytes(),
+        properties: properties.as_bytes(),
+    });
     let mut body = BytesMut::new();
-    batch::encode(&items, &mut body).unwrap();
+    batch::encode(items, &mut body).unwrap();
     RemotingCommand::request(RequestCode::SEND_BATCH_MESSAGE, &send_header(topic, 0, properties))
         .with_body(body.freeze())
 }

@@ -138,11 +138,11 @@ mod tests {
     fn a_message_of_an_inner_batch_stands_alone() {
         let items = ["one", "two"].map(|body| BatchItem {
             flag: 0,
-            body: Bytes::from_static(body.as_bytes()),
-            properties: Bytes::from_static(b"TAGS\x01a\x02"),
+            body: body.as_bytes(),
+            properties: b"TAGS\x01a\x02",
         });
         let mut body = BytesMut::new();
-        crate::batch::encode(&items, &mut body).unwrap();
+        crate::batch::encode(items, &mut body).unwrap();
         let flags = crate::sys_flag::INNER_BATCH | crate::sys_flag::NEED_UNWRAP;
         let stored = MessageRecord { sys_flag: flags, body: body.freeze(), queue_offset: 7, ..record(b"") };
         let inner = answer(&[stored]).remove(0).unwrap_inner_batch().unwrap();

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::ext::MessageExt;
 use super::layout::{MAGIC_V1, MAGIC_V2};
+use crate::batch::BatchItem;
 use crate::properties::MAX_PROPERTIES;
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 
@@ -117,9 +118,19 @@ const LONGEST_HEAD: usize = 5 * 4 + 2 * 8 + 4 + 2 * (8 + 20) + 4 + 8 + 4;
 impl MessageRecord {
     /// Bytes the record takes when stored.
     pub fn encoded_len(&self) -> usize {
+        self.encoded_len_of(self.as_item())
+    }
+
+    /// Bytes [`Self::encode_item`] appends.
+    pub fn encoded_len_of(&self, item: BatchItem<'_>) -> usize {
         let topic_length = if self.is_version_2() { 2 } else { 1 };
         let hosts = host_length(self.born_host) + host_length(self.store_host);
-        68 + hosts + 4 + self.body.len() + topic_length + self.topic.len() + 2 + self.properties.len()
+        68 + hosts + 4 + item.body.len() + topic_length + self.topic.len() + 2 + item.properties.len()
+    }
+
+    /// What an item of a batch would have of it.
+    pub fn as_item(&self) -> BatchItem<'_> {
+        BatchItem { flag: self.flag, body: &self.body, properties: &self.properties }
     }
 
     fn is_version_2(&self) -> bool {
@@ -131,34 +142,42 @@ impl MessageRecord {
     /// # Errors
     /// A part is longer than its length field can say; `out` is then as it was.
     pub fn encode(&self, out: &mut BytesMut) -> Result<(), RecordError> {
-        checked("body", self.body.len(), i32::MAX as usize)?;
+        self.encode_item(self.as_item(), out)
+    }
+
+    /// The same for an item of a batch: with its flag, body and properties in place of the record's.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_item(&self, item: BatchItem<'_>, out: &mut BytesMut) -> Result<(), RecordError> {
+        checked("body", item.body.len(), i32::MAX as usize)?;
         checked("topic", self.topic.len(), i16::MAX as usize)?;
-        checked("properties", self.properties.len(), MAX_PROPERTIES)?;
-        let length = self.encoded_len();
+        checked("properties", item.properties.len(), MAX_PROPERTIES)?;
+        let length = self.encoded_len_of(item);
         checked("whole record", length, i32::MAX as usize)?;
         out.reserve(length);
         let mut head = [0; LONGEST_HEAD];
-        let rest = self.put_head(length, &mut head);
+        let rest = self.put_head(item, length, &mut head);
         out.extend_from_slice(head.get(..LONGEST_HEAD - rest).unwrap_or_default());
-        out.extend_from_slice(&self.body);
+        out.extend_from_slice(item.body);
         if self.is_version_2() {
             out.put_i16(self.topic.len() as i16);
         } else {
             out.put_u8(self.topic.len() as u8);
         }
         out.extend_from_slice(self.topic.as_bytes());
-        out.put_i16(self.properties.len() as i16);
-        out.extend_from_slice(&self.properties);
+        out.put_i16(item.properties.len() as i16);
+        out.extend_from_slice(item.properties);
         Ok(())
     }
 
     /// Writes what is before the body; answers how many bytes are left.
-    fn put_head(&self, length: usize, mut out: &mut [u8]) -> usize {
+    fn put_head(&self, item: BatchItem<'_>, length: usize, mut out: &mut [u8]) -> usize {
         out.put_i32(length as i32);
         out.put_i32(if self.is_version_2() { MAGIC_V2 } else { MAGIC_V1 });
-        out.put_i32(body_crc(&self.body));
+        out.put_i32(body_crc(item.body));
         out.put_i32(self.queue_id);
-        out.put_i32(self.flag);
+        out.put_i32(item.flag);
         out.put_i64(self.queue_offset);
         out.put_i64(self.physical_offset);
         out.put_i32(self.stored_sys_flag());
@@ -168,7 +187,7 @@ impl MessageRecord {
         put_host(self.store_host, &mut out);
         out.put_i32(self.reconsume_times);
         out.put_i64(self.prepared_transaction_offset);
-        out.put_i32(self.body.len() as i32);
+        out.put_i32(item.body.len() as i32);
         out.len()
     }
 

@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn random_bytes_are_no_records_that_hurt(bytes in vec(any::<u8>(), 0..300)) {
         walk(bytes.clone().into());
-        let items = batch::decode(bytes.clone().into()).count();
+        let items = batch::decode(&bytes).count();
         prop_assert!(items <= bytes.len());
         for kind in [CompressionType::Lz4, CompressionType::Zstd, CompressionType::Zlib] {
             let _ = compression::decompress(kind, &bytes, 1 << 20);

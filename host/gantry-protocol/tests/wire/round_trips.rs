@@ -161,10 +161,10 @@ proptest! {
     #[test]
     fn batch_items_come_back(items in vec((any::<i32>(), bytes(60), bytes(60)), 0..6)) {
         let items: Vec<_> =
-            items.into_iter().map(|(flag, body, properties)| BatchItem { flag, body, properties }).collect();
+            items.iter().map(|(flag, body, properties)| BatchItem { flag: *flag, body, properties }).collect();
         let mut out = BytesMut::new();
-        batch::encode(&items, &mut out).unwrap();
-        let decoded: Vec<_> = batch::decode(out.freeze()).collect::<Result<_, _>>().unwrap();
+        batch::encode(items.iter().copied(), &mut out).unwrap();
+        let decoded: Vec<_> = batch::decode(&out).collect::<Result<_, _>>().unwrap();
         prop_assert_eq!(decoded, items);
     }
 

@@ -67,7 +67,7 @@ impl Producer {
         if is_retry(&first.topic) {
             return Err(first.invalid("brokers take no batches for retry topics".to_owned()));
         }
-        let (mut items, mut ids) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        let (mut texts, mut ids) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
         for message in messages {
             message.check(&self.0.namespace, max_size)?;
             if message.topic != first.topic {
@@ -84,12 +84,16 @@ impl Producer {
                 return Err(message.invalid("a reply cannot be in a batch; send it alone".to_owned()));
             }
             let id = self.next_unique_key();
-            let properties = message.property_text(&id)?.into();
-            items.push(BatchItem { flag: message.flag, body: message.body.clone(), properties });
+            texts.push(message.property_text(&id)?);
             ids.push(id);
         }
         let mut body = BytesMut::new();
-        batch::encode(&items, &mut body).map_err(|error| first.invalid(error.to_string()))?;
+        let items = messages.iter().zip(&texts).map(|(message, properties)| BatchItem {
+            flag: message.flag,
+            body: &message.body,
+            properties: properties.as_bytes(),
+        });
+        batch::encode(items, &mut body).map_err(|error| first.invalid(error.to_string()))?;
         if body.len() > max_size {
             let length = body.len();
             return Err(first
