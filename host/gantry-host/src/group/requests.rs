@@ -239,7 +239,8 @@ impl Requests {
         F: Future<Output = Option<Input>> + Send + 'static,
     {
         let (inputs, ended) = (self.0.inputs.clone(), self.0.ended.clone());
-        let asked = request(self.clone());
+        // What a request keeps while it waits is some thousand bytes, which the layers around it would each move.
+        let asked = Box::pin(request(self.clone()));
         self.0.tasks.spawn(name, async move {
             let answered = async {
                 if let Some(input) = asked.await {
