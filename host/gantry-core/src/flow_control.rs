@@ -46,6 +46,11 @@ impl Limits {
         }
     }
 
+    /// Whether they depend on how many queues of the topic are owned here.
+    pub(crate) fn are_shared(config: &GroupConfig) -> bool {
+        config.pull_threshold_for_topic.is_some() || config.pull_threshold_size_for_topic.is_some()
+    }
+
     /// What closes the gate on a queue with this load; none when it may be pulled.
     pub(crate) fn gate(&self, load: WindowLoad) -> Option<Gate> {
         let cached_mib = load.bytes / MIB;

@@ -178,6 +178,26 @@ fn large_messages_stop_pulling_by_their_size() {
 }
 
 #[test]
+fn thresholds_of_a_topic_are_shared_among_its_queues_here() {
+    let of_topic = |messages, mib| GroupConfig {
+        pull_threshold_for_topic: messages,
+        pull_threshold_size_for_topic: mib,
+        ..GroupConfig::new("orders")
+    };
+    let gate = |config: GroupConfig, messages: i64, body_len: usize| {
+        let mut solo = Solo::consuming(config, &[listener(1, &[("t", "*")])], &[0, 1]);
+        let pull = solo.pull();
+        let came = (0..messages).map(|offset| message_with(&pull.mq, offset, &[], 0, body_len)).collect();
+        solo.answer(pull.id, found(came, messages));
+        solo.status(pull.mq.queue_id).gate
+    };
+    assert_eq!(gate(of_topic(Some(20), None), 11, 4), Some(Gate::Count { cached: 11, limit: 10 }));
+    let large = 2 * 1024 * 1024;
+    assert_eq!(gate(of_topic(None, Some(2)), 1, large), Some(Gate::Size { cached_mib: 2, limit_mib: 1 }));
+    assert_eq!(gate(of_topic(None, None), 11, 4), None);
+}
+
+#[test]
 fn results_settle_message_by_message() {
     let mut solo = Solo::plain();
     solo.feed(0..4);

@@ -291,6 +291,10 @@ impl ConsumerGroup {
 
     /// Thresholds of a topic are shared among the queues of it that are here.
     pub(super) fn share_limits(&mut self, topic: &str) {
+        // Without such a threshold each queue has its own limits since it was taken.
+        if !Limits::are_shared(&self.config) {
+            return;
+        }
         let keys = self.owned_of(topic);
         let limits = Limits::new(&self.config, keys.len());
         for (_, key) in keys {
