@@ -1,7 +1,7 @@
 //! The command line of Gantry: parses, wires the crates together, prints. Nothing here is for reuse.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+#![expect(clippy::print_stderr, reason = "a command line program")]
 #![cfg_attr(
     test,
     allow(

@@ -358,6 +358,22 @@ fn a_host_whose_output_nobody_reads_goes_on_and_drains() {
     }
 }
 
+/// As `gantry topic list | head -0` has it.
+#[test]
+fn a_command_whose_output_nobody_reads_does_what_was_asked() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    for (name, format) in [("shown", None), ("told", Some("--json"))] {
+        let mut command = gantry();
+        command.args(["topic", "create", name, "--name-server", &address]).args(format);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        let topics = run(&["topic", "list", "--name-server", &address]);
+        assert!(text(&topics.stdout).contains(name), "{topics:?}");
+    }
+}
+
 #[test]
 fn a_second_broker_on_the_same_data_is_refused() {
     let data = tempfile::tempdir().unwrap();

@@ -123,7 +123,7 @@ pub(crate) fn print_table(rows: &[Vec<String>]) {
     let widths: Vec<_> = (0..columns).map(width).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        say!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 

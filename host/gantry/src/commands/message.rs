@@ -108,7 +108,7 @@ async fn recall(args: RecallArgs) -> anyhow::Result<ExitCode> {
     .await?;
     match args.json {
         true => print_json(&json!({ "topic": args.topic, "messageId": message_id }))?,
-        false => println!("recalled {message_id} of {}", args.topic),
+        false => say!("recalled {message_id} of {}", args.topic),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -121,7 +121,7 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
             continue;
         }
         if at > 0 {
-            println!();
+            say!();
         }
         stored::print(message)?;
     }
@@ -188,7 +188,7 @@ async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
             .map(|()| ExitCode::SUCCESS);
     }
     if found.is_empty() {
-        println!("no message of {} has the key {}", args.topic, args.key);
+        say!("no message of {} has the key {}", args.topic, args.key);
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new([

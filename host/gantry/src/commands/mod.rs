@@ -2,6 +2,12 @@
 
 use std::io::Write as _;
 
+/// Prints a line, as `println!` does, which panics where nobody reads it.
+macro_rules! say {
+    () => { $crate::commands::tell("") };
+    ($($line:tt)*) => { $crate::commands::tell(format_args!($($line)*)) };
+}
+
 pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod broker;
@@ -24,13 +30,18 @@ mod table;
 pub(crate) mod topic;
 mod written;
 
-/// A line for whoever follows a program that serves. Nobody may: that their reader has ended (`gantry run | head`) ends no server.
+/// Prints a line. That its reader has ended (`gantry run | head`) ends no server, and is no error of what was asked for.
 pub(crate) fn tell(line: impl std::fmt::Display) {
-    let _nobody_reads_it = writeln!(std::io::stdout(), "{line}");
+    tell_text(format_args!("{line}\n"));
+}
+
+/// The same for text of whole lines.
+pub(crate) fn tell_text(text: impl std::fmt::Display) {
+    let _nobody_reads_it = write!(std::io::stdout(), "{text}");
 }
 
 /// Prints one JSON value on a line of its own.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
+    say!("{}", serde_json::to_string(value)?);
     Ok(())
 }

@@ -32,10 +32,10 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&status)?;
     } else {
-        println!("host {}: {}", text(at(&status, "/clientId")), if ready { "ready" } else { "not ready" });
-        println!("name server {}\n", text(at(&status, "/nameServer")));
+        say!("host {}: {}", text(at(&status, "/clientId")), if ready { "ready" } else { "not ready" });
+        say!("name server {}\n", text(at(&status, "/nameServer")));
         list::print(at(&status, "/plugins"));
-        println!();
+        say!();
         print_table(&queues(&status));
     }
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })

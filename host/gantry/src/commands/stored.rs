@@ -72,14 +72,14 @@ pub(crate) fn print(message: &MessageExt) -> anyhow::Result<()> {
         ("flag", format!("{}, sysFlag {:#x}", message.flag(), message.sys_flag())),
     ];
     for (name, value) in facts {
-        println!("{name:<18} {value}");
+        say!("{name:<18} {value}");
     }
-    println!("properties");
+    say!("properties");
     for (name, value) in message.properties() {
-        println!("  {name} = {value}");
+        say!("  {name} = {value}");
     }
-    println!("body, {} bytes", body.len());
-    println!("{}", readable(&body));
+    say!("body, {} bytes", body.len());
+    say!("{}", readable(&body));
     Ok(())
 }
 

@@ -147,23 +147,23 @@ async fn start_host(name_server: &str, files: &Files, watch: Arc<Watch>) -> anyh
 }
 
 fn introduce(host: &Host, name_server: &str, files: &Files) {
-    println!("name server and broker   {name_server}");
+    say!("name server and broker   {name_server}");
     if let Some(admin) = host.admin_address() {
-        println!("admin API                http://{admin}/status");
+        say!("admin API                http://{admin}/status");
     }
-    println!("plugins directory        {}", files.plugins.display());
-    println!("swap to version 2        cp {} {}", files.second.display(), files.deployed().display());
-    println!("and back                 cp {} {}", files.first.display(), files.deployed().display());
-    println!(
+    say!("plugins directory        {}", files.plugins.display());
+    say!("swap to version 2        cp {} {}", files.second.display(), files.deployed().display());
+    say!("and back                 cp {} {}", files.first.display(), files.deployed().display());
+    say!(
         "send one yourself        gantry send {TOPIC} '{{\"id\":\"B-1\",\"status\":\"paid\",\"amount\":5}}' --tag paid --key B-1 --name-server {name_server}"
     );
-    println!("end                      Ctrl-C\n");
+    say!("end                      Ctrl-C\n");
 }
 
 fn print_lines(mut lines: mpsc::Receiver<String>) -> tokio::task::JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
         while let Some(line) = lines.blocking_recv() {
-            println!("{line}");
+            say!("{line}");
         }
     })
 }
@@ -239,7 +239,7 @@ fn report(args: &DemoArgs, summary: &Summary) -> anyhow::Result<()> {
     if args.json {
         return print_json(summary);
     }
-    println!();
+    say!();
     for (name, count) in [
         ("sent", summary.sent),
         ("consumed", summary.consumed),
@@ -251,7 +251,7 @@ fn report(args: &DemoArgs, summary: &Summary) -> anyhow::Result<()> {
         ("duplicated", summary.duplicated),
         ("swaps", summary.swaps),
     ] {
-        println!("{name:<20} {count:>8}");
+        say!("{name:<20} {count:>8}");
     }
     Ok(())
 }

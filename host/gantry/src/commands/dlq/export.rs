@@ -60,7 +60,7 @@ pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&json!({ "group": args.group, "file": args.file, "messages": written }))?;
     } else {
-        println!("wrote {written} dead letters of {} into {file}", args.group);
+        say!("wrote {written} dead letters of {} into {file}", args.group);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,7 +52,7 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
             .collect();
         print_json(&groups)?;
     } else if lines.is_empty() {
-        println!("no group has dead letters");
+        say!("no group has dead letters");
     } else {
         let mut table =
             Table::new([left("GROUP"), right("DEAD LETTERS"), right("NOT REPLAYED"), left("NEWEST")]);

@@ -90,10 +90,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             "stopped": tally.stopped,
         }))?;
     } else {
-        println!(
-            "replayed {} dead letters of {}, passed over {}",
-            tally.replayed, args.group, tally.passed_over
-        );
+        say!("replayed {} dead letters of {}, passed over {}", tally.replayed, args.group, tally.passed_over);
     }
     if tally.stopped {
         eprintln!("stopped with {} left; the same command goes on there", tally.left);

@@ -57,7 +57,7 @@ pub(crate) async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         found.iter().try_for_each(|message| print_json(&stored::to_json(message)?))?;
     } else if found.is_empty() && args.filter.takes_all() {
-        println!("group {} has no dead letters", args.group);
+        say!("group {} has no dead letters", args.group);
     } else if !args.filter.id.is_empty() {
         found.iter().try_for_each(stored::print)?;
     } else {
@@ -92,6 +92,6 @@ fn print(found: &[MessageExt], more: bool, namespace: &Namespace) {
     }
     table.print();
     if more {
-        println!("there are more; --max shows them");
+        say!("there are more; --max shows them");
     }
 }

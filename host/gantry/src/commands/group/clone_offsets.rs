@@ -58,7 +58,7 @@ pub(crate) async fn clone_offsets(args: CloneOffsetsArgs) -> anyhow::Result<Exit
             &json!({ "from": args.from, "to": args.to, "topic": args.topic, "done": args.yes, "queues": queues }),
         )?;
     } else if moves.is_empty() {
-        println!("group {} has stored no offset of {}; there is nothing to clone", args.from, args.topic);
+        say!("group {} has stored no offset of {}; there is nothing to clone", args.from, args.topic);
     } else {
         moves::print(&moves, args.yes);
     }

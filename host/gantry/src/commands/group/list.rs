@@ -60,7 +60,7 @@ pub(crate) async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
             .collect();
         print_json(&groups)?;
     } else if lines.is_empty() {
-        println!("there are no consumer groups; one appears when its first member joins");
+        say!("there are no consumer groups; one appears when its first member joins");
     } else {
         let mut table = Table::new([left("GROUP"), right("MEMBERS"), left("MODEL"), right("LAG")]);
         for line in lines {

@@ -27,7 +27,7 @@ pub(crate) async fn members(args: OneGroupArgs) -> anyhow::Result<ExitCode> {
     match (online, args.json) {
         (online, true) => print_json(&as_json(&args.group, online.as_ref()))?,
         (Some(online), false) => print(&online),
-        (None, false) => println!("no member of group {} is online", args.group),
+        (None, false) => say!("no member of group {} is online", args.group),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,7 +82,7 @@ fn print(online: &ConsumerConnection) {
         ]);
     }
     table.print();
-    println!();
+    say!();
     let mut table = Table::new([left("SUBSCRIBED TOPIC"), left("EXPRESSION"), left("TYPE")]);
     for subscription in online.subscription_table.values() {
         table.row([
@@ -92,6 +92,6 @@ fn print(online: &ConsumerConnection) {
         ]);
     }
     table.print();
-    println!();
-    println!("{}, {}, {}", online.consume_type, online.message_model, online.consume_from_where);
+    say!();
+    say!("{}, {}, {}", online.consume_type, online.message_model, online.consume_from_where);
 }

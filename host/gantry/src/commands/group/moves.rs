@@ -92,10 +92,10 @@ pub(super) fn print(moves: &[Move], done: bool) {
     let (skipped, repeated): (i64, i64) =
         (moves.iter().map(Move::skipped).sum(), moves.iter().map(Move::repeated).sum());
     if done {
-        println!("done: {skipped} messages are skipped, {repeated} come again");
+        say!("done: {skipped} messages are skipped, {repeated} come again");
     } else {
-        println!("{skipped} messages would be skipped, {repeated} would come again");
-        println!("dry run: nothing was changed; add --yes to do it");
+        say!("{skipped} messages would be skipped, {repeated} would come again");
+        say!("dry run: nothing was changed; add --yes to do it");
     }
 }
 

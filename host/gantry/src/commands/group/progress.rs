@@ -56,7 +56,7 @@ pub(crate) async fn progress(args: ProgressArgs) -> anyhow::Result<ExitCode> {
             &json!({ "group": args.group, "lag": lag(&stats), "consumeTps": stats.consume_tps, "queues": queues }),
         )?;
     } else if stats.offset_table.is_empty() {
-        println!("group {} has stored no offset yet", args.group);
+        say!("group {} has stored no offset yet", args.group);
     } else {
         print(&stats);
     }
@@ -113,5 +113,5 @@ fn print(stats: &ConsumeStats) {
         ]);
     }
     table.print();
-    println!("lag {} in {} queues", lag(stats), stats.offset_table.len());
+    say!("lag {} in {} queues", lag(stats), stats.offset_table.len());
 }

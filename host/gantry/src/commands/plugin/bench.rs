@@ -123,18 +123,13 @@ fn of_file(file: &Path) -> String {
 }
 
 fn print(file: &Path, version: &str, what: &str, rounds: u32, answers: Option<&str>, figures: &[Figure]) {
-    println!(
-        "{}, version {version}; gantry {} ({} build)",
-        file.display(),
-        env!("CARGO_PKG_VERSION"),
-        build()
-    );
-    println!("{} cores, {}", cores(), cpu_model().as_deref().unwrap_or("processor unknown"));
-    println!("messages {what}, rounds: {rounds}");
+    say!("{}, version {version}; gantry {} ({} build)", file.display(), env!("CARGO_PKG_VERSION"), build());
+    say!("{} cores, {}", cores(), cpu_model().as_deref().unwrap_or("processor unknown"));
+    say!("messages {what}, rounds: {rounds}");
     if let Some(answers) = answers {
-        println!("answered with {answers}");
+        say!("answered with {answers}");
     }
-    print!("\n{}", Table(figures));
+    crate::commands::tell_text(format_args!("\n{}", Table(figures)));
 }
 
 const fn build() -> &'static str {

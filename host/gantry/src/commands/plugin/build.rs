@@ -39,7 +39,7 @@ pub(crate) fn build(args: &BuildArgs) -> anyhow::Result<ExitCode> {
             "bytes": built.bytes, "fresh": built.fresh, "seconds": began.elapsed().as_secs_f64(),
         }))?;
     } else {
-        println!("{}", told(&built, began));
+        say!("{}", told(&built, began));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -54,10 +54,10 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         match &loaded {
             Ok(loaded) => {
                 let what = what(&loaded.plugin);
-                println!("{file}: {what}, {} bytes, content hash {}", bytes.len(), loaded.plugin.hash);
+                say!("{file}: {what}, {} bytes, content hash {}", bytes.len(), loaded.plugin.hash);
                 print(args, loaded, engine.config());
             }
-            Err(error) => println!("{file}: would be rejected\n{error}"),
+            Err(error) => say!("{file}: would be rejected\n{error}"),
         }
         if let Some(outside) = &outside {
             outside.print();
@@ -125,52 +125,52 @@ fn print(args: &CheckArgs, loaded: &Loaded, config: &EngineConfig) {
         print_listener(description);
     }
     if let Some(description) = plugin.strategy.as_ref().map(|module| module.description()) {
-        println!("  strategy        {}", description.name);
-        println!("  version         {}", description.version);
-        println!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
+        say!("  strategy        {}", description.name);
+        say!("  version         {}", description.version);
+        say!("  chosen by       allocate-message-queue-strategy = \"plugin:{}\"", stem(args));
     }
     if let Some(description) = plugin.selector.as_ref().map(|module| module.description()) {
-        println!("  selector        {}", description.name);
-        println!("  version         {}", description.version);
-        println!("  chosen by       gantry send --selector plugin:{}", args.file.display());
+        say!("  selector        {}", description.name);
+        say!("  version         {}", description.version);
+        say!("  chosen by       gantry send --selector plugin:{}", args.file.display());
     }
     let debug = if cfg!(debug_assertions) { " (a debug build)" } else { "" };
-    println!("  compiled in     {} ms{debug}", compiling.as_millis());
+    say!("  compiled in     {} ms{debug}", compiling.as_millis());
     if let Some(Footprint { memories, memory_bytes, tables, table_elements }) = footprint {
         let (kibibytes, most) = (memory_bytes / 1024, config.memory_max_bytes / 1024);
         let fits =
             if *pooled { "fits the pool" } else { "made on demand: this machine has no room for a pool" };
-        println!(
+        say!(
             "  an instance     memories: {memories}, {kibibytes} KiB of {most}; tables: {tables}, {table_elements} elements; {fits}"
         );
     }
     let most = config.max_instances;
     if plugin.listener.is_some() {
-        println!("  instances       one for each of `threads` under [engine], of {most} in a host");
+        say!("  instances       one for each of `threads` under [engine], of {most} in a host");
     } else if plugin.selector.is_some() {
-        println!("  instances       one for each sender at a time, of {most} in a host");
+        say!("  instances       one for each sender at a time, of {most} in a host");
     } else {
-        println!("  instances       one for each question, of {most} in a host");
+        say!("  instances       one for each question, of {most} in a host");
     }
 }
 
 fn print_listener(description: &ListenerDescription) {
-    println!("  name            {}", description.name);
-    println!("  version         {}", description.version);
-    println!("  consumer group  {}", description.consumer_group);
+    say!("  name            {}", description.name);
+    say!("  version         {}", description.version);
+    say!("  consumer group  {}", description.consumer_group);
     for subscription in &description.subscriptions {
         let (kind, text) = match &subscription.expression {
             FilterExpression::Tag(text) => ("tags", text),
             FilterExpression::Sql92(text) => ("SQL92", text),
         };
-        println!("  subscribes to   {}, {kind} {text}", subscription.topic);
+        say!("  subscribes to   {}, {kind} {text}", subscription.topic);
     }
     let batch = description.consume_message_batch_max_size.unwrap_or(1);
-    println!("  batch           up to {batch} messages a call");
+    say!("  batch           up to {batch} messages a call");
     let retries = description.max_reconsume_times.unwrap_or(16);
-    println!("  retries         {retries}, then the dead-letter topic");
+    say!("  retries         {retries}, then the dead-letter topic");
     match description.consume_timeout {
-        Some(ms) => println!("  deadline        {ms} ms a call"),
-        None => println!("  deadline        the host's default"),
+        Some(ms) => say!("  deadline        {ms} ms a call"),
+        None => say!("  deadline        the host's default"),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
         RecommendedWatcher::new(tell, notify::Config::default()).context("cannot watch files")?;
     let watched = watcher.watch(&plugin.directory, RecursiveMode::Recursive);
     watched.with_context(|| format!("cannot watch {}", plugin.directory.display()))?;
-    println!("watching {}; Ctrl-C ends it", plugin.directory.display());
+    say!("watching {}; Ctrl-C ends it", plugin.directory.display());
     let mut last = None;
     loop {
         // A manifest that is being edited may be no manifest just now.
@@ -99,7 +99,7 @@ pub(crate) fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
 fn build(plugin: &Plugin, target: &Target, toolchains: &Toolchains) {
     let began = Instant::now();
     match delivered(plugin, target, toolchains) {
-        Ok(built) => println!("{}; the host takes it over", told(&built, began)),
+        Ok(built) => say!("{}; the host takes it over", told(&built, began)),
         Err(error) => eprintln!("{error:#}\nthe version before serves on"),
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
         (false, None) => print(&answer),
         (false, Some(_)) => {
             print(&Value::Array(vec![answer.clone()]));
-            println!();
+            say!();
             print_history(&answer);
         }
     }
@@ -64,7 +64,7 @@ pub(crate) fn print(plugins: &Value) {
     }
     print_table(&rows);
     for note in notes {
-        println!("{note}");
+        say!("{note}");
     }
 }
 
@@ -125,7 +125,7 @@ fn print_history(plugin: &Value) {
     }
     print_table(&rows);
     for entry in at(plugin, "/quarantined").as_array().into_iter().flatten() {
-        println!("in quarantine: {}: {}", short(at(entry, "/hash")), text(at(entry, "/reason")));
+        say!("in quarantine: {}: {}", short(at(entry, "/hash")), text(at(entry, "/reason")));
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
 fn told(answer: &Value, json: bool) -> anyhow::Result<ExitCode> {
     match json {
         true => print_json(answer)?,
-        false => println!("{}", answer.get("done").and_then(Value::as_str).unwrap_or("done")),
+        false => say!("{}", answer.get("done").and_then(Value::as_str).unwrap_or("done")),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,6 +28,6 @@ pub(crate) fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
     let directory = args.directory.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     create(&directory, &New { name: args.name.clone(), language: args.lang, role: args.role })?;
     let shown = directory.display();
-    println!("{shown}: a {} in {}; next: gantry plugin build {shown}", args.role, args.lang);
+    say!("{shown}: a {} in {}; next: gantry plugin build {shown}", args.role, args.lang);
     Ok(ExitCode::SUCCESS)
 }

@@ -120,7 +120,7 @@ fn report(args: &SendArgs, tally: Tally, several: bool, stopped: Option<u8>) -> 
         return Ok(code.into());
     }
     if several && !args.json && !args.request {
-        println!("sent {sent} messages to {}", args.topic);
+        say!("sent {sent} messages to {}", args.topic);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub(super) struct Show {
 impl Show {
     pub(super) fn sent(self, parcel: &[Item], sent: &Sent) -> anyhow::Result<()> {
         match sent {
-            Sent::Reply(reply) if !self.json => println!("{}", stored::body_text(reply)),
+            Sent::Reply(reply) if !self.json => say!("{}", stored::body_text(reply)),
             Sent::Stored(receipt) if self.single && !self.json => say(receipt),
             _ if !self.json => {}
             Sent::Reply(reply) => print_json(&with_line(parcel.first(), stored::to_json(reply)?))?,
@@ -50,12 +50,14 @@ impl Show {
 
 fn say(receipt: &SendReceipt) {
     let SendReceipt { message_id, queue, queue_offset, .. } = receipt;
-    println!(
+    say!(
         "sent {message_id} to {}, queue {} of {}, offset {queue_offset}",
-        queue.topic, queue.queue_id, queue.broker_name
+        queue.topic,
+        queue.queue_id,
+        queue.broker_name
     );
     if let Some(handle) = &receipt.recall_handle {
-        println!("recall handle {handle}");
+        say!("recall handle {handle}");
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn create(args: TopicCreateArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&json!({ "topic": args.topic, "queues": args.queues, "brokers": brokers }))?;
     } else {
-        println!("topic {} has {} queues at {}", args.topic, args.queues, brokers.join(", "));
+        say!("topic {} has {} queues at {}", args.topic, args.queues, brokers.join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,9 +41,9 @@ pub(crate) async fn list(args: TopicListArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&topics)?;
     } else if topics.is_empty() {
-        println!("there are no topics; `gantry topic create TOPIC` makes one");
+        say!("there are no topics; `gantry topic create TOPIC` makes one");
     } else {
-        topics.iter().for_each(|topic| println!("{topic}"));
+        topics.iter().for_each(|topic| say!("{topic}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -73,12 +73,12 @@ pub(crate) async fn delete(args: DeleteArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let done = if args.yes { "deleted" } else { "would be deleted" };
-    println!("topic {topic} {done}, with {messages} messages");
+    say!("topic {topic} {done}, with {messages} messages");
     if !groups.is_empty() {
-        println!("groups that consume it: {}", groups.join(", "));
+        say!("groups that consume it: {}", groups.join(", "));
     }
     if !args.yes {
-        println!("dry run: nothing was changed; add --yes to delete it");
+        say!("dry run: nothing was changed; add --yes to delete it");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -55,6 +55,6 @@ pub(crate) async fn stats(args: OneTopicArgs) -> anyhow::Result<ExitCode> {
         ]);
     }
     table.print();
-    println!("{messages} messages in {} queues", stats.offset_table.len());
+    say!("{messages} messages in {} queues", stats.offset_table.len());
     Ok(ExitCode::SUCCESS)
 }

@@ -29,19 +29,19 @@ impl Outside {
 
     pub(super) fn print(&self) {
         for (world, version) in self.worlds() {
-            println!("  world           {world} (gantry:rocketmq@{version})");
+            say!("  world           {world} (gantry:rocketmq@{version})");
         }
         for export in &self.surface.exports {
-            println!("  exports         {export}");
+            say!("  exports         {export}");
         }
         for import in &self.surface.imports {
             let functions = match import.functions.as_slice() {
                 [] => "types only".to_owned(),
                 functions => functions.join(", "),
             };
-            println!("  imports         {} ({functions}): {}", import.name, self.standing(import));
+            say!("  imports         {} ({functions}): {}", import.name, self.standing(import));
         }
-        println!("  core instances  {}", self.surface.core_instances);
+        say!("  core instances  {}", self.surface.core_instances);
     }
 
     /// Whether the component may have an import, or what it takes.

@@ -51,7 +51,7 @@ pub(super) fn json(file: &Path, plugin: &Plugin, ran: &[Ran], summary: &Summary)
 
 pub(super) fn text(file: &Path, plugin: &Plugin, ran: &[Ran], summary: &Summary) {
     let paint = Paint::of_terminal();
-    println!("{}, version {}", file.display(), plugin.version());
+    say!("{}, version {}", file.display(), plugin.version());
     let width = ran.last().map_or(1, |last| last.line.to_string().len());
     for ran in ran {
         let (mark, colour) = match ran.verdict() {
@@ -59,15 +59,15 @@ pub(super) fn text(file: &Path, plugin: &Plugin, ran: &[Ran], summary: &Summary)
             Verdict::Unexpected => ("FAIL", RED),
             Verdict::NotJudged => ("    ", PLAIN),
         };
-        println!("{}  line {:>width$}  {}", paint.with(colour, mark), ran.line, one_line(&ran.actual.value));
+        say!("{}  line {:>width$}  {}", paint.with(colour, mark), ran.line, one_line(&ran.actual.value));
         if ran.verdict() == Verdict::Unexpected {
-            print!("{}", difference(ran, paint));
+            crate::commands::tell_text(difference(ran, paint));
         }
         if let Some(note) = ran.actual.note.as_ref().filter(|_| ran.verdict() != Verdict::AsExpected) {
-            note.lines().for_each(|line| println!("      {line}"));
+            note.lines().for_each(|line| say!("      {line}"));
         }
     }
-    println!("{}", in_words(summary));
+    say!("{}", in_words(summary));
 }
 
 fn in_words(summary: &Summary) -> String {
