@@ -57,6 +57,9 @@ use crate::sync::lock;
 /// Questions waiting for a reader thread.
 const PENDING_QUESTIONS: usize = 1024;
 
+/// Messages of a pull that takes about a whole run.
+const LARGE_PULL: usize = run::RUN_RECORDS / 4;
+
 /// What the store counts.
 #[derive(Debug, Default)]
 pub(crate) struct StoreCounters {
@@ -326,10 +329,11 @@ impl Store {
         read.or_else(|| self.read_present(queue, range))
     }
 
-    /// Reads records that the system has in memory, unless it may take long or others are at it. What fails here is for
+    /// Reads records that the system has in memory, unless it may take long, others are at it, or only a small part of what is read
+    /// is wanted: that is left to threads, while the connection's other pulls go on. What fails here is for
     /// [`Self::read_range`] to say.
     fn read_present(&self, queue: &Queue, range: &ReadRange) -> Option<ReadResult> {
-        if !matches!(range.filter, Filter::All) {
+        if range.max_count < LARGE_PULL || !matches!(range.filter, Filter::All) {
             return None;
         }
         let connection = lock(&self.at_once.connections).pop()?;

@@ -78,11 +78,12 @@ async fn large_and_small_messages_are_read_in_their_order_before_and_after_a_sto
     broker.stop().await;
 }
 
-/// Reads with a filter are left to threads; others are made by who asks, unless others are at it.
+/// Small pulls and those with a filter are left to threads; others are read by who asks, unless others are at it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_readers_get_the_same_with_and_without_a_filter() {
     let directory = tempfile::tempdir().unwrap();
-    let (broker, client) = broker_with(on_disk(directory.path())).await;
+    let config = BrokerConfig { max_pull_count: 1024, ..on_disk(directory.path()) };
+    let (broker, client) = broker_with(config).await;
     client.create_topic("t", 1).await;
     let sent: String = ('a'..='z').collect();
     for first in sent.chars() {
@@ -96,7 +97,7 @@ async fn many_readers_get_the_same_with_and_without_a_filter() {
             while offset < 26 {
                 let tag = if reader % 3 == 0 { "x" } else { "*" };
                 let header = PullMessageRequestHeader {
-                    max_msg_nums: reader + 1,
+                    max_msg_nums: if reader % 2 == 0 { reader + 1 } else { 1024 },
                     subscription: Some(tag.to_owned()),
                     ..pull_header("g", "t", 0, offset)
                 };
