@@ -374,6 +374,20 @@ fn a_command_whose_output_nobody_reads_does_what_was_asked() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_whose_output_cannot_be_written_fails() {
+    let (_broker, address) = broker(&["--in-memory"]);
+    for format in [None, Some("--json")] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = gantry();
+        command.args(["topic", "list", "--name-server", &address]).args(format).stdout(full);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).starts_with("error: cannot write to standard output: "), "{output:?}");
+    }
+}
+
 #[test]
 fn a_second_broker_on_the_same_data_is_refused() {
     let data = tempfile::tempdir().unwrap();

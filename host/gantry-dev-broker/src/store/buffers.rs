@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
 
-/// Less than so many bytes, or more, have memory of their own.
+/// What is smaller than this, or larger than [`MOST`], has memory of its own.
 const LEAST: usize = 16 * 1024;
 const MOST: usize = 512 * 1024;
 /// Most buffers kept while nobody has them.

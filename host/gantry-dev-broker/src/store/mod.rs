@@ -105,7 +105,8 @@ pub(crate) struct Store {
     directory: Mutex<Option<HeldDirectory>>,
 }
 
-/// What a few pulls at a time are read with where they were asked for, if that need not wait for the disk.
+/// What a few pulls at a time are read with where they were asked for, if their records need not be waited for. The pages of the
+/// database that tell where these are may have to come from the disk all the same.
 struct AtOnce {
     /// Those that nobody uses now.
     connections: Mutex<Vec<Connection>>,

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-/// Prints a line, as `println!` does, which panics where nobody reads it.
+/// Prints a line, as [`say_text`] does.
 macro_rules! say {
-    () => { $crate::commands::tell("") };
-    ($($line:tt)*) => { $crate::commands::tell(format_args!($($line)*)) };
+    () => { $crate::commands::say_text("\n") };
+    ($($line:tt)*) => { $crate::commands::say_text(format_args!("{}\n", format_args!($($line)*))) };
 }
 
 pub(crate) mod admin;
@@ -30,14 +30,21 @@ mod table;
 pub(crate) mod topic;
 mod written;
 
-/// Prints a line. That its reader has ended (`gantry run | head`) ends no server, and is no error of what was asked for.
+/// A line for whoever follows a program that serves. Nobody may: that it cannot be written (`gantry run | head`) ends no server.
 pub(crate) fn tell(line: impl std::fmt::Display) {
-    tell_text(format_args!("{line}\n"));
+    let _nobody_reads_it = writeln!(std::io::stdout(), "{line}");
 }
 
-/// The same for text of whole lines.
-pub(crate) fn tell_text(text: impl std::fmt::Display) {
-    let _nobody_reads_it = write!(std::io::stdout(), "{text}");
+/// Prints what a command was asked for, in whole lines. That its reader wants no more of it (`gantry topic list | head -1`) is no
+/// error; anything else that keeps it from being written, such as a full disk, ends the command with 1.
+pub(crate) fn say_text(text: impl std::fmt::Display) {
+    match write!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+        _ => {}
+    }
 }
 
 /// Prints one JSON value on a line of its own.

@@ -32,7 +32,7 @@ impl Table {
 
     /// Prints it on standard output.
     pub(crate) fn print(&self) {
-        super::tell_text(self.text());
+        super::say_text(self.text());
     }
 
     fn text(&self) -> String {

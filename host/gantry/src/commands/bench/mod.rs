@@ -77,7 +77,7 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&results)?
     } else {
-        super::tell_text(results)
+        super::say_text(results)
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -129,7 +129,7 @@ fn print(file: &Path, version: &str, what: &str, rounds: u32, answers: Option<&s
     if let Some(answers) = answers {
         say!("answered with {answers}");
     }
-    crate::commands::tell_text(format_args!("\n{}", Table(figures)));
+    crate::commands::say_text(format_args!("\n{}", Table(figures)));
 }
 
 const fn build() -> &'static str {

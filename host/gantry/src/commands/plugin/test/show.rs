@@ -61,7 +61,7 @@ pub(super) fn text(file: &Path, plugin: &Plugin, ran: &[Ran], summary: &Summary)
         };
         say!("{}  line {:>width$}  {}", paint.with(colour, mark), ran.line, one_line(&ran.actual.value));
         if ran.verdict() == Verdict::Unexpected {
-            crate::commands::tell_text(difference(ran, paint));
+            crate::commands::say_text(difference(ran, paint));
         }
         if let Some(note) = ran.actual.note.as_ref().filter(|_| ran.verdict() != Verdict::AsExpected) {
             note.lines().for_each(|line| say!("      {line}"));
